@@ -1,0 +1,151 @@
+/**
+ * The interface of the native addon (native/ublk/).                                   (both planes)
+ *
+ * Everything that JavaScript cannot do: set up and enter an io_uring, map memory, ioctls, process
+ * flags, and byte loops. No RAID, FTL or exporter logic. Functions that may fail in an ordinary way
+ * return a negative errno or throw an Error with `errno` (positive) and `syscall` set; misuse
+ * throws TypeError or RangeError.
+ */
+
+/** Memory of a ring, mapped into JavaScript. Word indices are into the arrays given here. */
+export interface NativeRing {
+  /** Opaque handle for the calls below. */
+  readonly handle: number;
+  readonly fd: number;
+  readonly sqEntries: number;
+  readonly cqEntries: number;
+  /** 64 (or 128 with SQE128) bytes each. */
+  readonly sqeBytes: number;
+  /** All submission queue entries; the SQ index array is the identity, so entry i is slot i & (sqEntries-1). */
+  readonly sqes: ArrayBuffer;
+  /** All completion queue entries, 16 bytes each: user_data (2 words), res, flags. */
+  readonly cqes: ArrayBuffer;
+  /** IORING_FEAT_* bits. */
+  readonly features: number;
+  /** The IORING_SETUP_* bits that the kernel accepted. */
+  readonly setupFlags: number;
+}
+
+export interface NativeMapping {
+  readonly memory: ArrayBuffer;
+  /** Exact as a Number: user addresses are below 2^47. */
+  readonly address: number;
+  readonly hugePages: boolean;
+}
+
+/** What the kernel says about a block device (ioctls) or a regular file (fstat). */
+export interface NativeDeviceInfo {
+  readonly kind: 'block' | 'file';
+  readonly sizeBytes: number;
+  readonly logicalBlockBytes: number;
+  readonly physicalBlockBytes: number;
+  readonly ioMinBytes: number;
+  readonly ioOptBytes: number;
+  readonly rotational: boolean;
+  readonly readOnly: boolean;
+  /** 0 when the device cannot discard. */
+  readonly discardGranularityBytes: number;
+  readonly discardMaxBytes: number;
+  readonly writeZeroesMaxBytes: number;
+  /** True for "write back" caches; for files true (page cache and the disk below). */
+  readonly volatileCache: boolean;
+  readonly fua: boolean;
+  readonly zoned: 'none' | 'host-aware' | 'host-managed';
+  readonly zoneBytes: number;
+  readonly maxOpenZones: number;
+  readonly maxActiveZones: number;
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface NativeAddon {
+  // --- io_uring ---------------------------------------------------------------------------------
+  /**
+   * io_uring_setup and mmap by raw system calls. `flags` = IORING_SETUP_*. Throws with errno
+   * (ENOSYS, EPERM, EACCES, EINVAL, ENOMEM …) when the kernel refuses.
+   */
+  ringCreate(entries: number, cqEntries: number, flags: number): NativeRing;
+  /**
+   * Publishes `consumed` reaped completions and `toSubmit` filled entries, enters the kernel when
+   * there is anything to submit or `minComplete` > 0 or completions are to be harvested (deferred
+   * task work), and returns the number of completions now ready (from the CQ head), or -errno.
+   * `timeoutUs` < 0: no time limit; 0 ≤ timeoutUs: wait at most so long (-ETIME counts as success).
+   * EINTR is not an error: the count is returned.
+   */
+  ringEnter(
+    handle: number,
+    toSubmit: number,
+    minComplete: number,
+    consumed: number,
+    timeoutUs: number,
+  ): number;
+  /** Entries that the kernel dropped because of a full CQ (must stay 0). */
+  ringOverflow(handle: number): number;
+  /** Registers memory ranges as fixed buffers, each ≤ 1 GiB; returns 0 or -errno. */
+  ringRegisterBuffers(handle: number, addresses: Float64Array, lengths: Float64Array): number;
+  /** Registers a sparse table of `count` files; returns 0 or -errno. */
+  ringRegisterFileTable(handle: number, count: number): number;
+  /** Sets slot `index` to `fd` (-1 clears it); returns 0 or -errno. */
+  ringUpdateFile(handle: number, index: number, fd: number): number;
+  ringClose(handle: number): void;
+
+  // --- memory -----------------------------------------------------------------------------------
+  /** Anonymous private memory, page aligned; tries huge pages, then transparent ones. */
+  memoryMap(bytes: number, hugePages: boolean): NativeMapping;
+  /** Maps `fd` at `offset`; read-only mappings must not be written (they fault). */
+  memoryMapFile(fd: number, offset: number, bytes: number, writable: boolean): NativeMapping;
+  /** Unmaps; the ArrayBuffer is detached. */
+  memoryUnmap(memory: ArrayBuffer): void;
+
+  // --- kernels over absolute addresses inside mapped memory (RangeError outside) -----------------
+  xor(target: number, sources: Float64Array, sourceCount: number, bytes: number): void;
+  crc32c(address: number, bytes: number): number;
+  crc32cRaw(seed: number, address: number, bytes: number): number;
+  copy(to: number, from: number, bytes: number): void;
+  zero(address: number, bytes: number): void;
+  isZero(address: number, bytes: number): boolean;
+  equal(a: number, b: number, bytes: number): boolean;
+  /** The implementation chosen at run time, for example `avx2+sse4.2` or `portable`. */
+  kernelName(): string;
+  /** Tests and benchmarks: force `portable`, or `auto`. */
+  kernelSelect(name: 'auto' | 'portable'): void;
+
+  // --- files and devices ------------------------------------------------------------------------
+  /** open(2) with O_CLOEXEC added; returns a file descriptor or -errno. */
+  fileOpen(path: string, flags: number, mode: number): number;
+  fileClose(fd: number): number;
+  /** flock(LOCK_EX|LOCK_NB) or unlock; returns 0 or -errno (-EWOULDBLOCK = held by someone). */
+  fileLock(fd: number, exclusive: boolean): number;
+  fileUnlock(fd: number): number;
+  deviceInfo(fd: number): NativeDeviceInfo;
+  eventfd(): number;
+  eventfdWrite(fd: number): number;
+
+  // --- sockets (creation only; traffic goes through the ring) -----------------------------------
+  /** Listening Unix stream socket (existing path is an error: -EADDRINUSE), mode set before listen. */
+  socketListenUnix(path: string, mode: number, backlog: number): number;
+  /** Listening TCP socket, SO_REUSEADDR, numeric host only; returns fd or -errno. */
+  socketListenTcp(host: string, port: number, backlog: number): number;
+  /** The port that a TCP socket is bound to, or -errno. */
+  socketPort(fd: number): number;
+  /** TCP_NODELAY and keep-alive where they apply; returns 0 or -errno. */
+  socketTune(fd: number): number;
+  socketPair(): [number, number];
+
+  // --- process ----------------------------------------------------------------------------------
+  /** mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT); returns 0 or -errno. */
+  lockMemory(): number;
+  /** prctl(PR_SET_IO_FLUSHER, on); returns 0 or -errno. */
+  setIoFlusher(on: boolean): number;
+  getIoFlusher(): number;
+  /** unshare(CLONE_NEWNS) and make every mount private; returns 0 or -errno. */
+  privateMounts(): number;
+  /** Signal to this process when its parent dies (0 = none); returns 0 or -errno. */
+  setParentDeathSignal(signal: number): number;
+  setProcessName(name: string): void;
+  /** Datagram to $NOTIFY_SOCKET (also abstract); returns 0, or -errno, or 1 when not under systemd. */
+  sdNotify(state: string): number;
+  /** CPU time of the calling thread in microseconds. */
+  threadCpuUs(): number;
+  errnoName(errno: number): string;
+}
