@@ -98,7 +98,8 @@ export function checkIo(geometry: Geometry, io: BlockIo): number {
   const op = io.op;
   if (op === OP_FLUSH) return OK;
   const { block, blockCount } = io;
-  if (blockCount <= 0 || block < 0 || block + blockCount > geometry.blockCount) return EINVAL;
+  // Stated positively, so that NaN is refused too.
+  if (!(blockCount > 0 && block >= 0 && block + blockCount <= geometry.blockCount)) return EINVAL;
   if (op === OP_READ) return blockCount <= geometry.requestBlocksMax ? OK : EINVAL;
   if ((geometry.features & FEATURE_READ_ONLY) !== 0) return EROFS;
   const unit = geometry.writeUnitBlocks;
