@@ -1,0 +1,63 @@
+/**
+ * Tests that need something which a machine may lack: `requires('fio', 'root')('title', …)`.
+ *
+ * AVA 7 cannot skip at run time, so this returns `test` or `test.skip` with the reason in the
+ * title: what could not run is counted and says why, and is never silently passed. Names are
+ * programs on the PATH, except the ones in FEATURES.
+ */
+
+import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs';
+import path from 'node:path';
+import test, { type ImplementationFn } from 'ava';
+
+/** Name → null when the machine has it, otherwise the reason for the title. */
+const FEATURES: Readonly<Record<string, () => string | null>> = {
+  root: () => (process.getuid?.() === 0 ? null : 'needs root'),
+  ublk: () => (canOpen('/dev/ublk-control') ? null : 'needs ublk (/dev/ublk-control)'),
+  'loop devices': () => (canOpen('/dev/loop-control') ? null : 'needs loop devices'),
+  '/dev/shm': () => (canWrite('/dev/shm') ? null : 'needs a tmpfs at /dev/shm'),
+  kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
+};
+
+function canOpen(device: string): boolean {
+  try {
+    closeSync(openSync(device, constants.O_RDWR));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function canWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hasProgram(name: string): boolean {
+  // Administration programs are often outside the PATH of a user.
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => folder !== '' && existsSync(path.join(folder, name)));
+}
+
+/** Why a test that needs `names` cannot run here, or null when it can. */
+export function missing(...names: readonly string[]): string | null {
+  for (const name of names) {
+    const feature = FEATURES[name];
+    const reason = feature === undefined ? (hasProgram(name) ? null : `needs ${name}`) : feature();
+    if (reason !== null) return reason;
+  }
+  return null;
+}
+
+type Register = (title: string, implementation: ImplementationFn<[]>) => void;
+
+/** `test`, or `test.skip` with the reason in the title. */
+export function requires(...names: readonly string[]): Register {
+  const reason = missing(...names);
+  if (reason === null) return (title, implementation) => test(title, implementation);
+  return (title, implementation) => test.skip(`${title} (skipped: ${reason})`, implementation);
+}
