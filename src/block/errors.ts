@@ -12,8 +12,11 @@ export const ERROR_CODES = {
   // the machine
   BANDSTAND_ADDON_MISSING: 'the native addon is not built or cannot be loaded',
   BANDSTAND_ARENA_FULL: 'not enough buffer memory for the requested depth and sizes',
+  BANDSTAND_URING_FAILED: 'the kernel refused an operation of a running io_uring',
   BANDSTAND_URING_UNAVAILABLE: 'io_uring is missing from this kernel or forbidden',
+  BANDSTAND_OUTPUT: 'standard output cannot be written',
   // the command line
+  BANDSTAND_NOT_AVAILABLE: 'this version cannot do it yet',
   BANDSTAND_USAGE: 'the command line is wrong',
   // devices
   BANDSTAND_DEVICE_BUSY: 'the device is in use by something else',
@@ -23,6 +26,40 @@ export const ERROR_CODES = {
   BANDSTAND_DEVICE_MISSING: 'the device does not exist',
   BANDSTAND_DEVICE_PERMISSION: 'no permission to open the device',
   BANDSTAND_DEVICE_TOO_SMALL: 'the device is too small',
+  // stacks and their servers
+  BANDSTAND_CONTROL_PROTOCOL: 'the other side of a control socket broke the protocol',
+  BANDSTAND_DIRECTORY_UNUSABLE: 'a run or state directory cannot be used',
+  BANDSTAND_SERVER_FAILED: 'the server of a stack ended or could not start',
+  BANDSTAND_SERVER_TIMEOUT: 'the server of a stack did not answer in time',
+  BANDSTAND_STACK_EXISTS: 'a stack of this name is known already',
+  BANDSTAND_STACK_IN_USE: 'the export of the stack is mounted, held or open',
+  BANDSTAND_STACK_NOT_FOUND: 'no stack of this name is known',
+  BANDSTAND_STACK_READ_ONLY: 'the stack can only be exported read-only',
+  BANDSTAND_STACK_RUNNING: 'the stack has a running server',
+  BANDSTAND_STATE_INVALID: 'the remembered state of a stack is damaged',
+  // arrays, members and their metadata
+  BANDSTAND_ARRAY_AMBIGUOUS: 'more than one array matches',
+  BANDSTAND_ARRAY_CONFLICT: 'members contradict each other about their array',
+  BANDSTAND_ARRAY_DEGRADED: 'members are missing and a degraded start was not asked for',
+  BANDSTAND_ARRAY_FAILED: 'more members are missing than the level can bear',
+  BANDSTAND_ARRAY_INCOMPLETE: 'the array was never completely created',
+  BANDSTAND_ARRAY_NOT_FOUND: 'no superblock of the wanted array was found',
+  BANDSTAND_LABEL_INVALID: 'a member label is damaged or contradicts the superblock',
+  BANDSTAND_LEVEL_INVALID: 'the RAID level is unknown',
+  BANDSTAND_MEMBER_COUNT: 'the level does not work with this number of members',
+  BANDSTAND_MEMBER_DUPLICATE: 'one member is given twice, or was cloned',
+  BANDSTAND_MEMBER_MISMATCH: 'the device does not fit its place in the array',
+  BANDSTAND_MEMBER_REPLACED: 'the device was a member but another one has taken its place',
+  BANDSTAND_MEMBER_UNIDENTIFIED: 'which member a device is cannot be told from the device',
+  BANDSTAND_METADATA_UNVERIFIED: 'metadata read back after writing differs from what was written',
+  BANDSTAND_NAME_INVALID: 'the name of an array is empty, too long or not printable',
+  BANDSTAND_STRIP_INVALID: 'the strip size is missing, forbidden or out of range',
+  BANDSTAND_SUPERBLOCK_CHECKSUM: 'the checksum of a superblock is wrong',
+  BANDSTAND_SUPERBLOCK_FORK: 'the superblock was written by an incompatible fork of SPDK',
+  BANDSTAND_SUPERBLOCK_INVALID: 'a field of a superblock has an impossible value',
+  BANDSTAND_SUPERBLOCK_LENGTH: 'the length of a superblock is impossible',
+  BANDSTAND_SUPERBLOCK_SIGNATURE: 'the device does not begin with a superblock signature',
+  BANDSTAND_SUPERBLOCK_VERSION: 'the superblock has a version that is not supported',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
