@@ -2,8 +2,8 @@
  * SPDK's RAID superblock, version 1.0, byte for byte.                                (control plane)
  *
  * 256 bytes of header and 64 bytes per slot at block 0 of every member, little-endian, with a raw
- * CRC-32C (seed 0, no inversion) over the whole with the checksum field zero. The two tables below
- * are the only description of it. SPDK itself reads what this writes, and the reverse; what SPDK
+ * CRC-32C (seed 0, no inversion) over the whole with the checksum field zero. The two tables in
+ * superblock-layout.ts are the only description of it. SPDK itself reads what this writes, and the reverse; what SPDK
  * leaves unchecked (duplicates, ranges, reserved bytes, sizes) is checked here, each field with its
  * own message, because a wrong superblock that is believed costs the data.
  *
@@ -15,7 +15,7 @@
 
 import { crc32cRaw } from '../block/crc32c.ts';
 import { BandstandError, type ErrorCode } from '../block/errors.ts';
-import { firstNonZero, Layout, type LayoutValues } from '../block/layout.ts';
+import { firstNonZero, type LayoutValues } from '../block/layout.ts';
 import { UUID_NULL } from '../block/uuid.ts';
 import {
   isPowerOfTwo,
@@ -23,120 +23,16 @@ import {
   type LevelRules,
   levelByCode,
   levelRules,
-  MEMBERS_MAX,
 } from './level-rules.ts';
-
-export const SIGNATURE = 'SPDKRAID';
-const VERSION_MAJOR = 1;
-const VERSION_MINOR = 0;
-export const NAME_BYTES_MAX = 63;
-/** With a superblock, data starts at least here. */
-export const DATA_OFFSET_BYTES_MIN = 2 ** 20;
-
-export const SUPERBLOCK_HEADER = new Layout('RAID superblock header', 256, [
-  { name: 'signature', offset: 0, bytes: 8, type: 'bytes', meaning: 'ASCII `SPDKRAID`, no NUL' },
-  { name: 'version_major', offset: 8, bytes: 2, type: 'u16', meaning: '1; any other is refused' },
-  {
-    name: 'version_minor',
-    offset: 10,
-    bytes: 2,
-    type: 'u16',
-    meaning: '0; a greater one is read with a warning',
-  },
-  {
-    name: 'length',
-    offset: 12,
-    bytes: 4,
-    type: 'u32',
-    meaning: 'bytes of header and entries: 256 + 64 · base_bdevs_size',
-  },
-  {
-    name: 'crc',
-    offset: 16,
-    bytes: 4,
-    type: 'u32',
-    meaning: 'CRC-32C, seed 0, not inverted, over `length` bytes with this field zero',
-  },
-  { name: 'flags', offset: 20, bytes: 4, type: 'u32', meaning: '0; no flag is defined' },
-  {
-    name: 'uuid',
-    offset: 24,
-    bytes: 16,
-    type: 'uuid',
-    meaning: 'UUID of the array in network byte order, not all zero',
-  },
-  {
-    name: 'name',
-    offset: 40,
-    bytes: 64,
-    type: 'bytes',
-    meaning: 'UTF-8, 1 to 63 bytes, then NUL; the rest zero',
-  },
-  { name: 'raid_size', offset: 104, bytes: 8, type: 'u64', meaning: 'blocks of the array' },
-  { name: 'block_size', offset: 112, bytes: 4, type: 'u32', meaning: 'bytes per block' },
-  {
-    name: 'level',
-    offset: 116,
-    bytes: 4,
-    type: 'u32',
-    meaning: '0 raid0, 1 raid1, 95 raid5f, 99 concat',
-  },
-  {
-    name: 'strip_size',
-    offset: 120,
-    bytes: 4,
-    type: 'u32',
-    meaning: 'blocks, a power of two; 0 for raid1',
-  },
-  { name: 'state', offset: 124, bytes: 4, type: 'u32', meaning: '0; never filled in' },
-  {
-    name: 'seq_number',
-    offset: 128,
-    bytes: 8,
-    type: 'u64',
-    meaning: 'incremented before every write; the first write has 1',
-  },
-  { name: 'num_base_bdevs', offset: 136, bytes: 1, type: 'u8', meaning: 'number of slots' },
-  { name: 'reserved', offset: 137, bytes: 118, type: 'zero', meaning: 'zero' },
-  {
-    name: 'base_bdevs_size',
-    offset: 255,
-    bytes: 1,
-    type: 'u8',
-    meaning: 'number of entries that follow, equal to num_base_bdevs',
-  },
-]);
-
-export const SUPERBLOCK_ENTRY = new Layout('RAID superblock entry', 64, [
-  { name: 'uuid', offset: 0, bytes: 16, type: 'uuid', meaning: 'UUID of the member' },
-  {
-    name: 'data_offset',
-    offset: 16,
-    bytes: 8,
-    type: 'u64',
-    meaning: 'blocks from the start of the member to its data, at least 1 MiB',
-  },
-  {
-    name: 'data_size',
-    offset: 24,
-    bytes: 8,
-    type: 'u64',
-    meaning: 'blocks of the member used for data',
-  },
-  {
-    name: 'state',
-    offset: 32,
-    bytes: 4,
-    type: 'u32',
-    meaning: '0 missing, 1 configured, 2 failed, 3 spare',
-  },
-  { name: 'flags', offset: 36, bytes: 4, type: 'u32', meaning: '0; no flag is defined' },
-  { name: 'slot', offset: 40, bytes: 1, type: 'u8', meaning: 'slot number in the array' },
-  { name: 'reserved', offset: 41, bytes: 23, type: 'zero', meaning: 'zero' },
-]);
-
-/** 16 576 bytes: the largest superblock. */
-export const SUPERBLOCK_BYTES_MAX = SUPERBLOCK_HEADER.bytes + MEMBERS_MAX * SUPERBLOCK_ENTRY.bytes;
+import {
+  DATA_OFFSET_BYTES_MIN,
+  SIGNATURE,
+  SUPERBLOCK_ENTRY,
+  SUPERBLOCK_HEADER,
+  superblockBytes,
+  VERSION_MAJOR,
+  VERSION_MINOR,
+} from './superblock-layout.ts';
 
 export type EntryState = 'missing' | 'configured' | 'failed' | 'spare';
 const ENTRY_STATES: readonly EntryState[] = ['missing', 'configured', 'failed', 'spare'];
@@ -166,10 +62,6 @@ export interface Superblock {
 
 type HeaderValues = LayoutValues<typeof SUPERBLOCK_HEADER.fields>;
 type EntryValues = LayoutValues<typeof SUPERBLOCK_ENTRY.fields>;
-
-export function superblockBytes(memberCount: number): number {
-  return SUPERBLOCK_HEADER.bytes + memberCount * SUPERBLOCK_ENTRY.bytes;
-}
 
 /** Exactly `length` bytes; pad them with zeroes to whole blocks before writing. */
 export function encodeSuperblock(superblock: Superblock): Uint8Array {
