@@ -206,9 +206,9 @@ function checkIntegrity(header: HeaderValues, bytes: Uint8Array, refuse: Refuse)
   }
   const { length } = header;
   const forkEntries = bytes[254]!;
-  const isFork =
-    length !== superblockBytes(header.base_bdevs_size) && length === superblockBytes(forkEntries);
-  if (length !== superblockBytes(header.base_bdevs_size) && !isFork) {
+  const fits = length === superblockBytes(header.base_bdevs_size);
+  const isFork = !fits && forkEntries > 0 && length === superblockBytes(forkEntries);
+  if (!fits && !isFork) {
     refuse(
       'LENGTH',
       'length',
