@@ -20,6 +20,12 @@ export interface NativeRing {
   readonly sqes: ArrayBuffer;
   /** All completion queue entries, 16 bytes each: user_data (2 words), res, flags. */
   readonly cqes: ArrayBuffer;
+  /**
+   * Two words that every ringEnter brings up to date: 0 = entries handed over with `toSubmit` that
+   * the kernel has not taken yet (their slots must not be refilled; not 0 only when completions
+   * have to be reaped first), 1 = system calls made so far (modulo 2^32).
+   */
+  readonly state: ArrayBuffer;
   /** IORING_FEAT_* bits. */
   readonly features: number;
   /** The IORING_SETUP_* bits that the kernel accepted. */
@@ -30,6 +36,7 @@ export interface NativeMapping {
   readonly memory: ArrayBuffer;
   /** Exact as a Number: user addresses are below 2^47. */
   readonly address: number;
+  /** True when the memory certainly is huge pages; false for transparent ones, which may be. */
   readonly hugePages: boolean;
 }
 
@@ -61,7 +68,9 @@ export interface NativeDeviceInfo {
 export interface NativeAddon {
   // --- io_uring ---------------------------------------------------------------------------------
   /**
-   * io_uring_setup and mmap by raw system calls. `flags` = IORING_SETUP_*. Throws with errno
+   * io_uring_setup and mmap by raw system calls. `flags` = IORING_SETUP_* (CLAMP, SUBMIT_ALL,
+   * COOP_TASKRUN, TASKRUN_FLAG, SQE128, SINGLE_ISSUER, DEFER_TASKRUN; others are a RangeError);
+   * TASKRUN_FLAG is added to the task-run modes, CQSIZE when `cqEntries` > 0. Throws with errno
    * (ENOSYS, EPERM, EACCES, EINVAL, ENOMEM …) when the kernel refuses.
    */
   ringCreate(entries: number, cqEntries: number, flags: number): NativeRing;
@@ -70,7 +79,8 @@ export interface NativeAddon {
    * there is anything to submit or `minComplete` > 0 or completions are to be harvested (deferred
    * task work), and returns the number of completions now ready (from the CQ head), or -errno.
    * `timeoutUs` < 0: no time limit; 0 ≤ timeoutUs: wait at most so long (-ETIME counts as success).
-   * EINTR is not an error: the count is returned.
+   * EINTR is not an error: the count is returned. RangeError when more is consumed than was ready,
+   * or submitted than there is room for. Only on the thread that created the ring.
    */
   ringEnter(
     handle: number,
@@ -87,17 +97,27 @@ export interface NativeAddon {
   ringRegisterFileTable(handle: number, count: number): number;
   /** Sets slot `index` to `fd` (-1 clears it); returns 0 or -errno. */
   ringUpdateFile(handle: number, index: number, fd: number): number;
+  /** Closes and unmaps; the ArrayBuffers are detached. Nothing may be in flight. */
   ringClose(handle: number): void;
 
   // --- memory -----------------------------------------------------------------------------------
-  /** Anonymous private memory, page aligned; tries huge pages, then transparent ones. */
+  /**
+   * Anonymous private memory (at most 4 GiB), page aligned; with `hugePages` aligned to 2 MiB, from
+   * the huge page pool if it has enough, otherwise with transparent huge pages. Not inherited by
+   * child processes. Throws with errno. Mapped until memoryUnmap or the end of the thread; the
+   * garbage collector never unmaps.
+   */
   memoryMap(bytes: number, hugePages: boolean): NativeMapping;
-  /** Maps `fd` at `offset`; read-only mappings must not be written (they fault). */
+  /**
+   * Maps `fd` at `offset`, shared; a read-only mapping must not be written (it faults; the kernels
+   * refuse it as a target). Throws with errno.
+   */
   memoryMapFile(fd: number, offset: number, bytes: number, writable: boolean): NativeMapping;
-  /** Unmaps; the ArrayBuffer is detached. */
+  /** Unmaps; the ArrayBuffer is detached. TypeError unless this thread has mapped it. */
   memoryUnmap(memory: ArrayBuffer): void;
 
   // --- kernels over absolute addresses inside mapped memory (RangeError outside) -----------------
+  /** 1 to 256 sources. */
   xor(target: number, sources: Float64Array, sourceCount: number, bytes: number): void;
   crc32c(address: number, bytes: number): number;
   crc32cRaw(seed: number, address: number, bytes: number): number;
@@ -107,16 +127,17 @@ export interface NativeAddon {
   equal(a: number, b: number, bytes: number): boolean;
   /** The implementation chosen at run time, for example `avx2+sse4.2` or `portable`. */
   kernelName(): string;
-  /** Tests and benchmarks: force `portable`, or `auto`. */
+  /** Tests and benchmarks: force `portable`, or `auto`; for the calling thread. */
   kernelSelect(name: 'auto' | 'portable'): void;
 
   // --- files and devices ------------------------------------------------------------------------
   /** open(2) with O_CLOEXEC added; returns a file descriptor or -errno. */
   fileOpen(path: string, flags: number, mode: number): number;
   fileClose(fd: number): number;
-  /** flock(LOCK_EX|LOCK_NB) or unlock; returns 0 or -errno (-EWOULDBLOCK = held by someone). */
+  /** flock(LOCK_EX or LOCK_SH, with LOCK_NB); 0 or -errno (-EWOULDBLOCK = held by someone). */
   fileLock(fd: number, exclusive: boolean): number;
   fileUnlock(fd: number): number;
+  /** Throws with errno; ENOTBLK for anything but a block device or a regular file. */
   deviceInfo(fd: number): NativeDeviceInfo;
   eventfd(): number;
   eventfdWrite(fd: number): number;
@@ -138,10 +159,14 @@ export interface NativeAddon {
   /** prctl(PR_SET_IO_FLUSHER, on); returns 0 or -errno. */
   setIoFlusher(on: boolean): number;
   getIoFlusher(): number;
-  /** unshare(CLONE_NEWNS) and make every mount private; returns 0 or -errno. */
+  /**
+   * unshare(CLONE_NEWNS) and make every mount private; returns 0 or -errno. Applies to the calling
+   * thread and the threads that it starts from then on.
+   */
   privateMounts(): number;
   /** Signal to this process when its parent dies (0 = none); returns 0 or -errno. */
   setParentDeathSignal(signal: number): number;
+  /** The name of the calling thread (15 bytes), which on the main thread is the process's. */
   setProcessName(name: string): void;
   /** Datagram to $NOTIFY_SOCKET (also abstract); returns 0, or -errno, or 1 when not under systemd. */
   sdNotify(state: string): number;

@@ -1,0 +1,118 @@
+#include "process.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#define PR_GET_IO_FLUSHER 58
+#endif
+#ifndef MCL_ONFAULT
+#define MCL_ONFAULT 4
+#endif
+
+namespace {
+
+Napi::Value orErrno(const Napi::CallbackInfo& info, int result) {
+  return outcome(info, result < 0 ? -errno : result);
+}
+
+Napi::Value lockMemory(const Napi::CallbackInfo& info) {
+  return orErrno(info, mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
+}
+
+Napi::Value setIoFlusher(const Napi::CallbackInfo& info) {
+  const unsigned long on = info[0].ToBoolean() ? 1 : 0;
+  return orErrno(info, prctl(PR_SET_IO_FLUSHER, on, 0, 0, 0));
+}
+
+Napi::Value getIoFlusher(const Napi::CallbackInfo& info) {
+  return orErrno(info, prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0));
+}
+
+Napi::Value privateMounts(const Napi::CallbackInfo& info) {
+  if (unshare(CLONE_NEWNS) != 0) return outcome(info, -errno);
+  return orErrno(info, mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+}
+
+Napi::Value setParentDeathSignal(const Napi::CallbackInfo& info) {
+  unsigned long signal = 0;
+  if (!argument(info, 0, 0, 64, "signal", &signal)) return Napi::Value();
+  return orErrno(info, prctl(PR_SET_PDEATHSIG, signal));
+}
+
+// The kernel keeps the first 15 bytes.
+Napi::Value setProcessName(const Napi::CallbackInfo& info) {
+  std::string name;
+  if (!stringArgument(info, 0, "name", &name)) return Napi::Value();
+  prctl(PR_SET_NAME, name.c_str());
+  return info.Env().Undefined();
+}
+
+// The protocol of sd_notify(3): one datagram to the socket that the environment names, where a
+// leading @ stands for the NUL byte of an abstract address.
+int notify(const std::string& state) {
+  const char* path = getenv("NOTIFY_SOCKET");
+  if (path == nullptr || path[0] == '\0') return 1;
+  if (path[0] != '/' && path[0] != '@') return -EAFNOSUPPORT;
+  sockaddr_un address;
+  memset(&address, 0, sizeof address);
+  address.sun_family = AF_UNIX;
+  const size_t length = strlen(path);
+  if (length >= sizeof address.sun_path) return -ENAMETOOLONG;
+  memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  const auto addressBytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length);
+  const ssize_t sent = sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                              reinterpret_cast<sockaddr*>(&address), addressBytes);
+  const int result = sent < 0 ? -errno : 0;
+  close(fd);
+  return result;
+}
+
+Napi::Value sdNotify(const Napi::CallbackInfo& info) {
+  std::string state;
+  if (!stringArgument(info, 0, "state", &state)) return Napi::Value();
+  return outcome(info, notify(state));
+}
+
+Napi::Value threadCpuUs(const Napi::CallbackInfo& info) {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return Napi::Number::New(info.Env(), static_cast<double>(now.tv_sec) * 1e6 +
+                                           static_cast<double>(now.tv_nsec / 1000));
+}
+
+Napi::Value nameOfErrno(const Napi::CallbackInfo& info) {
+  int error = 0;
+  if (!argument(info, 0, -4095, 4095, "errno", &error)) return Napi::Value();
+  char buffer[16];
+  return Napi::String::New(info.Env(), errnoName(abs(error), buffer, sizeof buffer));
+}
+
+}  // namespace
+
+void addProcessCalls(Napi::Env env, Napi::Object exports, State* state) {
+  addCall<lockMemory>(env, exports, "lockMemory", state);
+  addCall<setIoFlusher>(env, exports, "setIoFlusher", state);
+  addCall<getIoFlusher>(env, exports, "getIoFlusher", state);
+  addCall<privateMounts>(env, exports, "privateMounts", state);
+  addCall<setParentDeathSignal>(env, exports, "setParentDeathSignal", state);
+  addCall<setProcessName>(env, exports, "setProcessName", state);
+  addCall<sdNotify>(env, exports, "sdNotify", state);
+  addCall<threadCpuUs>(env, exports, "threadCpuUs", state);
+  addCall<nameOfErrno>(env, exports, "errnoName", state);
+}
