@@ -1,0 +1,69 @@
+/**
+ * CommandContext: what a verb may know of the world around it.                       (control plane)
+ *
+ * Directories, time limits and the notes stream, decided once from the common options. stdout is
+ * not here: the result goes there, and only main.ts writes it.
+ */
+
+import { createInterface } from 'node:readline/promises';
+import type { Directories } from '../stack/directories.ts';
+
+export interface Streams {
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+export class CommandContext {
+  readonly streams: Streams;
+  readonly directories: Directories;
+  readonly json: boolean;
+  readonly verbose: boolean;
+  /** Time limit for kernel and server, or null for the command's own default. */
+  readonly timeoutMs: number | null;
+  readonly #quiet: boolean;
+  readonly #input: boolean;
+
+  constructor(options: {
+    streams: Streams;
+    directories: Directories;
+    json: boolean;
+    quiet: boolean;
+    verbose: boolean;
+    input: boolean;
+    timeoutMs: number | null;
+  }) {
+    this.streams = options.streams;
+    this.directories = options.directories;
+    this.json = options.json;
+    this.verbose = options.verbose;
+    this.timeoutMs = options.timeoutMs;
+    this.#quiet = options.quiet;
+    this.#input = options.input;
+  }
+
+  /** A line on stderr that is not an error; --quiet drops it. */
+  note(line: string): void {
+    if (!this.#quiet) this.streams.stderr.write(`${line}\n`);
+  }
+
+  /** A note that only --verbose shows. */
+  detail(line: string): void {
+    if (this.verbose) this.note(line);
+  }
+
+  /** True when a person can be asked. */
+  get interactive(): boolean {
+    return this.#input && this.streams.stdin.isTTY === true && this.streams.stderr.isTTY === true;
+  }
+
+  /** Asks on stderr; the answer without surrounding blanks. Only when `interactive`. */
+  async ask(question: string): Promise<string> {
+    const reader = createInterface({ input: this.streams.stdin, output: this.streams.stderr });
+    try {
+      return (await reader.question(question)).trim();
+    } finally {
+      reader.close();
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The verbs, in the order of the help text.                                          (control plane)
+ *
+ * Each verb's module is loaded only when it is used: starting `bandstand list` must not pay for the
+ * data path.
+ */
+
+import type { CommandEntry } from './command.ts';
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'create',
+    summary: 'make a stack from devices',
+    group: 'create and export',
+    load: async () => (await import('./commands/create.ts')).create,
+  },
+  {
+    name: 'export',
+    summary: 'assemble a stack and make it a block device (ublk) or an NBD server',
+    group: 'create and export',
+    load: async () => (await import('./commands/export.ts')).exportCommand,
+  },
+  {
+    name: 'unexport',
+    summary: 'remove the export; the stack keeps running',
+    group: 'create and export',
+    load: async () => (await import('./commands/unexport.ts')).unexport,
+  },
+  {
+    name: 'stop',
+    summary: 'flush, remove the export and end the server',
+    group: 'create and export',
+    load: async () => (await import('./commands/stop.ts')).stop,
+  },
+  {
+    name: 'list',
+    summary: 'the known stacks, one line each',
+    group: 'look',
+    load: async () => (await import('./commands/list.ts')).list,
+  },
+  {
+    name: 'status',
+    summary: 'health, activity, members and I/O of a stack',
+    group: 'look',
+    load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'examine',
+    summary: 'what is on a device: superblock, label, foreign data',
+    group: 'devices',
+    load: async () => (await import('./commands/examine.ts')).examine,
+  },
+  {
+    name: 'wipe',
+    summary: "erase bandstand's metadata from a device",
+    group: 'devices',
+    load: async () => (await import('./commands/wipe.ts')).wipe,
+  },
+  {
+    name: 'features',
+    summary: 'what this machine offers: kernel, io_uring, ublk, CPU',
+    group: 'measure',
+    load: async () => (await import('./commands/features.ts')).features,
+  },
+  {
+    name: 'bench',
+    summary: 'measure a device or an arrangement of devices',
+    group: 'measure',
+    load: async () => (await import('./commands/bench.ts')).bench,
+  },
+];

@@ -1,0 +1,54 @@
+/**
+ * Help texts, made from the command table.                                           (control plane)
+ *
+ * Help for a verb starts with two examples and fits 24 lines of 100 columns (a test counts them);
+ * the manual has everything.
+ */
+
+import { synopsis } from './arguments.ts';
+import type { Command, CommandEntry, OptionSpec } from './command.ts';
+import { table } from './table.ts';
+
+export function programHelp(entries: readonly CommandEntry[]): string {
+  const groups = [...new Set(entries.map((entry) => entry.group))];
+  const lines = [
+    'bandstand create tank --raid raid1 /dev/sdb /dev/sdc    makes a mirror of two disks',
+    'bandstand export tank                                   makes it a block device',
+    '',
+    'usage: bandstand VERB [NAME] [options]',
+  ];
+  for (const group of groups) {
+    lines.push('', `${group}:`);
+    const rows = entries.filter((e) => e.group === group).map((e) => [e.name, e.summary]);
+    lines.push(...table(rows, { indent: '  ' }));
+  }
+  lines.push('', 'bandstand VERB --help explains a verb; the manual is bandstand(8).');
+  return lines.join('\n');
+}
+
+export function commandHelp(command: Command): string {
+  const examples = command.examples.map(([line, meaning]) => [`bandstand ${line}`, meaning]);
+  const lines = [
+    ...table(examples),
+    '',
+    `usage: bandstand ${synopsis(command)}`,
+    `${command.summary}`,
+  ];
+  if (command.options.length > 0) {
+    lines.push('', ...table(command.options.map(optionRow), { indent: '  ' }));
+  }
+  lines.push(
+    '',
+    'common: --json --plain --quiet --verbose --no-input --color=WHEN --run-dir DIR --state-dir DIR',
+    '        --timeout T',
+  );
+  return lines.join('\n');
+}
+
+export function optionRow(spec: OptionSpec): [string, string] {
+  const prefix = { on: '', off: 'no-', both: '[no-]' }[spec.shown ?? 'on'];
+  const short = spec.short === undefined ? '' : `-${spec.short}, `;
+  const value = spec.value === undefined ? '' : ` ${spec.value}`;
+  const repeat = spec.kind === 'list' ? '…' : '';
+  return [`${short}--${prefix}${spec.name}${value}${repeat}`, spec.summary];
+}

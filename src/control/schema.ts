@@ -1,0 +1,275 @@
+/**
+ * The control protocol and the documents that travel over it: types and decoders.    (control plane)
+ *
+ * JSON lines over a Unix socket: one request, one response, each a line of at most LINE_BYTES_MAX
+ * bytes, both carrying the protocol's version and the request's number. Two sockets per stack:
+ * `control` (mode 0600) takes every method, `status` (world-readable) only those that change
+ * nothing. Decoders check everything before use and say in words what is wrong; they never throw.
+ *
+ * The status document is the one that `status --json` prints. Keys are snake_case with units,
+ * unknown is null, and adding keys is compatible.
+ */
+
+export const PROTOCOL_VERSION = 1;
+export const LINE_BYTES_MAX = 1 << 20;
+
+/** `ping` and `status` may also be asked on the status socket. */
+export const METHODS = ['ping', 'status', 'export', 'unexport', 'stop'] as const;
+export type Method = (typeof METHODS)[number];
+export const STATUS_METHODS: readonly Method[] = ['ping', 'status'];
+
+export interface ControlRequest {
+  readonly id: number;
+  readonly method: Method;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+/** A BandstandError on its way to another process. */
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export type ControlResponse =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: WireError };
+
+export type Decoded<T> = { readonly value: T } | { readonly why: string };
+
+export function encodeRequest(request: ControlRequest): string {
+  return `${JSON.stringify({ v: PROTOCOL_VERSION, ...request })}\n`;
+}
+
+export function encodeResponse(response: ControlResponse): string {
+  return `${JSON.stringify({ v: PROTOCOL_VERSION, ...response })}\n`;
+}
+
+export function decodeRequest(line: string): Decoded<ControlRequest> {
+  const message = decodeMessage(line);
+  if ('why' in message) return message;
+  const { id, method, params } = message.value;
+  if (!METHODS.includes(method as Method)) return { why: 'the method is unknown' };
+  if (params !== undefined && !isRecord(params)) return { why: 'params is not an object' };
+  return {
+    value: {
+      id: id as number,
+      method: method as Method,
+      params: (params ?? {}) as object as never,
+    },
+  };
+}
+
+export function decodeResponse(line: string): Decoded<ControlResponse> {
+  const message = decodeMessage(line);
+  if ('why' in message) return message;
+  const { id, result, error } = message.value;
+  if (error === undefined) return { value: { id: id as number, result: result ?? null } };
+  const wire = decodeWireError(error);
+  if (wire === null) return { why: 'the error has no code and message' };
+  return { value: { id: id as number, error: wire } };
+}
+
+export function decodeWireError(value: unknown): WireError | null {
+  if (!isRecord(value)) return null;
+  const { code, message, hint, details } = value;
+  if (typeof code !== 'string' || typeof message !== 'string') return null;
+  return {
+    code,
+    message,
+    hint: typeof hint === 'string' ? hint : null,
+    details: isRecord(details) ? details : {},
+  };
+}
+
+function decodeMessage(line: string): Decoded<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return { why: 'the line is not JSON' };
+  }
+  if (!isRecord(value)) return { why: 'the line is not an object' };
+  if (value['v'] !== PROTOCOL_VERSION) {
+    return { why: `the protocol version is not ${PROTOCOL_VERSION}` };
+  }
+  const id = value['id'];
+  if (!Number.isSafeInteger(id) || (id as number) < 0) return { why: 'the id is not a number' };
+  return { value };
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+// --- export requests -------------------------------------------------------------------------------
+
+/** How a stack is to be exported; what `export` sends and the server process is started with. */
+export interface ExportRequest {
+  readonly via: 'auto' | 'ublk' | 'nbd';
+  /** Wanted number N of /dev/ublkbN, or null for the first free one. */
+  readonly ublk_id: number | null;
+  readonly queues: number | null;
+  readonly depth: number | null;
+  /** `unix:PATH` or `tcp:HOST:PORT`, or null for the default socket. */
+  readonly nbd: string | null;
+  readonly read_only: boolean;
+}
+
+export interface ExportReply {
+  readonly kind: 'ublk' | 'nbd';
+  readonly address: string;
+  readonly read_only: boolean;
+  /** False when it was exported already. */
+  readonly started: boolean;
+  /** Things the user should know, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
+  if (!isRecord(value)) return { why: 'the export request is not an object' };
+  const { via, ublk_id, queues, depth, nbd, read_only } = value;
+  if (via !== 'auto' && via !== 'ublk' && via !== 'nbd') return { why: 'via is unknown' };
+  for (const [key, number] of Object.entries({ ublk_id, queues, depth })) {
+    if (number !== null && !isCount(number)) return { why: `${key} is not a number` };
+  }
+  if (nbd !== null && typeof nbd !== 'string') return { why: 'nbd is not text' };
+  if (typeof read_only !== 'boolean') return { why: 'read_only is not true or false' };
+  return { value: { via, ublk_id, queues, depth, nbd, read_only } as ExportRequest };
+}
+
+export function decodeExportReply(value: unknown): Decoded<ExportReply> {
+  if (!isRecord(value)) return { why: 'the export reply is not an object' };
+  const { kind, address, read_only, started, notes } = value;
+  if (kind !== 'ublk' && kind !== 'nbd') return { why: 'the kind of export is unknown' };
+  if (typeof address !== 'string') return { why: 'the address is missing' };
+  if (typeof read_only !== 'boolean' || typeof started !== 'boolean') {
+    return { why: 'read_only or started is missing' };
+  }
+  const texts = Array.isArray(notes) ? notes.filter((note) => typeof note === 'string') : [];
+  return { value: { kind, address, read_only, started, notes: texts } };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+// --- status: bandstand.status/1 --------------------------------------------------------------------
+
+export type Health = 'healthy' | 'degraded' | 'failed' | 'stopped';
+export type ActivityKind =
+  | 'idle'
+  | 'recovery'
+  | 'rebuild'
+  | 'resync'
+  | 'check'
+  | 'relocation'
+  | 'drain';
+
+export interface ActivityStatus {
+  readonly kind: ActivityKind;
+  readonly step: string | null;
+  readonly done_bytes: number | null;
+  readonly total_bytes: number | null;
+  readonly rate_bytes_per_second: number | null;
+  readonly eta_seconds: number | null;
+  readonly member_slot: number | null;
+}
+
+export interface ExportStatus {
+  readonly kind: 'ublk' | 'nbd';
+  readonly address: string;
+  readonly read_only: boolean;
+}
+
+export interface MemberStatusDocument {
+  readonly slot: number;
+  readonly device: string | null;
+  readonly uuid: string | null;
+  readonly health: 'ok' | 'rebuilding' | 'failed' | 'missing' | 'spare';
+  readonly read_errors: number | null;
+  readonly write_errors: number | null;
+  readonly repaired_blocks: number | null;
+}
+
+export interface ArrayStatus {
+  readonly level: string;
+  readonly strip_size_bytes: number | null;
+  readonly superblock_seq: number | null;
+  readonly members: readonly MemberStatusDocument[];
+  readonly spares: readonly MemberStatusDocument[];
+}
+
+export interface IoStatus {
+  readonly ios: number;
+  readonly bytes: number;
+  readonly p50_us: number | null;
+  readonly p99_us: number | null;
+  readonly p999_us: number | null;
+}
+
+export interface ServerStatus {
+  readonly pid: number;
+  readonly version: string;
+  readonly started_at: string;
+}
+
+export interface StatusDocument {
+  readonly name: string;
+  readonly uuid: string | null;
+  readonly server: ServerStatus | null;
+  readonly health: Health;
+  readonly reason: string | null;
+  readonly action: string | null;
+  readonly size_bytes: number | null;
+  readonly block_size: number | null;
+  readonly activity: ActivityStatus;
+  readonly exports: readonly ExportStatus[];
+  readonly array: ArrayStatus | null;
+  /** The FTL and the NV cache have no figures in a stack without them. */
+  readonly ftl: null;
+  readonly cache: null;
+  readonly io: {
+    readonly read: IoStatus;
+    readonly write: IoStatus;
+    readonly flush: IoStatus;
+    readonly trim: IoStatus;
+  } | null;
+}
+
+export const IDLE: ActivityStatus = {
+  kind: 'idle',
+  step: null,
+  done_bytes: null,
+  total_bytes: null,
+  rate_bytes_per_second: null,
+  eta_seconds: null,
+  member_slot: null,
+};
+
+const HEALTHS: readonly string[] = ['healthy', 'degraded', 'failed', 'stopped'];
+
+/** Checks as much of a status document as its readers rely on. */
+export function decodeStatus(value: unknown): Decoded<StatusDocument> {
+  if (!isRecord(value)) return { why: 'the status is not an object' };
+  const { name, health, activity, exports, array, server } = value;
+  if (typeof name !== 'string') return { why: 'the name is missing' };
+  if (!HEALTHS.includes(health as string)) return { why: 'the health is unknown' };
+  if (!isRecord(activity) || typeof activity['kind'] !== 'string') {
+    return { why: 'the activity is missing' };
+  }
+  if (!isListOfRecords(exports)) return { why: 'exports is not a list' };
+  if (array !== null) {
+    if (!isRecord(array) || typeof array['level'] !== 'string') return { why: 'the array is bad' };
+    if (!isListOfRecords(array['members'])) return { why: 'the members are not a list' };
+  }
+  if (server !== null && (!isRecord(server) || !isCount(server['pid']))) {
+    return { why: 'the server has no pid' };
+  }
+  return { value: value as unknown as StatusDocument };
+}
+
+function isListOfRecords(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isRecord);
+}
