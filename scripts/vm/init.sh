@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# The guest's process 1. It is sourced twice by the file that guest.js writes for each run, which sets the variables
-# written here in capitals: first on the host's root (read-only, over virtiofs), where it lays a tmpfs overlay over it,
-# then inside that overlay, where it runs the command and reports over virtio-serial ports:
-#   control: `started`, `failed REASON`, `exited STATUS`     stdout, stderr: the bytes, then $END_MARK
+# The guest's process 1. The file that guest.js writes for each run sets the variables in capitals
+# and sources this one, twice: first on the host's root (read-only, over virtiofs), where a tmpfs
+# overlay is laid over it, then inside that overlay, where the command runs. It reports over
+# virtio-serial ports:
+#   control         `started`, `failed REASON`, `exited STATUS`, one per line
+#   stdout, stderr  the bytes, then $END_MARK
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -35,11 +37,12 @@ lay_overlay() {
   mount -t tmpfs -o mode=755 tmpfs /run
   mkdir -p /run/guest/{upper,work,root}
   modprobe -d "$KERNEL_TREE" overlay
-  mount -t overlay -o lowerdir=/,upperdir=/run/guest/upper,workdir=/run/guest/work,xino=off overlay /run/guest/root
+  cd /run/guest || exit
+  mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work,xino=off overlay root
   local at
-  for at in proc sys dev; do mount --move "/$at" "/run/guest/root/$at"; done
-  mount -t tmpfs -o mode=755 tmpfs /run/guest/root/run
-  cd /run/guest/root || exit
+  for at in proc sys dev; do mount --move "/$at" "root/$at"; done
+  mount -t tmpfs -o mode=755 tmpfs root/run
+  cd root || exit
   mount --move . /
   exec chroot . "$INIT" inside
 }
@@ -54,7 +57,7 @@ bring_up() {
   ln -s fd/2 /dev/stderr
   echo 1 >/proc/sys/kernel/sysrq
   ln -sfn "$KERNEL_TREE/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
-  # The kernel boots on one CPU (guest.js says why); the others join here.
+  # The kernel boots on one CPU (qemu.js says why); the others join here.
   local cpu
   for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do [[ -e $cpu ]] && echo 1 >"$cpu"; done
   ip link set lo up 2>/dev/null
@@ -77,8 +80,8 @@ name_disks() {
   done
 }
 
-# $1: a FIFO; $2: a port. The command's own children may hold the FIFO open after it ended, so the copy can be stopped
-# from outside and still ends with the mark.
+# $1: a FIFO; $2: a port. Children of the command may hold the FIFO open after it ended, so the
+# copy can be stopped from outside and still ends with the mark.
 relay() {
   cat <"$1" &
   echo $! >"$1.pid"

@@ -1,9 +1,10 @@
 /**
  * Fetches the kernel that the guest boots: the newest 6.12 cloud package that apt offers.
  *
- * The package is only downloaded and unpacked into a cache, never installed: the machine keeps its own kernel. Cloud
- * kernels are small and have virtio-pci, virtio-console and virtiofs built in, which is what lets the guest boot
- * without an initramfs. The cache is $XDG_CACHE_HOME/bandstand, or .cache/ in the clone.
+ * The package is only downloaded and unpacked into a cache, never installed: the machine keeps its
+ * own kernel. Cloud kernels are small and have virtio-pci, virtio-console and virtiofs built in,
+ * which is what lets the guest boot without an initramfs. The cache is $XDG_CACHE_HOME/bandstand,
+ * or .cache/ in the clone.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -85,7 +86,7 @@ async function fetchPackage(name) {
 /**
  * Returns the kernel to boot, fetching it when the cache holds none.
  *
- * @returns {Promise<{release: string, image: string, tree: string}>} `tree` is a directory with lib/modules/RELEASE
+ * @returns {Promise<{release: string, image: string, tree: string}>} `tree` holds lib/modules
  */
 export async function prepareKernel() {
   let name = (await cachedPackages()).at(-1);

@@ -1,0 +1,134 @@
+/**
+ * `npm run test:vm [-- FILE…]`: runs test/vm/*.sh as root in a guest with Debian's 6.12 kernel.
+ *
+ * All files share one boot as long as the guest lives. A file that hangs or takes the guest down
+ * fails, and the files after it get a fresh boot. Each boot adds one test of its own: that the
+ * kernel logged no warning. A machine that cannot run a guest reports every test as skipped, with
+ * the reason; with CI or BANDSTAND_CI set that is a failure instead.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { runInGuest } from './vm/guest.js';
+import { clone, prepareKernel } from './vm/kernel.js';
+import { missingForGuest } from './vm/qemu.js';
+import { TapReport } from './vm/tap.js';
+
+const folder = path.join(clone, 'test/vm');
+const fileSeconds = 600;
+const totalSeconds = Number(process.env.BANDSTAND_VM_SECONDS ?? 1500);
+const hangStatus = 99;
+
+/** Four members of 512-byte blocks with a volatile cache, and two of 4096-byte blocks. */
+const disks = {
+  a: { size: 192 * 1024 ** 2 },
+  b: { size: 192 * 1024 ** 2 },
+  c: { size: 192 * 1024 ** 2 },
+  d: { size: 192 * 1024 ** 2 },
+  e: { size: 96 * 1024 ** 2, blockSize: 4096 },
+  f: { size: 96 * 1024 ** 2, blockSize: 4096 },
+};
+
+function selectFiles(wanted) {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith('.sh') && !name.startsWith('_'))
+    .map((name) => name.slice(0, -'.sh'.length))
+    .sort();
+  const names = wanted.map((name) => path.basename(name, '.sh'));
+  const unknown = names.find((name) => !files.includes(name));
+  if (unknown !== undefined) throw new Error(`no test/vm/${unknown}.sh`);
+  return names.length > 0 ? names : files;
+}
+
+/** The titles that a file would report, read from its text. */
+function titlesOf(file) {
+  const text = readFileSync(path.join(folder, `${file}.sh`), 'utf8');
+  return [...text.matchAll(/^scenario '(.*)' \w+$/gm)].map(([, title]) => title);
+}
+
+async function findObstacle() {
+  const missing = missingForGuest();
+  if (missing.length > 0) return missing.join('; ');
+  return prepareKernel().then(
+    () => undefined,
+    (error) => (error.stderr || error.message).trim(),
+  );
+}
+
+/** Runs every file, each under its own limit, and stops at one that hangs. */
+const loopScript = (files) => `
+for file in ${files.join(' ')}; do
+  echo "# begin $file"
+  timeout -k 10 ${fileSeconds} bash "test/vm/$file.sh"
+  status=$?
+  echo "# end $file $status"
+  ((status < 124)) || exit ${hangStatus}
+done`;
+
+/** Boots once for `files`; returns the ones that did not get their turn. */
+async function runBoot(files, boot, deadline, report) {
+  let current;
+  let reported = 0;
+  let failedBefore = 0;
+  const done = [];
+  const onLine = (stream, line) => {
+    const begin = /^# begin (\S+)$/.exec(line);
+    const end = /^# end (\S+) (\d+)$/.exec(line);
+    if (begin) {
+      current = begin[1];
+      reported = 0;
+      failedBefore = report.counts.failed;
+    } else if (end) {
+      const silent = report.counts.failed === failedBefore;
+      if (end[2] !== '0' && silent) report.fail(`${current}: the script ends`, `status ${end[2]}`);
+      if (reported === 0) report.fail(`${current}: the script reports tests`);
+      done.push(current);
+      current = undefined;
+    } else if (stream === 'stdout' && current !== undefined) {
+      if (report.take(line, current)) reported++;
+    } else report.comment(line);
+  };
+  const timeout = Math.max(60, (deadline - Date.now()) / 1000);
+  const result = await runInGuest({
+    script: loopScript(files),
+    disks,
+    timeout,
+    onLine,
+    environment: { NO_COLOR: '1', CI: process.env.CI ?? '' },
+  });
+  if (current !== undefined) {
+    report.fail(`${current}: the guest survives it`, result.failure ?? `status ${result.status}`);
+    done.push(current);
+  }
+  const tail = result.console.split('\n').slice(-60).join('\n');
+  const title = `boot ${boot}: Linux ${result.release} (${result.accelerator}) logs no warning`;
+  if (result.complaints.length > 0) report.fail(title, tail);
+  else {
+    report.pass(title);
+    if (result.failure !== undefined) report.comment(tail);
+  }
+  return files.filter((file) => !done.includes(file));
+}
+
+const report = new TapReport();
+let files = selectFiles(process.argv.slice(2));
+const obstacle = await findObstacle();
+if (obstacle !== undefined) {
+  const strict = [process.env.CI, process.env.BANDSTAND_CI].some((value) => value && value !== '0');
+  for (const file of files) {
+    for (const title of titlesOf(file)) {
+      if (strict) report.fail(`${file}: ${title}`, obstacle);
+      else report.skip(`${file}: ${title}`, obstacle);
+    }
+  }
+} else {
+  const deadline = Date.now() + totalSeconds * 1000;
+  for (let boot = 1; files.length > 0; boot++) {
+    if (Date.now() > deadline) {
+      for (const file of files) report.fail(`${file}: the run has time left for it`);
+      break;
+    }
+    files = await runBoot(files, boot, deadline, report);
+  }
+}
+report.finish();
+process.exitCode = report.counts.failed > 0 ? 1 : 0;
