@@ -60,6 +60,15 @@ export const ERROR_CODES = {
   BANDSTAND_SUPERBLOCK_LENGTH: 'the length of a superblock is impossible',
   BANDSTAND_SUPERBLOCK_SIGNATURE: 'the device does not begin with a superblock signature',
   BANDSTAND_SUPERBLOCK_VERSION: 'the superblock has a version that is not supported',
+  // ublk devices
+  BANDSTAND_UBLK_BUSY: 'the ublk device is in use by something else',
+  BANDSTAND_UBLK_FAILED: 'the queue of a ublk device broke',
+  BANDSTAND_UBLK_ID_TAKEN: 'a ublk device with this number exists already',
+  BANDSTAND_UBLK_NO_DEVICE: 'the ublk device does not exist',
+  BANDSTAND_UBLK_PERMISSION: 'no permission to use ublk',
+  BANDSTAND_UBLK_REFUSED: 'the ublk driver refused a command or its parameters',
+  BANDSTAND_UBLK_TIMEOUT: 'the ublk driver did not answer in time',
+  BANDSTAND_UBLK_UNAVAILABLE: 'this kernel has no ublk driver, or one that is too old',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -12,12 +12,15 @@
  */
 
 import type { Reactor } from '../block/reactor.ts';
+import type { NativeAddon } from '../native/addon.ts';
 
 export interface RingHandler {
   ringComplete(token: number, result: number, flags: number): void;
 }
 
 export interface Ring extends Reactor {
+  /** The addon, for what devices and exporters do outside the ring (open, ioctls, sockets). */
+  readonly native: NativeAddon;
   /** Registers a receiver of completions; returns its number. */
   registerHandler(handler: RingHandler): number;
   /** Only when nothing of it is in flight. */

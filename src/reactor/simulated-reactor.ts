@@ -94,8 +94,9 @@ export class SimulatedReactor implements Reactor {
       io.completer.complete(io);
       ran += 1;
     }
-    for (let left = this.#timers.length; left > 0; left -= 1) {
-      const timer = this.#timers.shiftDue(this.#nowUs);
+    const orderMax = this.#timers.order;
+    for (;;) {
+      const timer = this.#timers.shiftDue(this.#nowUs, orderMax);
       if (timer === null) break;
       timer.expire();
       ran += 1;

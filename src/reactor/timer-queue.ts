@@ -16,6 +16,11 @@ export class TimerQueue {
     return this.#heap.length;
   }
 
+  /** The order number given last: a timer with a greater one was scheduled since. */
+  get order(): number {
+    return this.#order;
+  }
+
   /** Infinity when empty. */
   nextDueUs(): number {
     return this.#heap[0]?.dueUs ?? Number.POSITIVE_INFINITY;
@@ -42,10 +47,13 @@ export class TimerQueue {
     this.#up(index);
   }
 
-  /** Takes the first timer that is due at `nowUs`, or null. */
-  shiftDue(nowUs: number): Timer | null {
+  /**
+   * Takes the first timer that is due at `nowUs` and was scheduled up to `orderMax`, or null. Time
+   * stands still within a turn, so whatever is scheduled meanwhile sorts behind the older ones.
+   */
+  shiftDue(nowUs: number, orderMax: number): Timer | null {
     const first = this.#heap[0];
-    if (first === undefined || first.dueUs > nowUs) return null;
+    if (first === undefined || first.dueUs > nowUs || first.order > orderMax) return null;
     this.remove(first);
     return first;
   }

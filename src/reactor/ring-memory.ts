@@ -1,0 +1,81 @@
+/**
+ * Sets up what a RingReactor stands on: one io_uring and one arena.                  (control plane)
+ *
+ * Newer kernels offer more: every set-up flag that the kernel refuses is given up in steps, and a
+ * kernel or memory limit that refuses to register the arena gets plain reads and writes, which cost
+ * more per operation and do the same.
+ */
+
+import { Arena } from '../block/arena.ts';
+import { EINVAL } from '../block/status.ts';
+import type { NativeAddon, NativeRing } from '../native/addon.ts';
+import {
+  IORING_SETUP_CLAMP,
+  IORING_SETUP_COOP_TASKRUN,
+  IORING_SETUP_CQSIZE,
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_SUBMIT_ALL,
+  IORING_SETUP_TASKRUN_FLAG,
+} from './uring.ts';
+import { uringError } from './uring-error.ts';
+
+const FLAGS_ALWAYS = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+const FLAGS_5_19 =
+  FLAGS_ALWAYS | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+/** Completions are processed only when this thread asks: no interrupts of its work, full batches. */
+const FLAGS_6_1 = FLAGS_5_19 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+const FLAGS_BEST_FIRST = [FLAGS_6_1, FLAGS_5_19, FLAGS_ALWAYS] as const;
+
+/** A registered buffer is at most 1 GiB. */
+const BUFFER_BYTES_MAX = 2 ** 30;
+
+export interface RingMemory {
+  readonly arena: Arena;
+  /** True when reads and writes may use registered buffers. */
+  readonly registered: boolean;
+  readonly hugePages: boolean;
+  readonly memory: ArrayBuffer;
+}
+
+/** Throws BANDSTAND_URING_UNAVAILABLE with the cause when this process cannot have a ring. */
+export function createRing(native: NativeAddon, entries: number, cqEntries: number): NativeRing {
+  let refusal: unknown;
+  for (const flags of FLAGS_BEST_FIRST) {
+    try {
+      return native.ringCreate(entries, cqEntries, flags);
+    } catch (error) {
+      refusal = error;
+      if (errnoOf(error) !== EINVAL) break;
+    }
+  }
+  throw uringError(errnoOf(refusal), refusal);
+}
+
+/** Maps an arena and registers it with the ring, when that is allowed. */
+export function createArena(
+  native: NativeAddon,
+  handle: number,
+  bytes: number,
+  hugePages: boolean,
+): RingMemory {
+  const mapping = native.memoryMap(bytes, hugePages);
+  const count = Math.ceil(bytes / BUFFER_BYTES_MAX);
+  const addresses = new Float64Array(count);
+  const lengths = new Float64Array(count);
+  for (let index = 0; index < count; index += 1) {
+    addresses[index] = mapping.address + index * BUFFER_BYTES_MAX;
+    lengths[index] = Math.min(BUFFER_BYTES_MAX, bytes - index * BUFFER_BYTES_MAX);
+  }
+  return {
+    arena: new Arena(mapping.memory, mapping.address),
+    registered: native.ringRegisterBuffers(handle, addresses, lengths) === 0,
+    hugePages: mapping.hugePages,
+    memory: mapping.memory,
+  };
+}
+
+function errnoOf(error: unknown): number {
+  const errno = (error as { errno?: unknown } | null)?.errno;
+  return typeof errno === 'number' ? Math.abs(errno) : 0;
+}
