@@ -115,7 +115,7 @@ export function unitOf(file: string): string | null {
 }
 
 /** What cli may import of the exporter: only the ublk control side, which runs in its process. */
-const UBLK_CONTROL = /^src\/exporter\/ublk(?:\/control[\w-]*|-control[\w-]*)\.ts$/;
+const UBLK_CONTROL = /^src\/exporter\/ublk\/control[\w-]*\.ts$/;
 
 export const checkImports: Rule = (source) => {
   const rule = 'imports';
@@ -157,7 +157,7 @@ export const checkImports: Rule = (source) => {
 
 // --- shape of a file ---------------------------------------------------------------------------
 
-const HEADER_CHARACTERS_MIN = 60;
+const HEADER_CHARACTERS_MIN = 45;
 const PLANE = /\((data plane|control plane|both planes|user interface)\)/;
 
 /** The prose of the comment that opens a file, or null. */
@@ -361,6 +361,8 @@ export const checkAmbient: Rule = (source) => {
   const violations = forbid(source, 'ambient', source.codeLines, AMBIENT);
   for (const { specifier, line } of importsOf(source)) {
     if (!/^node:(?:fs|timers|perf_hooks|net|child_process)\b/.test(specifier)) continue;
+    // O_* numbers for the addon's fileOpen touch nothing.
+    if (/^import \{ constants \} from/.test(source.lines[line - 1]!)) continue;
     const reason = `\`${specifier}\`: layers reach the world through the reactor and native only`;
     violations.push({ path: source.path, line, rule: 'ambient', reason });
   }
