@@ -20,7 +20,7 @@ import { UblkControl } from '../src/exporter/ublk/control.ts';
 import { ublkParamsFor } from '../src/exporter/ublk/control-params.ts';
 import { blockDevicePath } from '../src/exporter/ublk/uapi.ts';
 import { loadAddon } from '../src/native/load.ts';
-import { makeDevice, type ServerOptions } from './ublk-server.ts';
+import { makeDevice, type ServerOptions } from './ublk-device.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
