@@ -225,7 +225,8 @@ export const checkFileLength: Rule = (source) => {
 const FUNCTION_LINES_MAX = 70;
 const FUNCTION_HEAD =
   /^(\s*)(?:export\s+)?(?:(?:static|override|private|protected|public|get|set|async)\s+)*(?:function\b\s*\*?\s*)?(#?[A-Za-z_$][\w$]*)\s*(?:<[^(]*>)?\(/;
-const ARROW_HEAD = /^(\s*)(?:export\s+)?const\s+([\w$]+)\b.*(?:=>\s*\{|=\s*(?:async\s*)?\(?)$/;
+const ARROW_HEAD =
+  /^(\s*)(?:export\s+)?const\s+([\w$]+)\b[^=]*=\s*(?:async\s*)?(?:\(|<|\w+\s*=>|$)/;
 const NOT_A_FUNCTION = new Set([
   'if',
   'for',
@@ -244,34 +245,56 @@ interface FunctionText {
   readonly lines: number;
 }
 
+/** What stands between the parameters of a function and its body: perhaps a type. */
+const BODY = /^\s*(?::[^;{]*(?:\{[^{}]*\}[^;{]*)*?)?\{[ \t]*\n/;
+const ARROW_BODY = /^[^;]*?=>\s*\{[ \t]*\n/;
+
 /**
- * Functions and methods by their layout, which Biome fixes: a head at some indentation whose
- * first line ending in `{` opens the body, and the first `}` at that indentation closes it.
+ * Functions and methods by their layout, which Biome fixes: a head at some indentation, and the
+ * first `}` at that indentation after the line that opens the body.
  */
 export function functionsOf(source: SourceText): FunctionText[] {
   const found: FunctionText[] = [];
+  let start = 0;
   source.codeLines.forEach((text, index) => {
-    const head = FUNCTION_HEAD.exec(text) ?? ARROW_HEAD.exec(text);
-    if (head === null || NOT_A_FUNCTION.has(head[2]!)) return;
-    // `call(() => {` passes a function; the call is not one.
-    if (text.includes('=>') && !ARROW_HEAD.test(text)) return;
-    const indent = head[1]!;
-    let at = index;
-    while (at < source.codeLines.length && !source.codeLines[at]!.trimEnd().endsWith('{')) {
-      // A statement, a signature without a body, or the end of the block: no function here.
-      const line = source.codeLines[at]!;
-      if (line.trimEnd().endsWith(';') && line.startsWith(indent)) return;
-      if (at > index && line.startsWith(`${indent}}`)) return;
-      at += 1;
-    }
-    const close = new RegExp(`^${indent}\\}`);
-    // The `}` of a head that is wrapped over lines (`}: Options): void {`) does not close it.
-    const end = source.codeLines.findIndex(
-      (line, row) => row > at && close.test(line) && !line.trimEnd().endsWith('{'),
-    );
-    if (end !== -1) found.push({ name: head[2]!, line: index + 1, lines: end - index + 1 });
+    const body = bodyAt(source.code, text, start);
+    start += text.length + 1;
+    if (body === null) return;
+    const opens = source.code.slice(0, body.at).split('\n').length - 2;
+    const close = new RegExp(`^${body.indent}\\}`);
+    const end = source.codeLines.findIndex((line, row) => row > opens && close.test(line));
+    if (end !== -1) found.push({ name: body.name, line: index + 1, lines: end - index + 1 });
   });
   return found;
+}
+
+/** Where the body of the function ends its first line, when the line at `start` is its head. */
+function bodyAt(code: string, text: string, start: number) {
+  const head = FUNCTION_HEAD.exec(text);
+  if (head !== null && !NOT_A_FUNCTION.has(head[2]!)) {
+    const close = closingParenthesis(code, start + head[0].length);
+    const body = BODY.exec(code.slice(close + 1));
+    if (body !== null) {
+      return { indent: head[1]!, name: head[2]!, at: close + 1 + body[0].length };
+    }
+  }
+  const arrow = ARROW_HEAD.exec(text);
+  const body = arrow === null ? null : ARROW_BODY.exec(code.slice(start));
+  if (arrow === null || body === null) return null;
+  return { indent: arrow[1]!, name: arrow[2]!, at: start + body[0].length };
+}
+
+/** The position of the parenthesis that closes the one before `from`. */
+function closingParenthesis(code: string, from: number): number {
+  let depth = 1;
+  let at = from;
+  while (at < code.length) {
+    if (code[at] === '(') depth += 1;
+    else if (code[at] === ')') depth -= 1;
+    if (depth === 0) return at;
+    at += 1;
+  }
+  return code.length;
 }
 
 export const checkFunctionLength: Rule = (source) => {
