@@ -112,7 +112,17 @@ test('every error code has a line in the DIAGNOSTICS of a page, and no other has
     const text = section(readFileSync(path.join(ROOT, file), 'utf8'), 'DIAGNOSTICS');
     for (const [code] of text.matchAll(/\bBANDSTAND_\w+/g)) documented.add(code);
   }
-  t.deepEqual([...documented].sort(), Object.keys(ERROR_CODES).sort());
+  const codes = new Set<string>(Object.keys(ERROR_CODES));
+  t.deepEqual(
+    [...codes].filter((code) => !documented.has(code)),
+    [],
+    'no page has them',
+  );
+  t.deepEqual(
+    [...documented].filter((code) => !codes.has(code)),
+    [],
+    'there are no such codes',
+  );
 });
 
 test('every page shows an example, and the exit status where there is one', (t) => {
