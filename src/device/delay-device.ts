@@ -7,10 +7,11 @@
  */
 
 import { assert } from '../block/assert.ts';
-import type { BlockDevice, DeviceDescription } from '../block/block-device.ts';
+import { type BlockDevice, checkIo, type DeviceDescription } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import { type Reactor, Timer } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
 import { FilterDevice } from './filter-device.ts';
 
 const DEPTH_DEFAULT = 1024;
@@ -69,6 +70,7 @@ export class DelayDevice extends FilterDevice {
 
   submit(io: BlockIo): void {
     assert(this.reactor !== null, 'the device is open');
+    assert(checkIo(this.geometry, io) === OK, 'the operation fits the device');
     this.#inFlight += 1;
     const delayed = this.#free;
     if (delayed === null) {

@@ -260,13 +260,14 @@ export class FileDevice implements BlockDevice, RingHandler {
       return;
     }
     // The kernel stopped early; whole blocks count, so that the rest stays aligned for O_DIRECT.
-    const whole = Math.floor(bytes / this.#blockBytes) * this.#blockBytes;
-    const done = this.#doneBytes[token]! + whole;
+    const done = this.#doneBytes[token]! + Math.floor(bytes / this.#blockBytes) * this.#blockBytes;
     if (done === total) {
       this.#complete(token, io, OK);
-    } else if (whole === 0) {
+    } else if (bytes === 0) {
       // Nothing was moved and nothing is wrong: the file ends here although it was longer at open.
       this.#complete(token, io, EIO);
+    } else if (bytes < this.#blockBytes) {
+      this.#stepFailed(token, io, EAGAIN);
     } else {
       this.#doneBytes[token] = done;
       this.#retries[token] = 0;

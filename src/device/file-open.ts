@@ -147,7 +147,7 @@ async function attempt(
     refuseUnsuitable(path, info, readOnly);
     const blockBytes = chooseBlockBytes(path, info, options.blockBytes, direct);
     slot = ring.registerFile(fd);
-    if (direct && !(await readsDirectly(ring, path, slot, blockBytes, info.sizeBytes))) return null;
+    if (direct && !(await readsDirectly(ring, slot, blockBytes, info.sizeBytes))) return null;
     const methods = readOnly ? NO_METHODS : await findMethods(ring, slot, info);
     const geometry = geometryOf(info, blockBytes, readOnly, methods);
     opened = { fd, slot, kind, direct, geometry, ...methods };
@@ -206,7 +206,6 @@ function chooseBlockBytes(
 /** Reads the last block by O_DIRECT into a buffer that is aligned to a block and no better. */
 async function readsDirectly(
   ring: Ring,
-  path: string,
   slot: number,
   blockBytes: number,
   sizeBytes: number,
@@ -217,9 +216,8 @@ async function readsDirectly(
     const result = await ringResult(ring, (handlerId) =>
       ring.readAt(slot, last * blockBytes, at + blockBytes, blockBytes, handlerId, 0),
     );
-    if (result === -EINVAL) return false;
-    if (result !== blockBytes) throw openError(path, result < 0 ? -result : EIO);
-    return true;
+    // Any other error is about this block, and for whoever reads it.
+    return result !== -EINVAL;
   } finally {
     ring.arena.release(at, 2 * blockBytes);
   }
@@ -314,6 +312,7 @@ const OPEN_ERRORS: Readonly<Record<number, readonly [code: ErrorCode, why: strin
       'device is busy',
       'unmount it and stop whatever uses it (lsblk, fuser), or pass a different device',
     ],
+    [EIO]: ['BANDSTAND_DEVICE_IO', 'input/output error', 'look at the kernel log (dmesg)'],
     [ENXIO]: ['BANDSTAND_DEVICE_MISSING', 'there is no device behind it', 'check the path'],
     [ENODEV]: ['BANDSTAND_DEVICE_MISSING', 'there is no device behind it', 'check the path'],
     [ENOMEDIUM]: ['BANDSTAND_DEVICE_MISSING', 'there is no medium in it', 'insert a medium'],

@@ -6,10 +6,11 @@
  */
 
 import { assert } from '../block/assert.ts';
-import type { BlockDevice } from '../block/block-device.ts';
+import { type BlockDevice, checkIo } from '../block/block-device.ts';
 import type { BlockIo, Completer } from '../block/block-io.ts';
 import { BlockIoPool, BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Reactor } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
 import { FilterDevice } from './filter-device.ts';
 
 /** Operations of one filter in flight below it. */
@@ -28,6 +29,7 @@ export abstract class ForwardingDevice extends FilterDevice implements Completer
 
   submit(io: BlockIo): void {
     assert(this.reactor !== null, 'the device is open');
+    assert(checkIo(this.geometry, io) === OK, 'the operation fits the device');
     this.#inFlight += 1;
     const child = this.#pool.take();
     if (child === null) this.#waiting.push(io);
@@ -47,7 +49,7 @@ export abstract class ForwardingDevice extends FilterDevice implements Completer
     io.completer.complete(io);
   }
 
-  /** May change `child`, which is a copy of `io`; also checks what the lower device cannot. */
+  /** May change `child`, which is a copy of `io`. */
   protected abstract starting(io: BlockIo, child: BlockIo): void;
   protected abstract ended(io: BlockIo, child: BlockIo): void;
 
