@@ -26,9 +26,11 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 export const ENODATA = 61;
 export const ETIME = 62;
+export const EOVERFLOW = 75;
 export const EILSEQ = 84;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
+export const EADDRINUSE = 98;
 export const ECONNRESET = 104;
 export const ESHUTDOWN = 108;
 export const ETIMEDOUT = 110;
@@ -55,8 +57,10 @@ const NAMES: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [ENOSYS]: ['ENOSYS', 'not implemented by this kernel'],
   [ENODATA]: ['ENODATA', 'critical medium error'],
   [ETIME]: ['ETIME', 'timer expired'],
+  [EOVERFLOW]: ['EOVERFLOW', 'value too large'],
   [EILSEQ]: ['EILSEQ', 'checksum mismatch'],
   [EOPNOTSUPP]: ['EOPNOTSUPP', 'operation not supported'],
+  [EADDRINUSE]: ['EADDRINUSE', 'address in use'],
   [ENOBUFS]: ['ENOBUFS', 'no buffer space available'],
   [ECONNRESET]: ['ECONNRESET', 'connection reset by the peer'],
   [ESHUTDOWN]: ['ESHUTDOWN', 'shutting down'],
