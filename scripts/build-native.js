@@ -78,9 +78,11 @@ if (existsSync(binary) && current === hash) {
 } else {
   const started = Date.now();
   const [command, ...before] = nodeGyp();
+  // A binary that is there stays in place until the new one is complete: it may be in use.
+  const steps = existsSync(binary) ? ['configure', 'build'] : ['rebuild'];
   const run = spawnSync(
     command,
-    [...before, 'rebuild', '-C', folder, '-j', String(availableParallelism()), ...headerOptions()],
+    [...before, ...steps, '-C', folder, '-j', String(availableParallelism()), ...headerOptions()],
     { cwd: root, encoding: 'utf8', maxBuffer: 64 * 2 ** 20 },
   );
   if (run.error) fail(String(run.error.message));

@@ -154,7 +154,13 @@ export interface NativeAddon {
   socketPair(): [number, number];
 
   // --- process ----------------------------------------------------------------------------------
-  /** mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT); returns 0 or -errno. */
+  /**
+   * Locks, as they come in, the pages of the program, its libraries, the main thread's stack and
+   * malloc heap, and of everything that this thread has mapped with memoryMap so far; 0 or -errno.
+   * V8's own heaps are left out, because V8 aborts when it frees locked memory (so mlockall(2) must
+   * not be used with Node): they can only go to swap, which a server should not have
+   * (MemorySwapMax=0).
+   */
   lockMemory(): number;
   /** prctl(PR_SET_IO_FLUSHER, on); returns 0 or -errno. */
   setIoFlusher(on: boolean): number;

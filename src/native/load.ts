@@ -15,13 +15,14 @@ import path from 'node:path';
 import type { NativeAddon } from './addon.ts';
 
 export const ADDON_BUILD_COMMAND = 'npm run build:native';
-const ADDON_PATH = 'native/ublk/build/Release/bandstand.node';
+const ADDON_IN_PACKAGE = 'native/ublk/build/Release/bandstand.node';
 
 /** The addon is not built, or built for another Node or machine. */
 export class AddonMissingError extends Error {
   override readonly name = 'AddonMissingError';
   /** Where the binary was looked for. */
   readonly path: string;
+  /** What builds it. */
   readonly buildCommand = ADDON_BUILD_COMMAND;
 
   constructor(addonPath: string, cause: unknown) {
@@ -42,11 +43,15 @@ export function packageRoot(start: string = import.meta.dirname): string {
   return directory;
 }
 
+export function addonPath(): string {
+  return path.join(packageRoot(), ADDON_IN_PACKAGE);
+}
+
 let loaded: NativeAddon | null = null;
 
 /** The addon of this thread. Throws AddonMissingError. */
 export function loadAddon(): NativeAddon {
-  loaded ??= loadAddonFrom(path.join(packageRoot(), ADDON_PATH));
+  loaded ??= loadAddonFrom(addonPath());
   return loaded;
 }
 

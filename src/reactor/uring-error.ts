@@ -11,6 +11,10 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { BandstandError } from '../block/errors.ts';
+import { EACCES, ENOMEM, ENOSYS, EPERM, statusName } from '../block/status.ts';
+
+const ENFILE = 23;
+const EMFILE = 24;
 
 /** What decides between the causes of one errno. */
 export interface UringFacts {
@@ -72,7 +76,7 @@ function forbidden(name: string, facts: UringFacts): Explanation {
 
 function explain(errno: number, facts: UringFacts): Explanation {
   switch (errno) {
-    case 38:
+    case ENOSYS:
       return facts.seccomp === '2'
         ? {
             why: `a seccomp filter hides it, or Linux ${facts.kernel} was built without it (ENOSYS)`,
@@ -82,24 +86,24 @@ function explain(errno: number, facts: UringFacts): Explanation {
             why: `Linux ${facts.kernel} has none, or one older than 5.11 (ENOSYS)`,
             hint: 'use a kernel of 5.15 or later that is built with CONFIG_IO_URING',
           };
-    case 1:
+    case EPERM:
       return forbidden('EPERM', facts);
-    case 13:
+    case EACCES:
       return forbidden('EACCES', facts);
-    case 12:
+    case ENOMEM:
       return {
         why: `the kernel has no memory for it (ENOMEM; the limit of locked memory is ${facts.memlock ?? 'unknown'})`,
         hint: 'raise the limit (LimitMEMLOCK= in systemd, `ulimit -l`), or use a smaller --depth',
       };
-    case 23:
-    case 24:
+    case ENFILE:
+    case EMFILE:
       return {
-        why: `too many files are open (${errno === 24 ? 'EMFILE' : 'ENFILE'})`,
+        why: `too many files are open (${errno === EMFILE ? 'EMFILE' : 'ENFILE'})`,
         hint: 'raise the limit (LimitNOFILE= in systemd, `ulimit -n`)',
       };
     default:
       return {
-        why: `Linux ${facts.kernel} answers with errno ${errno}`,
+        why: `Linux ${facts.kernel} answers ${statusName(errno)}`,
         hint: 'run `bandstand doctor` to see what this kernel offers',
       };
   }

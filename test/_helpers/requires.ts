@@ -6,18 +6,26 @@
  * programs on the PATH, except the ones in FEATURES.
  */
 
-import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import test, { type ImplementationFn } from 'ava';
 
 /** Name → null when the machine has it, otherwise the reason for the title. */
 const FEATURES: Readonly<Record<string, () => string | null>> = {
   root: () => (process.getuid?.() === 0 ? null : 'needs root'),
+  CAP_SYS_RESOURCE: () => (hasSysResource() ? null : 'needs CAP_SYS_RESOURCE'),
   ublk: () => (canOpen('/dev/ublk-control') ? null : 'needs ublk (/dev/ublk-control)'),
   'loop devices': () => (canOpen('/dev/loop-control') ? null : 'needs loop devices'),
   '/dev/shm': () => (canWrite('/dev/shm') ? null : 'needs a tmpfs at /dev/shm'),
   kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
 };
+
+/** Bit 24 of the effective capabilities. */
+function hasSysResource(): boolean {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return ((effective >> 24n) & 1n) === 1n;
+}
 
 function canOpen(device: string): boolean {
   try {

@@ -1,0 +1,55 @@
+/**
+ * A process that does one thing with the addon and prints the outcome as JSON: what changes a whole
+ * process must not be done to the one that runs the tests.
+ */
+
+import { once } from 'node:events';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { Worker } from 'node:worker_threads';
+
+const addon = createRequire(import.meta.url)(process.argv[2]);
+
+const ACTIONS = {
+  ioFlusher: () => [
+    addon.getIoFlusher(),
+    addon.setIoFlusher(true),
+    addon.getIoFlusher(),
+    addon.setIoFlusher(false),
+    addon.getIoFlusher(),
+  ],
+  lockMemory: async () => {
+    const { memory } = addon.memoryMap(1 << 22, false);
+    const result = addon.lockMemory();
+    new Uint8Array(memory).fill(1);
+    const lockedKiB = () => /^VmLck:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1];
+    const locked = Number(lockedKiB());
+    // Heaps that grow, shrink and end must not disturb V8, here and in a thread.
+    const churn = `
+      let kept = [];
+      for (let index = 0; index < 300_000; index += 1) kept[index % 50_000] = [index];
+      for (let index = 0; index < 1000; index += 1) new Function('a', 'return a + ' + index)(1);
+      kept = null;
+      globalThis.gc?.();
+    `;
+    for (let round = 0; round < 3; round += 1) {
+      new Function(churn)();
+      await once(new Worker(churn, { eval: true }), 'exit');
+    }
+    return [result, locked];
+  },
+  parentDeathSignal: () => [addon.setParentDeathSignal(15), addon.setParentDeathSignal(0)],
+  processName: () => {
+    addon.setProcessName('bandstand-tank-and-more');
+    return readFileSync('/proc/self/comm', 'utf8').trim();
+  },
+  privateMounts: () => {
+    const before = readlinkSync('/proc/thread-self/ns/mnt');
+    const result = addon.privateMounts();
+    const shared = readFileSync('/proc/thread-self/mountinfo', 'utf8').includes(' shared:');
+    return [result, readlinkSync('/proc/thread-self/ns/mnt') !== before, shared];
+  },
+  notify: () => process.argv.slice(4).map((state) => addon.sdNotify(state)),
+};
+
+console.log(JSON.stringify(await ACTIONS[process.argv[3]]()));
