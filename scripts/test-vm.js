@@ -69,6 +69,7 @@ async function runBoot(files, boot, deadline, report) {
   let current;
   let reported = 0;
   let failedBefore = 0;
+  let began = 0;
   const done = [];
   const onLine = (stream, line) => {
     const begin = /^# begin (\S+)$/.exec(line);
@@ -76,11 +77,13 @@ async function runBoot(files, boot, deadline, report) {
     if (begin) {
       current = begin[1];
       reported = 0;
+      began = Date.now();
       failedBefore = report.counts.failed;
     } else if (end) {
       const silent = report.counts.failed === failedBefore;
       if (end[2] !== '0' && silent) report.fail(`${current}: the script ends`, `status ${end[2]}`);
       if (reported === 0) report.fail(`${current}: the script reports tests`);
+      report.comment(`${current} took ${((Date.now() - began) / 1000).toFixed(0)} s`);
       done.push(current);
       current = undefined;
     } else if (stream === 'stdout' && current !== undefined) {

@@ -7,6 +7,7 @@
  * and the exit status come back over virtio-serial ports; the console is kept apart, for the
  * kernel's own words. Nothing here needs KVM; it is used where it works.
  */
+import { rmSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
@@ -70,6 +71,25 @@ class GuestStream {
   close() {
     this.#server?.close();
   }
+}
+
+const directories = new Set();
+
+/** A directory that does not outlive this process, unless it is killed. */
+async function makeDirectory() {
+  if (directories.size === 0) {
+    const removeAll = () => {
+      for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+    };
+    process.once('exit', removeAll);
+    // The children die with this process (see qemu.js).
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+      process.once(signal, () => process.exit(128 + os.constants.signals[signal]));
+    }
+  }
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'bandstand-vm-'));
+  directories.add(directory);
+  return directory;
 }
 
 /** Makes the sparse files behind the disks that bring none of their own. */
@@ -208,7 +228,7 @@ export async function runInGuest({ disks = {}, modules = [], onLine, ...given })
   const preferred = options.icount === undefined && kvmIsOpenable() ? 'kvm' : 'tcg';
   options.accelerator = process.env.BANDSTAND_VM_ACCEL ?? preferred;
   for (let attempt = 1; ; attempt++) {
-    const directory = await mkdtemp(path.join(os.tmpdir(), 'bandstand-vm-'));
+    const directory = await makeDirectory();
     try {
       const made = await makeDisks(directory, Object.entries(disks));
       await writeInit(directory, options);

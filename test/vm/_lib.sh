@@ -73,8 +73,6 @@ scenario() {
       tail -n 60 "$log" | sed 's/^/#   /'
       ;;
   esac
-  [[ ${VM_TIMES-} ]] && echo "# $SECONDS s"
-  return 0
 }
 
 # Every byte of the given disks reads as zero afterwards.
@@ -97,14 +95,24 @@ no_process() { [[ ! -d /proc/$1 || $(awk '/^State/ {print $2}' "/proc/$1/status"
 # $1: a stack → the pid of its server
 server_pid() { bandstand status "$1" --json | jq -er .data.server.pid; }
 
+# The pids of all that runs of bandstand.
+bandstand_pids() {
+  local directory
+  for directory in /proc/[0-9]*; do
+    if tr '\0' ' ' <"$directory/cmdline" 2>/dev/null | grep -q 'bandstand\.js\|dist/src'; then
+      echo "${directory##*/}"
+    fi
+  done | xargs
+}
+
 # Ends whatever a failed scenario left, so that the next script starts clean.
 clean_up() {
-  local directory
+  local state pid
   umount "$mount_point" 2>/dev/null || true
-  for directory in /run/bandstand/*; do
-    [[ -e $directory ]] || continue
-    bandstand stop "$(basename "${directory%.*}")" >/dev/null 2>&1 || true
+  for state in /var/lib/bandstand/*.json; do
+    [[ ! -e $state ]] || bandstand stop "$(basename "$state" .json)" >/dev/null 2>&1 || true
   done
+  for pid in $(bandstand_pids); do kill -9 "$pid" 2>/dev/null || true; done
   rm -rf "$work" /run/bandstand /var/lib/bandstand
   ((failures == 0))
 }

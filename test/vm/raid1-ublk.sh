@@ -125,6 +125,7 @@ stops() {
   bandstand stop tank
   eventually 5 no_process "$pid"
   equal '' "$(ublk_nodes)" 'nodes left'
+  equal '' "$(bandstand_pids)" 'processes left'
 }
 
 stopping_again_is_fine() {
@@ -144,8 +145,17 @@ content_survives() {
   local directory
   for directory in src test scripts; do diff -r "$directory" "$mount_point/$directory"; done
   umount "$mount_point"
+}
+
+unexport_keeps_the_server() {
+  local pid
+  pid=$(server_pid tank)
   bandstand unexport tank
   no_ublk_nodes
+  equal "$pid" "$(server_pid tank)" 'server pid'
+  equal "$device" "$(bandstand export tank)" stdout
+  e2fsck -fn $device
+  bandstand stop tank
 }
 
 scenario 'features names ublk' features_name_ublk
@@ -166,3 +176,4 @@ scenario 'stop leaves no node and no process' stops
 scenario 'stop of a stopped stack succeeds' stopping_again_is_fine
 scenario 'both mirrors hold the same bytes' mirrors_are_equal
 scenario 'the tree is intact after a new export' content_survives
+scenario 'unexport removes the device and keeps the server' unexport_keeps_the_server
