@@ -1,0 +1,123 @@
+/**
+ * create: writes the metadata of a new array to its members.                         (control plane)
+ *
+ * Order, so that a crash at any point leaves either nothing, or something that says it is not
+ * finished, or the complete array:
+ *
+ *   1. the first MiB of every member becomes zeroes (old superblocks and signatures vanish);
+ *   2. every member gets a label in state "creating";
+ *   3. every member gets its superblock; all of it is flushed and read back;
+ *   4. every label becomes "clean".
+ *
+ * Each step ends with a flush on every member before the next begins. Assembly refuses an array
+ * whose labels all say "creating"; one clean label proves that step 3 was complete. After an error
+ * the members written so far are wiped again, as far as they let themselves be written.
+ */
+
+import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { flushDevice } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
+import { type Examination, examineDevice } from './examine.ts';
+import { type Label, type LabelState, NO_PROCESS } from './label.ts';
+import { verifyArea, verifyLabel, writeArea, writeLabel } from './metadata-io.ts';
+import { type ArrayPlan, plannedSuperblock } from './plan.ts';
+import { encodeSuperblock, type Superblock } from './superblock.ts';
+import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
+import { wipeDevice } from './wipe.ts';
+
+export interface CreateOptions {
+  /** Create even where a superblock or label, valid or damaged, is found. */
+  readonly overwrite?: boolean;
+}
+
+/**
+ * `devices` are open for writing, in slot order, the ones that `plan` was made for. Throws
+ * BANDSTAND_DEVICE_IN_USE before anything is written, BANDSTAND_DEVICE_IO and
+ * BANDSTAND_METADATA_UNVERIFIED later. Returns the superblock that is on every member.
+ */
+export async function createArray(
+  reactor: Reactor,
+  plan: ArrayPlan,
+  devices: readonly BlockDevice[],
+  options: CreateOptions = {},
+): Promise<Superblock> {
+  assert(devices.length === plan.members.length, 'a plan has a device for each slot');
+  const superblock = plannedSuperblock(plan);
+  if (options.overwrite !== true) {
+    for (const device of devices) refuseInUse(plan, await examineDevice(reactor, device));
+  }
+  try {
+    await writeAll(reactor, superblock, devices);
+  } catch (error) {
+    for (const device of devices) await wipeDevice(reactor, device).catch(() => {});
+    throw error;
+  }
+  return superblock;
+}
+
+function refuseInUse(plan: ArrayPlan, found: Examination): void {
+  const { device, superblock, labels } = found;
+  const refuse = (what: string): never => {
+    throw new BandstandError('BANDSTAND_DEVICE_IN_USE', {
+      message: `cannot create ${plan.name}: ${device} holds ${what}`,
+      hint: `run \`bandstand wipe ${device}\` if nothing on it is needed`,
+      details: { name: plan.name, device },
+    });
+  };
+  if (superblock.value !== null) {
+    refuse(`a member of the array ${superblock.value.name} (${superblock.value.uuid})`);
+  }
+  if (superblock.state === 'damaged') refuse('a damaged superblock of an array');
+  if (labels.some(({ state }) => state !== 'absent')) refuse('a member label of an array');
+}
+
+async function writeAll(
+  reactor: Reactor,
+  superblock: Superblock,
+  devices: readonly BlockDevice[],
+): Promise<void> {
+  const zeroes = new Uint8Array(DATA_OFFSET_BYTES_MIN);
+  for (const device of devices) {
+    await writeArea(reactor, device, 0, zeroes);
+    await flushDevice(device);
+  }
+  const creating = superblock.members.map((_, slot) => firstLabel(superblock, slot, 'creating', 1));
+  for (const [slot, device] of devices.entries()) {
+    await writeLabel(reactor, device, creating[slot]!);
+  }
+  const bytes = encodeSuperblock(superblock);
+  for (const device of devices) {
+    await writeArea(reactor, device, 0, bytes);
+    await flushDevice(device);
+  }
+  for (const [slot, device] of devices.entries()) {
+    await verifyArea(reactor, device, 0, bytes, 'superblock');
+    await verifyLabel(reactor, device, creating[slot]!);
+  }
+  for (const [slot, device] of devices.entries()) {
+    const label = firstLabel(superblock, slot, 'clean', 2);
+    await writeLabel(reactor, device, label);
+    await verifyLabel(reactor, device, label);
+  }
+}
+
+function firstLabel(
+  superblock: Superblock,
+  slot: number,
+  state: LabelState,
+  sequence: number,
+): Label {
+  return {
+    sequence,
+    memberUuid: superblock.members[slot]!.uuid,
+    arrayUuid: superblock.uuid,
+    superblockSeq: superblock.seq,
+    slot,
+    state,
+    eventCount: 0,
+    bitmap: null,
+    process: NO_PROCESS,
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * findArray: the array that a set of examined devices is about.                      (control plane)
+ *
+ * The first half of assembly: sort out what carries no usable superblock, choose the array, and
+ * find its newest superblock. Which device is which member comes after (identify.ts).
+ */
+
+import { BandstandError } from '../block/errors.ts';
+import type { Examination } from './examine.ts';
+import { encodeSuperblock, type Superblock } from './superblock.ts';
+
+export interface FindOptions {
+  readonly uuid?: string;
+  readonly name?: string;
+  readonly degraded?: boolean;
+  readonly scan?: boolean;
+}
+
+export interface Find {
+  readonly newest: Superblock;
+  /** The devices that carry a superblock of the array, of any age, in the order given. */
+  readonly members: readonly Examination[];
+  /** All devices in the order given. */
+  readonly given: readonly Examination[];
+  readonly unused: readonly { readonly device: string; readonly reason: string }[];
+}
+
+export function findArray(examinations: readonly Examination[], options: FindOptions): Find {
+  const wanted = options.name ?? options.uuid ?? 'an array';
+  const unused: { device: string; reason: string }[] = [];
+  const candidates: Examination[] = [];
+  for (const examination of examinations) {
+    const { device, superblock } = examination;
+    if (superblock.state === 'damaged') {
+      if (options.degraded !== true && options.scan !== true) throw superblock.error!;
+      unused.push({ device, reason: superblock.error!.message });
+    } else if (superblock.value === null) {
+      unused.push({ device, reason: withoutSuperblock(examination) });
+    } else if (isWanted(superblock.value, options)) {
+      candidates.push(examination);
+    } else {
+      const { name, uuid } = superblock.value;
+      unused.push({ device, reason: `it belongs to the array ${name} (${uuid})` });
+    }
+  }
+  if (candidates.length === 0) throw notFound(wanted, examinations, unused);
+  checkUnambiguous(candidates, options, wanted);
+  const newest = newestSuperblock(candidates);
+  return { newest, members: candidates, given: examinations, unused };
+}
+
+function isWanted({ uuid, name }: Superblock, options: FindOptions): boolean {
+  if (options.uuid !== undefined && options.uuid.toLowerCase() !== uuid) return false;
+  return options.name === undefined || options.name === name;
+}
+
+function withoutSuperblock({ label }: Examination): string {
+  if (label === null) return 'it has no superblock';
+  return label.state === 'creating'
+    ? `it has no superblock: creating the array ${label.arrayUuid} was interrupted`
+    : `it has a label of the array ${label.arrayUuid}, slot ${label.slot}, but no superblock`;
+}
+
+function notFound(
+  wanted: string,
+  examinations: readonly Examination[],
+  unused: readonly { readonly device: string; readonly reason: string }[],
+): BandstandError {
+  const why =
+    examinations.length === 0
+      ? 'no device was given'
+      : unused.map(({ device, reason }) => `${device}: ${reason}`).join('; ');
+  return new BandstandError('BANDSTAND_ARRAY_NOT_FOUND', {
+    message: `cannot assemble ${wanted}: no superblock of it was found: ${why}`,
+    hint: 'run `bandstand examine` on its members',
+    details: { wanted, devices: examinations.map(({ device }) => device) },
+  });
+}
+
+function checkUnambiguous(
+  candidates: readonly Examination[],
+  options: FindOptions,
+  wanted: string,
+): void {
+  const byUuid = new Map<string, { name: string; devices: string[] }>();
+  for (const { device, superblock } of candidates) {
+    const { name, uuid } = superblock.value!;
+    const known = byUuid.get(uuid);
+    if (known === undefined) byUuid.set(uuid, { name, devices: [device] });
+    else known.devices.push(device);
+  }
+  if (byUuid.size === 1) return;
+  const list = [...byUuid].map(
+    ([uuid, { name, devices }]) => `${name} (${uuid}) on ${devices.join(', ')}`,
+  );
+  const why =
+    options.name === undefined
+      ? 'the devices belong to different arrays'
+      : `different arrays have the name ${options.name}`;
+  throw new BandstandError('BANDSTAND_ARRAY_AMBIGUOUS', {
+    message: `cannot assemble ${wanted}: ${why}: ${list.join('; ')}`,
+    hint: 'give the devices of one array only, or its UUID',
+    details: { arrays: [...byUuid].map(([uuid, rest]) => ({ uuid, ...rest })) },
+  });
+}
+
+/** The superblock with the highest sequence; two that differ in spite of equal sequence are refused. */
+function newestSuperblock(candidates: readonly Examination[]): Superblock {
+  let best = candidates[0]!;
+  for (const examination of candidates.slice(1)) {
+    const [a, b] = [best.superblock.value!, examination.superblock.value!];
+    if (b.seq > a.seq) best = examination;
+    else if (b.seq === a.seq && !isSame(a, b)) throw conflict(best, examination);
+  }
+  const newest = best.superblock.value!;
+  for (const examination of candidates) {
+    const other = examination.superblock.value!;
+    if (other.seq === newest.seq && !isSame(newest, other)) throw conflict(best, examination);
+  }
+  return newest;
+}
+
+function isSame(a: Superblock, b: Superblock): boolean {
+  return Buffer.compare(encodeSuperblock(a), encodeSuperblock(b)) === 0;
+}
+
+function conflict(a: Examination, b: Examination): BandstandError {
+  const { name, seq } = a.superblock.value!;
+  return new BandstandError('BANDSTAND_ARRAY_CONFLICT', {
+    message: `cannot assemble ${name}: the superblocks of ${a.device} and ${b.device} differ although both have sequence ${seq}`,
+    hint: 'the two were changed apart from each other; leave out the one whose data is not wanted',
+    details: { array: name, devices: [a.device, b.device], seq },
+  });
+}
+
+/** Refuses an array whose creation was interrupted: only labels in state "creating". */
+export function checkComplete({ newest }: Find, holders: Iterable<Examination>): void {
+  let creating = false;
+  for (const { label } of holders) {
+    if (label === null || label.arrayUuid !== newest.uuid) continue;
+    if (label.state !== 'creating') return;
+    creating = true;
+  }
+  if (!creating) return;
+  throw new BandstandError('BANDSTAND_ARRAY_INCOMPLETE', {
+    message: `cannot assemble ${newest.name}: creating it was interrupted`,
+    hint: 'wipe its members and create it again; it holds no data yet',
+    details: { array: newest.name, uuid: newest.uuid },
+  });
+}
