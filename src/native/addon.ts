@@ -156,7 +156,7 @@ export interface NativeAddon {
   // --- process ----------------------------------------------------------------------------------
   /**
    * Locks, as they come in, the pages of the program, its libraries, the main thread's stack and
-   * malloc heap, and of everything that this thread has mapped with memoryMap so far; 0 or -errno.
+   * malloc heap, and of everything that any thread has mapped or will map here; 0 or -errno.
    * V8's own heaps are left out, because V8 aborts when it frees locked memory (so mlockall(2) must
    * not be used with Node): they can only go to swap, which a server should not have
    * (MemorySwapMax=0).

@@ -19,11 +19,14 @@ const ACTIONS = {
     addon.getIoFlusher(),
   ],
   lockMemory: async () => {
-    const { memory } = addon.memoryMap(1 << 22, false);
+    const lockedKiB = () =>
+      Number(/^VmLck:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+    addon.memoryMap(1 << 22, false);
     const result = addon.lockMemory();
-    new Uint8Array(memory).fill(1);
-    const lockedKiB = () => /^VmLck:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1];
-    const locked = Number(lockedKiB());
+    const before = lockedKiB();
+    const later = addon.memoryMap(1 << 24, false);
+    const after = lockedKiB();
+    addon.memoryUnmap(later.memory);
     // Heaps that grow, shrink and end must not disturb V8, here and in a thread.
     const churn = `
       let kept = [];
@@ -36,7 +39,7 @@ const ACTIONS = {
       new Function(churn)();
       await once(new Worker(churn, { eval: true }), 'exit');
     }
-    return [result, locked];
+    return [result, before, after - before, lockedKiB() - before];
   },
   parentDeathSignal: () => [addon.setParentDeathSignal(15), addon.setParentDeathSignal(0)],
   processName: () => {

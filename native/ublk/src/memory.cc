@@ -60,20 +60,27 @@ bool mapAnonymous(size_t bytes, bool hugePages, Mapped* out) {
   return out->address != nullptr;
 }
 
-// Hands `mapped` to JavaScript as {memory, address, hugePages}; unmaps it when that fails.
+// Hands `mapped` to JavaScript as {memory, address, hugePages}; unmaps it when that fails. The range
+// is registered first: once JavaScript has the ArrayBuffer, only detaching it takes it away.
 Napi::Value share(const Napi::CallbackInfo& info, const Mapped& mapped, size_t bytes,
                   bool writable) {
   Napi::Env env = info.Env();
+  const auto address = reinterpret_cast<uintptr_t>(mapped.address);
+  const int error = addRange(address, bytes, writable);
+  if (error != 0) {
+    munmap(mapped.address, mapped.bytes);
+    throwErrno(env, error, "mlock2");
+    return Napi::Value();
+  }
+  const Mapping mapping{mapped.bytes};
   napi_value memory = nullptr;
   if (napi_create_external_arraybuffer(env, mapped.address, bytes, nullptr, nullptr, &memory) !=
       napi_ok) {
-    munmap(mapped.address, mapped.bytes);
+    releaseMapping(address, mapping);
     if (!env.IsExceptionPending()) throwErrno(env, ENOMEM, "napi_create_external_arraybuffer");
     return Napi::Value();
   }
-  const auto address = reinterpret_cast<uintptr_t>(mapped.address);
-  stateOf(info).mappings[address] = Mapping{mapped.bytes};
-  addRange(address, bytes, writable);
+  stateOf(info).mappings[address] = mapping;
   Napi::Object result = Napi::Object::New(env);
   result.Set("memory", Napi::Value(env, memory));
   result.Set("address", Napi::Number::New(env, static_cast<double>(address)));

@@ -19,9 +19,6 @@
 #define PR_SET_IO_FLUSHER 57
 #define PR_GET_IO_FLUSHER 58
 #endif
-#ifndef MLOCK_ONFAULT
-#define MLOCK_ONFAULT 1
-#endif
 
 namespace {
 
@@ -29,40 +26,33 @@ Napi::Value orErrno(const Napi::CallbackInfo& info, int result) {
   return outcome(info, result < 0 ? -errno : result);
 }
 
-// Locks [start, end) as its pages come in; mappings that cannot be locked (of devices) do not count.
-int lockRange(uintptr_t start, uintptr_t end) {
-  if (mlock2(reinterpret_cast<void*>(start), end - start, MLOCK_ONFAULT) == 0) return 0;
-  return errno == ENOMEM || errno == EPERM || errno == EAGAIN ? -errno : 0;
-}
-
 // Not mlockall(2): V8 gives back memory by mprotect and MADV_DONTNEED, takes the failure of the
 // latter, which locked memory causes, for corruption, and ends the process (seen with Node 20 when a
 // thread ends or a page of code is freed). So its anonymous heaps stay as they are, and everything
 // else is locked: files (the program, its libraries, the addon), stack and malloc heap of the main
-// thread, and what the addon has mapped.
-int lockProcess(const State& state) {
+// thread, and what the addon maps on any thread.
+int lockProcess() {
   FILE* maps = fopen("/proc/self/maps", "re");
   if (maps == nullptr) return -errno;
-  int result = 0;
-  char line[512];
-  while (result == 0 && fgets(line, sizeof line, maps) != nullptr) {
+  int error = 0;
+  char line[8192];
+  while (error == 0 && fgets(line, sizeof line, maps) != nullptr) {
     unsigned long start = 0;
     unsigned long end = 0;
     unsigned long inode = 0;
     if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &start, &end, &inode) != 3) continue;
     const bool named = strstr(line, "[heap]") != nullptr || strstr(line, "[stack]") != nullptr;
-    if (inode != 0 || named) result = lockRange(start, end);
+    if (inode != 0 || named) error = lockPages(start, end);
+    // A mapping that another thread has just taken away, unlike a limit, is no reason to stop.
+    if (error == ENOMEM && msync(reinterpret_cast<void*>(start), end - start, MS_ASYNC) != 0) {
+      error = 0;
+    }
   }
   fclose(maps);
-  for (const auto& [address, mapping] : state.mappings) {
-    if (result == 0) result = lockRange(address, address + mapping.mappedBytes);
-  }
-  return result;
+  return error != 0 ? -error : -lockRanges();
 }
 
-Napi::Value lockMemory(const Napi::CallbackInfo& info) {
-  return outcome(info, lockProcess(stateOf(info)));
-}
+Napi::Value lockMemory(const Napi::CallbackInfo& info) { return outcome(info, lockProcess()); }
 
 Napi::Value setIoFlusher(const Napi::CallbackInfo& info) {
   const unsigned long on = info[0].ToBoolean() ? 1 : 0;

@@ -1,7 +1,14 @@
 #include "ranges.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
+
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
 
 std::atomic<uint64_t> rangeGeneration{1};
 
@@ -18,16 +25,38 @@ std::vector<Range>& registry() {
   return *ranges;
 }
 
+// Guarded by the mutex.
+bool lockNewRanges = false;
+
 }  // namespace
 
-void addRange(uintptr_t start, size_t bytes, bool writable) {
+int lockPages(uintptr_t start, uintptr_t end) {
+  return mlock2(reinterpret_cast<void*>(start), end - start, MLOCK_ONFAULT) == 0 ? 0 : errno;
+}
+
+int lockRanges() {
   std::lock_guard<std::mutex> lock(registryMutex());
+  for (const Range& range : registry()) {
+    const int error = lockPages(range.start, range.end);
+    if (error != 0) return error;
+  }
+  lockNewRanges = true;
+  return 0;
+}
+
+int addRange(uintptr_t start, size_t bytes, bool writable) {
+  std::lock_guard<std::mutex> lock(registryMutex());
+  if (lockNewRanges) {
+    const int error = lockPages(start, start + bytes);
+    if (error != 0) return error;
+  }
   auto& ranges = registry();
   const Range added{start, start + bytes, writable};
   ranges.insert(std::upper_bound(ranges.begin(), ranges.end(), added,
                                  [](const Range& a, const Range& b) { return a.start < b.start; }),
                 added);
   rangeGeneration.fetch_add(1, std::memory_order_release);
+  return 0;
 }
 
 void removeRange(uintptr_t start) {

@@ -21,8 +21,14 @@ struct Range {
   bool writable;
 };
 
-void addRange(uintptr_t start, size_t bytes, bool writable);
+// Returns 0, or the positive errno with which locking the range failed (it is not added then).
+int addRange(uintptr_t start, size_t bytes, bool writable);
 void removeRange(uintptr_t start);
+// Locks the pages of all ranges, of every thread, as they come in, and from then on those of new
+// ranges too. Returns 0 or a positive errno, after which new ranges are not locked.
+int lockRanges();
+// Locks [start, end) as its pages come in; 0 or a positive errno.
+int lockPages(uintptr_t start, uintptr_t end);
 
 extern std::atomic<uint64_t> rangeGeneration;
 
