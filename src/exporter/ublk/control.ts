@@ -237,6 +237,11 @@ export class UblkControl {
     return devices;
   }
 
+  /** True when this program made the device. */
+  isOurs(info: UblkDeviceInfo): boolean {
+    return info.ownerTag === OWNER_TAG;
+  }
+
   close(): void {
     this.#ring.close();
     this.#native.fileClose(this.#fd);

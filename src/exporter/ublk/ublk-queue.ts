@@ -178,7 +178,12 @@ export class UblkQueue implements RingHandler, Completer {
     this.#deadline = new DeadlineTimer(this);
     this.#epochUs = deadlineUs / DEADLINE_EPOCHS;
     this.#buffersAt = ring.arena.allocate(bufferBytes * depth);
-    this.#bounce = deadlineUs > 0 ? ring.native.memoryMap(bufferBytes * depth, false) : null;
+    try {
+      this.#bounce = deadlineUs > 0 ? ring.native.memoryMap(bufferBytes * depth, false) : null;
+    } catch (error) {
+      ring.arena.release(this.#buffersAt, bufferBytes * depth);
+      throw error;
+    }
     this.#handlerId = ring.registerHandler(this);
     this.#prepareTags();
   }
