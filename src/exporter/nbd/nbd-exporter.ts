@@ -61,8 +61,6 @@ export interface NbdExporterOptions {
   /** How long a client may take to read its last replies. */
   readonly finishTimeoutMs?: number;
   readonly observer?: NbdObserver;
-  /** Stands in for the ring's addon in tests. */
-  readonly sockets?: SocketCalls;
 }
 
 export interface NbdStatistics {
@@ -160,7 +158,7 @@ export class NbdExporter implements Exporter, RingHandler {
     );
     const zeroNative = !writable || (geometry.features & FEATURE_WRITE_ZEROES) !== 0;
     const zeroBytes = zeroNative ? 0 : segmentBlocks * geometry.blockBytes;
-    const sockets = this.#options.sockets ?? ring.native;
+    const sockets = ring.native;
     const zeroBuffer = zeroBytes === 0 ? 0 : ring.arena.allocate(zeroBytes);
     if (zeroBytes > 0) ring.kernels.zero(zeroBuffer, zeroBytes);
     const operations = new NbdOperations(
