@@ -16,7 +16,7 @@ export const ERROR_CODES = {
   BANDSTAND_URING_UNAVAILABLE: 'io_uring is missing from this kernel or forbidden',
   BANDSTAND_OUTPUT: 'standard output cannot be written',
   // the command line
-  BANDSTAND_NOT_AVAILABLE: 'this version cannot do it yet',
+  BANDSTAND_NOT_CONFIRMED: 'data would be lost and nobody has confirmed it',
   BANDSTAND_USAGE: 'the command line is wrong',
   // devices
   BANDSTAND_DEVICE_BUSY: 'the device is in use by something else',

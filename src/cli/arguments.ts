@@ -148,7 +148,8 @@ export async function parseArguments(
       throw translateFailure(command, message);
     });
   for (const spec of specs) {
-    if (spec.kind === 'flag') parser.option(spec.name, { type: 'boolean' });
+    if (spec.optionalValue !== undefined) parser.option(spec.name, { type: 'string' });
+    else if (spec.kind === 'flag') parser.option(spec.name, { type: 'boolean' });
     else if (spec.kind === 'text') parser.option(spec.name, { type: 'string', requiresArg: true });
     else parser.option(spec.name, { type: 'string', array: true, requiresArg: true });
   }
@@ -170,10 +171,11 @@ function normaliseFlags(specs: readonly OptionSpec[], words: readonly string[]):
     if (word === '--') return [...result, ...words.slice(index)];
     const long = /^--(no-)?([^=]+)(=.*)?$/s.exec(word);
     if (long !== null && flags.has(long[2]!)) {
-      if (long[3] !== undefined) {
+      const optional = flags.get(long[2]!)!.optionalValue !== undefined;
+      if (long[3] !== undefined && !(optional && long[1] === undefined)) {
         throw usageError(`cannot use ${word}: --${long[2]} takes no value`);
       }
-      result.push(`--${long[2]}=${long[1] === undefined}`);
+      result.push(long[3] === undefined ? `--${long[2]}=${long[1] === undefined}` : word);
     } else if (long !== null && long[1] === undefined && valued.has(long[2]!)) {
       if (long[3] !== undefined) {
         result.push(word);
@@ -224,6 +226,8 @@ function collectOptions(
     if (spec === undefined) throw unknownOption(command, specs, key);
     if (spec.kind === 'list') {
       options.set(key, (value as unknown[]).map(String));
+    } else if (spec.optionalValue !== undefined && (value === 'true' || value === 'false')) {
+      options.set(key, value === 'true');
     } else if (Array.isArray(value)) {
       throw usageError(`cannot use --${key} twice: it takes one value`);
     } else {

@@ -25,6 +25,8 @@ export interface OptionSpec {
   readonly kind: 'flag' | 'text' | 'list';
   /** Name of the value in help, for example `SIZE`. */
   readonly value?: string;
+  /** A flag that may also be written `--name=VALUE`; then `text` has the value. */
+  readonly optionalValue?: string;
   readonly summary: string;
   /** How help shows a flag: `on` --x, `off` --no-x, `both` --[no-]x. Default `on`. */
   readonly shown?: 'on' | 'off' | 'both';

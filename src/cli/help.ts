@@ -48,7 +48,8 @@ export function commandHelp(command: Command): string {
 export function optionRow(spec: OptionSpec): [string, string] {
   const prefix = { on: '', off: 'no-', both: '[no-]' }[spec.shown ?? 'on'];
   const short = spec.short === undefined ? '' : `-${spec.short}, `;
-  const value = spec.value === undefined ? '' : ` ${spec.value}`;
+  const optional = spec.optionalValue === undefined ? '' : `[=${spec.optionalValue}]`;
+  const value = spec.value === undefined ? optional : ` ${spec.value}`;
   const repeat = spec.kind === 'list' ? '…' : '';
   return [`${short}--${prefix}${spec.name}${value}${repeat}`, spec.summary];
 }

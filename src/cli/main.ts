@@ -6,17 +6,18 @@
  * Errors become one message on stderr; with --json stdout stays empty and stderr gets one JSON line.
  */
 
-import { readFileSync } from 'node:fs';
 import { BandstandError } from '../block/errors.ts';
 import { chooseDirectories } from '../stack/directories.ts';
 import { type Arguments, parseArguments, usageError } from './arguments.ts';
-import { COMMON_OPTIONS, type Command, type CommandResult } from './command.ts';
+import { COMMON_OPTIONS, type Command } from './command.ts';
 import { CommandContext, type Streams } from './command-context.ts';
 import { COMMANDS } from './command-table.ts';
 import { commandHelp, programHelp } from './help.ts';
+import { render } from './render.ts';
 import { errorJson, errorText, exitStatusOf } from './report-error.ts';
 import { suggest } from './suggest.ts';
 import { printable } from './table.ts';
+import { version } from './version.ts';
 
 /** Runs one command line (without `node` and the script); resolves with the exit status. */
 export async function main(
@@ -127,27 +128,6 @@ function makeContext(args: Arguments, streams: Streams): CommandContext {
   });
 }
 
-/** The bytes for stdout: envelope, records or text. */
-export function render(result: CommandResult, args: Arguments): string {
-  if (args.flag('json')) return envelope(result.schema, result.data);
-  if (args.flag('plain')) {
-    return result
-      .plain()
-      .map((fields) => `${fields.map(plainField).join('\t')}\n`)
-      .join('');
-  }
-  const text = result.text();
-  return text === '' ? '' : `${text}\n`;
-}
-
-export function envelope(schema: string, data: unknown): string {
-  return `${JSON.stringify({ schema, generated_at: new Date().toISOString(), data })}\n`;
-}
-
-function plainField(value: string | number | null): string {
-  return value === null ? '-' : typeof value === 'number' ? String(value) : printable(value);
-}
-
 function before(words: readonly string[], end: string): readonly string[] {
   const at = words.indexOf(end);
   return at === -1 ? words : words.slice(0, at);
@@ -175,10 +155,4 @@ function endQuietlyWhenReaderIsGone(stdout: NodeJS.WriteStream): void {
     process.stderr.write(errorText(failure));
     process.exit(1);
   });
-}
-
-export function version(): string {
-  const file = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
-  const text = readFileSync(new URL(file, import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -12,6 +12,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { BandstandError } from '../block/errors.ts';
 import { checkSocketPath } from '../stack/directories.ts';
+import { errorToWire } from '../stack/wire-error.ts';
 import {
   type ControlRequest,
   decodeRequest,
@@ -19,7 +20,6 @@ import {
   LINE_BYTES_MAX,
   type Method,
   STATUS_METHODS,
-  type WireError,
 } from './schema.ts';
 
 export type MethodHandler = (
@@ -142,19 +142,4 @@ export class ControlServer {
     };
     socket.end(encodeResponse({ id, error }));
   }
-}
-
-/** Details may hold anything; what is not plain JSON data is left out. */
-export function errorToWire(error: unknown): WireError {
-  if (error instanceof BandstandError) {
-    const details = JSON.parse(JSON.stringify(error.details)) as Record<string, unknown>;
-    return { code: error.code, message: error.message, hint: error.hint, details };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return {
-    code: 'BANDSTAND_SERVER_FAILED',
-    message: `the server met a defect of its own: ${message}`,
-    hint: 'look at the log of the server',
-    details: { stack: error instanceof Error ? (error.stack ?? null) : null },
-  };
 }

@@ -11,6 +11,7 @@
  * cannot exhaust the stack.
  */
 
+import { resolve } from 'node:path';
 import { BandstandError } from '../block/errors.ts';
 import { parseSize, SIZE_HINT } from '../block/quantities.ts';
 import { parseUuid } from '../block/uuid.ts';
@@ -60,6 +61,21 @@ export function formatDeviceSpec(spec: DeviceSpec): string {
       const strip = spec.stripBytes === null ? [] : [`strip=${spec.stripBytes}`];
       return `${spec.level}(${[...strip, ...spec.members.map(nested)].join(',')})`;
     }
+  }
+}
+
+/** The same with every path made absolute, for a process that runs in another directory. */
+export function absolutePaths(spec: DeviceSpec): DeviceSpec {
+  switch (spec.kind) {
+    case 'path':
+      return { ...spec, path: resolve(spec.path) };
+    case 'error':
+    case 'delay':
+      return { ...spec, child: absolutePaths(spec.child) };
+    case 'array':
+      return { ...spec, members: spec.members.map(absolutePaths) };
+    default:
+      return spec;
   }
 }
 

@@ -70,6 +70,8 @@ interface Magic {
 /** Formats that one run of bytes at a fixed place identifies. Labels are absolute positions. */
 const MAGICS: readonly Magic[] = [
   { kind: 'spdk-raid', what: 'a RAID superblock', at: 0, magic: 'SPDKRAID', label: [40, 64] },
+  { kind: 'member-label', what: "bandstand's label of a member", at: 65536, magic: 'BANDSTND' },
+  { kind: 'member-label', what: "bandstand's label of a member", at: 98304, magic: 'BANDSTND' },
   { kind: 'spdk-blobstore', what: 'an SPDK blobstore', at: 0, magic: 'SPDKBLOB' },
   { kind: 'luks', what: 'a LUKS volume', at: 0, magic: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe] },
   { kind: 'xfs', what: 'an XFS file system', at: 0, magic: 'XFSB', label: [108, 12] },
@@ -139,7 +141,7 @@ const MAGICS: readonly Magic[] = [
 ];
 
 /** Bytes from the start that cover every fixed position of the table above. */
-const HEAD_BYTES = 68 * 1024;
+const HEAD_BYTES = 100 * 1024;
 
 /** What the table recognises, most telling first; [] for nothing. */
 export function findSignatures(source: ByteSource): Signature[] {

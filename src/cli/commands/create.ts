@@ -1,0 +1,245 @@
+/**
+ * `bandstand create NAME --raid LEVEL MEMBER…`: makes a stack, starts nothing.       (control plane)
+ *
+ * Refusals come first and name the device; what would be lost has to be named with --erase, device
+ * by device, and confirmed: by typing the stack's name on a terminal, by --confirm NAME or --yes in
+ * scripts. Without --erase nothing can be lost and nothing is asked.
+ */
+
+import { BandstandError } from '../../block/errors.ts';
+import { formatSize } from '../../block/quantities.ts';
+import { makeUuid, parseUuid } from '../../block/uuid.ts';
+import {
+  type CreateRequest,
+  executeCreate,
+  type PreparedCreate,
+  prepareCreate,
+} from '../../stack/create-stack.ts';
+import { withRing } from '../../stack/offline-ring.ts';
+import { checkStackName } from '../../stack/stack-name.ts';
+import { StateStore } from '../../stack/state-store.ts';
+import { type Arguments, usageError } from '../arguments.ts';
+import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+import { runningStatus } from '../known-stacks.ts';
+import { parseLevelOrRefuse } from '../level-option.ts';
+import { table } from '../table.ts';
+
+const STRIP_BYTES_DEFAULT = 128 * 1024;
+
+export const create: Command = {
+  name: 'create',
+  summary: 'Writes the metadata of a new array to its members. Starts nothing.',
+  positionals: [
+    { name: 'NAME', required: true, many: false },
+    { name: 'MEMBER', required: true, many: true },
+  ],
+  options: [
+    { name: 'raid', kind: 'text', value: 'LEVEL', summary: 'raid0, raid1, raid5f or concat' },
+    {
+      name: 'strip-size',
+      kind: 'text',
+      value: 'SIZE',
+      summary: 'a power of two (128K); not for raid1',
+    },
+    { name: 'uuid', kind: 'text', value: 'UUID', summary: 'of the array; random by default' },
+    { name: 'erase', kind: 'list', value: 'DEVICE', summary: 'this member may lose what it holds' },
+    {
+      name: 'superblock',
+      kind: 'flag',
+      shown: 'off',
+      summary: 'write nothing, remember it here only',
+    },
+    { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer (later version)' },
+    { name: 'cache', kind: 'text', value: 'DEV', summary: 'write cache (later version)' },
+    { name: 'spare', kind: 'list', value: 'DEV', summary: 'hot spare (later version)' },
+    { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space held back (later version)' },
+    DRY_RUN,
+    {
+      name: 'confirm',
+      kind: 'text',
+      value: 'NAME',
+      summary: 'confirm --erase without being asked',
+    },
+    { name: 'yes', kind: 'flag', summary: 'the same without the name' },
+  ],
+  examples: [
+    ['create tank --raid raid1 /dev/sdb /dev/sdc', 'mirrors two disks'],
+    ['create fast --raid raid0 --strip-size 64K a.img b.img', 'stripes over two files'],
+  ],
+  async run(context, args) {
+    const request = createRequest(args);
+    await refuseKnown(context, request.name);
+    return await withRing(async (ring) => {
+      const prepared = await prepareCreate(ring, request);
+      const dryRun = args.flag('dry-run');
+      for (const warning of prepared.warnings) context.note(`warning: ${warning}`);
+      if (dryRun) return result(prepared, prepared.plan.uuid, true);
+      await confirm(context, args, prepared);
+      const remembered = await executeCreate(ring, prepared);
+      new StateStore(context.directories.stateDir).save(remembered);
+      return result(prepared, remembered.uuid, false);
+    });
+  },
+};
+
+function createRequest(args: Arguments): CreateRequest {
+  const name = args.positional('NAME');
+  checkStackName(name);
+  refuseUnavailable(args);
+  const level = parseLevelOrRefuse(args.text('raid'));
+  const uuidText = args.text('uuid');
+  const uuid = uuidText === null ? null : parseUuid(uuidText);
+  if (uuidText !== null && uuid === null) {
+    throw usageError(`cannot use --uuid '${uuidText}': it is not a UUID`);
+  }
+  const strip = args.sizeBytes('strip-size');
+  if (level === 'raid1' && strip !== null) {
+    throw usageError('cannot use --strip-size with raid1: it has no strips', 'leave it out');
+  }
+  const superblock = args.choice('superblock') !== false;
+  return {
+    name,
+    level,
+    stripBytes: level === 'raid1' ? null : (strip ?? STRIP_BYTES_DEFAULT),
+    uuid: uuid ?? (superblock ? null : makeUuid()),
+    superblock,
+    ftl: args.choice('ftl') ?? level === 'raid5f',
+    members: args.many('MEMBER').map((member) => refuseForm(member)),
+    erase: args.list('erase'),
+  };
+}
+
+function refuseUnavailable(args: Arguments): void {
+  const given = (['cache', 'op'] as const).filter((name) => args.text(name) !== null);
+  const lists = args.list('spare').length > 0 ? ['spare'] : [];
+  for (const name of [...given, ...lists]) {
+    throw usageError(`cannot use --${name}: it is not available in this version`, 'leave it out');
+  }
+  if (args.choice('ftl') === true) {
+    throw usageError('cannot use --ftl: it is not available in this version', 'leave it out');
+  }
+}
+
+/** Members are kept, so they cannot live in memory. */
+function refuseForm(member: string): string {
+  const form = /^(null|mem):|^(error|delay|raid0|raid1|raid5f|concat)\(/.exec(member);
+  if (form === null) return member;
+  throw usageError(
+    `cannot create a stack on '${member}': members are block devices or regular files`,
+    'write ./NAME for a file whose name looks like that',
+  );
+}
+
+async function refuseKnown(context: CommandContext, name: string): Promise<void> {
+  const { runDir, stateDir } = context.directories;
+  const running = await runningStatus(runDir, name, context.timeoutMs ?? undefined);
+  const known = running !== null || new StateStore(stateDir).load(name) !== null;
+  if (!known) return;
+  throw new BandstandError('BANDSTAND_STACK_EXISTS', {
+    message: `cannot create ${name}: a stack of this name is ${running === null ? 'known already' : 'running'}`,
+    hint: `choose another name, or look at it: bandstand status ${name}`,
+    details: { name, state: new StateStore(stateDir).path(name) },
+  });
+}
+
+async function confirm(
+  context: CommandContext,
+  args: Arguments,
+  prepared: PreparedCreate,
+): Promise<void> {
+  const { name } = prepared.request;
+  const confirmed = args.text('confirm');
+  if (confirmed !== null && confirmed !== name) {
+    throw usageError(
+      `cannot create ${name}: --confirm says '${confirmed}'`,
+      'write the same name twice',
+    );
+  }
+  const lost = prepared.members.filter((member) => member.erase && member.holds.length > 0);
+  if (lost.length === 0 || confirmed !== null || args.flag('yes')) return;
+  const list = lost.map((member) => member.device).join(', ');
+  if (!context.interactive) {
+    throw new BandstandError('BANDSTAND_NOT_CONFIRMED', {
+      message: `cannot create ${name}: what ${list} ${lost.length === 1 ? 'holds' : 'hold'} would be lost, and nobody can be asked`,
+      hint: `repeat the command with --confirm ${name}`,
+      details: { name, devices: lost.map((member) => member.device) },
+    });
+  }
+  context.note(`${planLines(prepared).join('\n')}\n`);
+  const answer = await context.ask('Type the name of the stack to create it: ');
+  if (answer === name) return;
+  throw new BandstandError('BANDSTAND_NOT_CONFIRMED', {
+    message: `cannot create ${name}: the answer was '${answer}'`,
+    hint: 'repeat the command and type the name; nothing was written',
+    details: { name },
+  });
+}
+
+function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean): CommandResult {
+  const { plan, request } = prepared;
+  const notes = laterNotes(prepared);
+  const members = prepared.members.map((member) => ({
+    slot: member.slot,
+    device: member.device,
+    uuid: plan.members[member.slot]!.uuid,
+    size_bytes: member.sizeBytes,
+    holds: member.holds.map((held) => ({ kind: held.kind, label: held.label })),
+    erase: member.erase,
+    data_offset_bytes: plan.members[member.slot]!.dataOffset * plan.blockBytes,
+    data_size_bytes: plan.members[member.slot]!.dataSize * plan.blockBytes,
+  }));
+  const data = {
+    name: plan.name,
+    uuid: dryRun && request.uuid === null ? null : uuid,
+    dry_run: dryRun,
+    level: plan.level,
+    strip_size_bytes: plan.stripBlocks === 0 ? null : plan.stripBlocks * plan.blockBytes,
+    block_size: plan.blockBytes,
+    size_bytes: plan.blockCount * plan.blockBytes,
+    superblock: request.superblock,
+    members,
+    notes,
+  };
+  const last = dryRun
+    ? [`would create ${plan.name}; nothing was written`]
+    : [`created ${plan.name} (${uuid})`, ...notes.map((note) => `  ${note}`)];
+  return {
+    schema: 'bandstand.create/1',
+    data,
+    text: () => [...planLines(prepared), '', ...last].join('\n'),
+    plain: () => [[plan.name, data.uuid, plan.level, data.size_bytes]],
+  };
+}
+
+function laterNotes({ plan, request }: PreparedCreate): string[] {
+  const command = `export it: bandstand export ${plan.name}`;
+  if (plan.level !== 'raid5f') return [command];
+  const why = request.ftl
+    ? 'this version has no FTL yet, which makes the full stripes that raid5f needs'
+    : 'raid5f takes full stripes only, which the FTL makes';
+  return [`it can be exported read-only: ${why}`, `${command} --read-only`];
+}
+
+function planLines({ plan, members }: PreparedCreate): string[] {
+  const bytes = (blocks: number): string => formatSize(blocks * plan.blockBytes);
+  const data = plan.level === 'raid5f' ? plan.members.length - 1 : plan.members.length;
+  const strip =
+    plan.stripBlocks === 0
+      ? ''
+      : `, strip ${bytes(plan.stripBlocks)}${plan.level === 'concat' ? '' : `, stripe ${bytes(plan.stripBlocks * data)}`}`;
+  const raw = members.reduce((sum, member) => sum + member.sizeBytes, 0);
+  const rows = members.map((member) => [
+    String(member.slot),
+    member.device,
+    formatSize(member.sizeBytes),
+    member.holds[0]?.description.replace(/^an? /, '') ?? 'nothing recognised',
+    member.erase && member.holds.length > 0 ? 'will be erased' : '',
+  ]);
+  return [
+    `  array   ${plan.level}, ${members.length} members${strip}`,
+    `  usable  ${bytes(plan.blockCount)} of ${formatSize(raw)} raw`,
+    '',
+    ...table([['SLOT', 'DEVICE', 'SIZE', 'NOW HOLDS', ''], ...rows], { indent: '  ' }),
+  ];
+}

@@ -1,0 +1,101 @@
+/**
+ * `bandstand examine DEVICE…`: what is on these devices.                             (control plane)
+ *
+ * Needs no server and no privileges beyond reading the device. The text is short; --json has every
+ * field of the superblock and of both label copies as they are on the disk.
+ */
+
+import type { BandstandError } from '../../block/errors.ts';
+import { formatSize } from '../../block/quantities.ts';
+import type { ExaminedDevice } from '../../stack/examine-device.ts';
+import { examineAt, examinedJson } from '../../stack/examine-device.ts';
+import { withRing } from '../../stack/offline-ring.ts';
+import type { Command } from '../command.ts';
+import { keyLines } from '../table.ts';
+
+export const examine: Command = {
+  name: 'examine',
+  summary: 'Shows what is on devices: superblock, member label, foreign data.',
+  positionals: [{ name: 'DEVICE', required: true, many: true }],
+  options: [],
+  examples: [
+    ['examine /dev/sdb', 'shows which array it belongs to, if any'],
+    ['examine disk.img --json', 'prints every field of superblock and label'],
+  ],
+  async run(_context, args) {
+    const devices = await withRing(async (ring) => {
+      const found: ExaminedDevice[] = [];
+      for (const path of args.many('DEVICE')) found.push(await examineAt(ring, path));
+      return found;
+    });
+    const damaged = devices.some(({ examination }) => examination.superblock.state === 'damaged');
+    return {
+      schema: 'bandstand.examine/1',
+      data: { devices: devices.map(examinedJson) },
+      text: () => devices.map(examinedText).join('\n\n'),
+      plain: () =>
+        devices.map(({ device, examination }) => [
+          device,
+          examination.superblock.state,
+          examination.superblock.value?.name ?? null,
+          examination.superblock.value?.uuid ?? null,
+          examination.label?.slot ?? null,
+        ]),
+      exitStatus: damaged ? 1 : 0,
+    };
+  },
+};
+
+function examinedText(examined: ExaminedDevice): string {
+  const { device, examination, foreign, sizeBytes, usage } = examined;
+  const { superblock, label } = examination;
+  return [
+    `${device}: ${headline(examined)}`,
+    ...keyLines([
+      ['  size', `${formatSize(sizeBytes)} in blocks of ${examination.blockBytes} bytes`],
+      ['array', superblock.value === null ? null : arrayText(examined)],
+      ['damage', superblock.error === null ? null : problem(superblock.error)],
+      ['label', labelText(examined)],
+      ['state', label === null ? null : label.state],
+      ['holds', foreign.length === 0 ? null : foreign.map((one) => one.description).join(', ')],
+      ['in use', usage === null ? null : usage],
+      ...examination.warnings.map((warning) => ['warning', warning] as const),
+    ]),
+  ].join('\n');
+}
+
+function headline({ examination, foreign }: ExaminedDevice): string {
+  const { superblock, label } = examination;
+  if (superblock.state === 'damaged') return 'a damaged superblock';
+  if (superblock.value === null) {
+    if (label !== null) return `a member label without a superblock (array ${label.arrayUuid})`;
+    return foreign.length === 0 ? 'nothing recognised' : foreign[0]!.description;
+  }
+  const { name, uuid, level, members } = superblock.value;
+  const slot = members.find((member) => member.uuid === label?.memberUuid)?.slot ?? label?.slot;
+  const place =
+    slot === undefined ? 'slot unknown (no label)' : `slot ${slot} of ${members.length}`;
+  return `member of ${name} (${uuid}), ${place}, ${level}`;
+}
+
+function arrayText({ examination }: ExaminedDevice): string {
+  const { raidSize, blockBytes, stripBlocks, seq, members } = examination.superblock.value!;
+  const strip = stripBlocks === 0 ? '' : `, strip ${formatSize(stripBlocks * blockBytes)}`;
+  const lost = members.filter(({ state }) => state !== 'configured').map(({ slot }) => slot);
+  const without = lost.length === 0 ? '' : `, without slot ${lost.join(', ')}`;
+  return `${formatSize(raidSize * blockBytes)}${strip}, sequence ${seq}${without}`;
+}
+
+function labelText({ examination }: ExaminedDevice): string {
+  const texts = examination.labels.map((copy, index) => {
+    if (copy.state === 'ok') return `copy ${index} good (sequence ${copy.value!.sequence})`;
+    if (copy.state === 'absent') return `copy ${index} absent`;
+    return `copy ${index} damaged: ${problem(copy.error!)}`;
+  });
+  return texts.join('; ');
+}
+
+/** The reason alone: the device stands in the line above. */
+function problem(error: BandstandError): string {
+  return error.message;
+}

@@ -1,0 +1,216 @@
+/**
+ * `bandstand export NAME`: assembles, starts a server, prints the path or URI.       (control plane)
+ *
+ * stdout gets the address and nothing else, so that `dev=$(bandstand export tank)` works; what a
+ * person should know besides goes to stderr. Exporting an exported stack prints the same address.
+ */
+
+import { BandstandError } from '../../block/errors.ts';
+import { parseUuid } from '../../block/uuid.ts';
+import { call, protocolError } from '../../control/client.ts';
+import { decodeExportReply, type ExportReply, type ExportRequest } from '../../control/schema.ts';
+import { absolutePaths, formatDeviceSpec, parseDeviceSpec } from '../../stack/device-spec.ts';
+import { stackPaths } from '../../stack/directories.ts';
+import { checkStackName } from '../../stack/stack-name.ts';
+import { StateStore } from '../../stack/state-store.ts';
+import { type Arguments, usageError } from '../arguments.ts';
+import type { Command, CommandResult } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+import { notFound } from '../known-stacks.ts';
+import { formatListen, parseListen } from '../listen-address.ts';
+import type { ServeOptions } from '../serve.ts';
+import { startServer } from '../start-server.ts';
+
+const TIMEOUT_MS_DEFAULT = 60_000;
+const QUEUES_MAX = 64;
+const DEPTH_MAX = 1024;
+const ID_MAX = 2 ** 20;
+
+export const exportCommand: Command = {
+  name: 'export',
+  summary: 'Assembles a stack, starts its server and prints the block device or NBD address.',
+  positionals: [{ name: 'NAME', required: true, many: false }],
+  options: [
+    { name: 'device', kind: 'list', value: 'PATH', summary: 'look for members only here' },
+    { name: 'via', kind: 'text', value: 'HOW', summary: 'auto (default), ublk or nbd' },
+    { name: 'id', kind: 'text', value: 'N', summary: 'number of /dev/ublkbN' },
+    { name: 'queues', kind: 'text', value: 'N', summary: 'ublk queues (1)' },
+    { name: 'depth', kind: 'text', value: 'N', summary: 'requests in flight per queue (128)' },
+    {
+      name: 'nbd',
+      kind: 'text',
+      value: 'ADDRESS',
+      summary: 'listen at unix:PATH or tcp:HOST:PORT',
+    },
+    { name: 'read-only', kind: 'flag', summary: 'refuse writes, write no metadata' },
+    { name: 'degraded', kind: 'flag', summary: 'start although members are missing' },
+    {
+      name: 'discard-cache',
+      kind: 'flag',
+      summary: 'start without the write cache (later version)',
+    },
+    { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
+    { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
+  ],
+  examples: [
+    ['export tank', 'prints /dev/ublkb0, or an NBD URI where there is no ublk'],
+    ['export tank --nbd tcp:127.0.0.1:10809', 'serves it to NBD clients of this machine'],
+  ],
+  async run(context, args) {
+    const name = args.positional('NAME');
+    checkStackName(name);
+    refuseUnavailable(args);
+    const request = exportRequest(args);
+    const devices = checkDevices(args.list('device'));
+    const running = await askRunning(context, name, request);
+    if (running !== null) {
+      if (args.flag('foreground')) throw alreadyRunning(name, running);
+      return report(context, name, running);
+    }
+    const options = serveOptions(context, args, name, request, devices);
+    if (args.flag('foreground')) return await stay(context, options);
+    const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+    return report(context, name, await startServer(options, timeoutMs));
+  },
+};
+
+function refuseUnavailable(args: Arguments): void {
+  if (!args.flag('discard-cache')) return;
+  throw usageError('cannot use --discard-cache: this version has no write cache', 'leave it out');
+}
+
+function exportRequest(args: Arguments): ExportRequest {
+  const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';
+  const address = args.text('nbd');
+  const nbd = address === null ? null : formatListen(parseListen(address));
+  if (nbd !== null && via === 'ublk') {
+    throw usageError('cannot use --nbd with --via ublk', 'choose one of them');
+  }
+  const request: ExportRequest = {
+    via,
+    ublk_id: args.count('id', 0, ID_MAX),
+    queues: args.count('queues', 1, QUEUES_MAX),
+    depth: args.count('depth', 1, DEPTH_MAX),
+    nbd,
+    read_only: args.flag('read-only'),
+  };
+  for (const [option, value] of [
+    ['id', request.ublk_id],
+    ['queues', request.queues],
+    ['depth', request.depth],
+  ] as const) {
+    if (value !== null && (nbd !== null || via === 'nbd')) {
+      throw usageError(`cannot use --${option} with NBD: it is about ublk devices`, 'leave it out');
+    }
+  }
+  return request;
+}
+
+function checkDevices(devices: readonly string[]): readonly string[] {
+  return devices.map((device) => {
+    const spec = parseDeviceSpec(device);
+    if (spec.kind === 'array') {
+      throw usageError(
+        `cannot use --device '${device}': members are devices, not arrays`,
+        'name each member with a --device of its own',
+      );
+    }
+    // The server does not run in this directory.
+    return formatDeviceSpec(absolutePaths(spec));
+  });
+}
+
+/** What a running server answers, or null when there is none. */
+async function askRunning(
+  context: CommandContext,
+  name: string,
+  request: ExportRequest,
+): Promise<ExportReply | null> {
+  const path = stackPaths(context.directories.runDir, name).controlSocket;
+  const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+  const answer = await call(path, 'export', { ...request }, { name, timeoutMs });
+  if (answer === null) return null;
+  const reply = decodeExportReply(answer.result);
+  if ('why' in reply) throw protocolError(name, reply.why);
+  return reply.value;
+}
+
+function alreadyRunning(name: string, reply: ExportReply): BandstandError {
+  return new BandstandError('BANDSTAND_STACK_RUNNING', {
+    message: `cannot serve ${name} in the foreground: a server of it runs already, at ${reply.address}`,
+    hint: `end it first: bandstand stop ${name}`,
+    details: { name, address: reply.address },
+  });
+}
+
+function serveOptions(
+  context: CommandContext,
+  args: Arguments,
+  name: string,
+  request: ExportRequest,
+  devices: readonly string[],
+): ServeOptions {
+  const { runDir, stateDir } = context.directories;
+  const remembered = new StateStore(stateDir).load(name);
+  if (remembered === null && devices.length === 0) throw notFound(context.directories, name);
+  return {
+    plan: {
+      name,
+      uuid: remembered === null ? null : parseUuid(remembered.uuid),
+      devices,
+      remembered,
+      degraded: args.flag('degraded'),
+      readOnly: request.read_only,
+    },
+    request,
+    runDir,
+    stateDir,
+    foreground: args.flag('foreground'),
+    exitWithParent: args.flag('exit-with-parent'),
+  };
+}
+
+function report(context: CommandContext, name: string, reply: ExportReply): CommandResult {
+  for (const note of reply.notes) context.note(note);
+  if (!reply.started) context.detail(`${name} is exported already`);
+  return result(name, reply);
+}
+
+function result(name: string, reply: ExportReply): CommandResult {
+  const { kind, address, read_only, started } = reply;
+  return {
+    schema: 'bandstand.export/1',
+    data: { name, kind, address, read_only, started },
+    text: () => address,
+    plain: () => [[address, kind, read_only ? 'read-only' : 'read-write']],
+  };
+}
+
+/** Runs the server in this process; prints the address when it can be used. */
+async function stay(context: CommandContext, options: ServeOptions): Promise<CommandResult> {
+  const { serve } = await import('../serve.ts');
+  const { stdout } = context.streams;
+  const { name } = options.plan;
+  const exitStatus = await serve(options, (reply) => {
+    for (const note of reply.notes) context.note(note);
+    const done = result(name, reply);
+    if (context.json) {
+      const document = {
+        schema: done.schema,
+        generated_at: new Date().toISOString(),
+        data: done.data,
+      };
+      stdout.write(`${JSON.stringify(document)}\n`);
+    } else {
+      stdout.write(`${reply.address}\n`);
+    }
+  });
+  return {
+    schema: 'bandstand.export/1',
+    data: null,
+    text: () => '',
+    plain: () => [],
+    silent: true,
+    exitStatus,
+  };
+}

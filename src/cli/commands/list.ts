@@ -1,0 +1,67 @@
+/**
+ * `bandstand list`: every known stack, one line each.                                (control plane)
+ */
+
+import { BandstandError } from '../../block/errors.ts';
+import { IDLE, type StatusDocument } from '../../control/schema.ts';
+import type { Command } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+import { readStatus, stackNames } from '../known-stacks.ts';
+import { healthExitStatus, listRecords, listText } from '../status-text.ts';
+
+export const list: Command = {
+  name: 'list',
+  summary: 'Shows the known stacks, running or not, one line each.',
+  positionals: [],
+  options: [
+    { name: 'exit-code', kind: 'flag', summary: 'end with 3 degraded, 4 failed, 5 stopped' },
+  ],
+  examples: [
+    ['list', 'shows health, activity, size and exports'],
+    ['list --plain | cut -f1', 'prints the names'],
+  ],
+  async run(context, args) {
+    const stacks = await allStatuses(context);
+    return {
+      schema: 'bandstand.list/1',
+      data: { stacks },
+      text: () => listText(stacks),
+      plain: () => listRecords(stacks),
+      exitStatus: args.flag('exit-code') ? healthExitStatus(stacks) : 0,
+    };
+  },
+};
+
+/** One damaged stack does not hide the others: it is shown as failed, with the reason. */
+export async function allStatuses(context: CommandContext): Promise<StatusDocument[]> {
+  const { directories, timeoutMs } = context;
+  return await Promise.all(
+    stackNames(directories).map(async (name) => {
+      try {
+        return await readStatus(directories, name, timeoutMs ?? undefined);
+      } catch (error) {
+        if (!(error instanceof BandstandError)) throw error;
+        return failedStatus(name, error);
+      }
+    }),
+  );
+}
+
+function failedStatus(name: string, error: BandstandError): StatusDocument {
+  return {
+    name,
+    uuid: null,
+    server: null,
+    health: 'failed',
+    reason: error.message,
+    action: error.hint,
+    size_bytes: null,
+    block_size: null,
+    activity: IDLE,
+    exports: [],
+    array: null,
+    ftl: null,
+    cache: null,
+    io: null,
+  };
+}

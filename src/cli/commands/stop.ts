@@ -1,0 +1,78 @@
+/**
+ * `bandstand stop NAME`: flushes, removes the export, marks clean, ends the server.  (control plane)
+ *
+ * Refuses while the block device is mounted, held or open, and names by whom; `--stop-in-use` goes
+ * on. After a server was killed it removes what was left: the ublk device, sockets and notes.
+ * Stopping a stopped stack says so and succeeds.
+ */
+
+import { existsSync } from 'node:fs';
+import { call } from '../../control/client.ts';
+import { stackPaths } from '../../stack/directories.ts';
+import { checkStackName } from '../../stack/stack-name.ts';
+import { StateStore } from '../../stack/state-store.ts';
+import type { Command } from '../command.ts';
+import { refuseInUse } from '../export-in-use.ts';
+import { notFound, runningStatus } from '../known-stacks.ts';
+import { cleanUp } from '../leftovers.ts';
+
+const TIMEOUT_MS_DEFAULT = 60_000;
+
+export const stop: Command = {
+  name: 'stop',
+  summary: 'Flushes, removes the export and ends the server; cleans up after a crash.',
+  positionals: [{ name: 'NAME', required: true, many: false }],
+  options: [
+    {
+      name: 'stop-in-use',
+      kind: 'flag',
+      summary: 'stop although it is mounted or open: pending and later I/O fails',
+    },
+  ],
+  examples: [
+    ['stop tank', 'stops the stack tank'],
+    ['stop tank --timeout 5m', 'waits longer for a slow flush'],
+  ],
+  async run(context, args) {
+    const name = args.positional('NAME');
+    checkStackName(name);
+    const { runDir, stateDir } = context.directories;
+    const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+    const paths = stackPaths(runDir, name);
+    const status = await runningStatus(runDir, name, context.timeoutMs ?? undefined);
+    if (status === null) {
+      const left = existsSync(paths.statusSocket) || existsSync(paths.controlSocket);
+      if (!left && new StateStore(stateDir).load(name) === null) {
+        throw notFound(context.directories, name);
+      }
+      const removed = await cleanUp(runDir, name, { inUse: args.flag('stop-in-use'), timeoutMs });
+      const was = removed.length > 0 ? 'crashed' : 'stopped';
+      return done(name, was, removed);
+    }
+    if (!args.flag('stop-in-use')) refuseInUse('stop', name, status.exports, status.server?.pid);
+    await call(paths.controlSocket, 'stop', {}, { name, timeoutMs });
+    await waitForEnd(paths.controlSocket, status.server?.pid ?? 0, timeoutMs);
+    return done(name, 'running', []);
+  },
+};
+
+function done(name: string, was: 'running' | 'crashed' | 'stopped', removed: readonly string[]) {
+  return {
+    schema: 'bandstand.stop/1',
+    data: { name, was, removed },
+    text: () => {
+      if (was === 'running') return `stopped ${name}`;
+      if (was === 'stopped') return `${name} was stopped already`;
+      return `cleaned up after the crashed server of ${name}: ${removed.join(', ')}`;
+    },
+    plain: () => [[name, was]],
+  };
+}
+
+/** The server answers before it ends; the next command should find it gone. */
+async function waitForEnd(socket: string, pid: number, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (Date.now() < deadline && (existsSync(socket) || existsSync(`/proc/${pid}`))) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * `bandstand wipe DEVICE…`: erases bandstand's metadata from devices.                (control plane)
+ *
+ * Removes superblock and member labels, and nothing else: the data of the array stays where it is,
+ * but nothing can find it any more. So it is confirmed, device by device: by typing on a terminal,
+ * by --confirm or --yes in scripts. A member of a running stack is refused.
+ */
+
+import { BandstandError } from '../../block/errors.ts';
+import { type WipeOutcome, wipeAt } from '../../stack/examine-device.ts';
+import { withRing } from '../../stack/offline-ring.ts';
+import type { Arguments } from '../arguments.ts';
+import { type Command, DRY_RUN } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+
+export const wipe: Command = {
+  name: 'wipe',
+  summary: "Erases bandstand's metadata (superblock and labels) from devices.",
+  positionals: [{ name: 'DEVICE', required: true, many: true }],
+  options: [
+    DRY_RUN,
+    { name: 'confirm', kind: 'list', value: 'NAME', summary: 'array that may lose its metadata' },
+    { name: 'yes', kind: 'flag', summary: 'do not ask' },
+  ],
+  examples: [
+    ['wipe --dry-run /dev/sdb', 'shows what would be erased'],
+    ['wipe /dev/sdb --confirm tank', 'erases the metadata of the array tank'],
+  ],
+  async run(context, args) {
+    const dryRun = args.flag('dry-run');
+    const outcomes = await withRing(async (ring) => {
+      const before: WipeOutcome[] = [];
+      for (const path of args.many('DEVICE')) before.push(await wipeAt(ring, path, true));
+      if (dryRun) return before;
+      await confirm(context, args, before);
+      const after: WipeOutcome[] = [];
+      for (const { device } of before) after.push(await wipeAt(ring, device, false));
+      return after;
+    });
+    return {
+      schema: 'bandstand.wipe/1',
+      data: { dry_run: dryRun, devices: outcomes.map(outcomeJson) },
+      text: () => outcomes.map((outcome) => outcomeText(outcome, dryRun)).join('\n'),
+      plain: () =>
+        outcomes.map((outcome) => [outcome.device, outcomeJson(outcome).array, parts(outcome)]),
+    };
+  },
+};
+
+async function confirm(
+  context: CommandContext,
+  args: Arguments,
+  outcomes: readonly WipeOutcome[],
+): Promise<void> {
+  if (args.flag('yes')) return;
+  const confirmed = args.list('confirm');
+  for (const outcome of outcomes) {
+    if (parts(outcome) === 'nothing') continue;
+    const name = arrayName(outcome);
+    const word = name ?? outcome.device;
+    if (confirmed.includes(word)) continue;
+    const refuse = (why: string, hint: string): never => {
+      throw new BandstandError('BANDSTAND_NOT_CONFIRMED', {
+        message: `cannot wipe ${outcome.device}: ${why}`,
+        hint,
+        details: { device: outcome.device, array: name },
+      });
+    };
+    if (!context.interactive) {
+      refuse(
+        `it holds ${parts(outcome)} of ${name ?? 'an array'}, and nobody can be asked`,
+        `repeat the command with --confirm ${word}`,
+      );
+    }
+    context.note(outcomeText(outcome, true));
+    const answer = await context.ask(`Type ${word} to erase it: `);
+    if (answer !== word) refuse(`the answer was '${answer}'`, 'nothing was written to it');
+  }
+}
+
+function arrayName({ before }: WipeOutcome): string | null {
+  return before.superblock.value?.name ?? null;
+}
+
+function parts({ before }: WipeOutcome): string {
+  const found: string[] = [];
+  if (before.superblock.state === 'ok') found.push('the superblock');
+  if (before.superblock.state === 'damaged') found.push('a damaged superblock');
+  const labels = before.labels.filter(({ state }) => state !== 'absent').length;
+  if (labels > 0) found.push(labels === 1 ? 'one label' : 'both labels');
+  return found.length === 0 ? 'nothing' : found.join(' and ');
+}
+
+function outcomeJson(outcome: WipeOutcome) {
+  const { before, device, wiped } = outcome;
+  const labels = before.labels.filter(({ state }) => state !== 'absent').length;
+  return {
+    device,
+    array: arrayName(outcome),
+    array_uuid: before.superblock.value?.uuid ?? null,
+    superblock: before.superblock.state,
+    label_copies: labels,
+    wiped: wiped !== null && (wiped.superblock || wiped.labelCopies > 0),
+  };
+}
+
+function outcomeText(outcome: WipeOutcome, dryRun: boolean): string {
+  const { device } = outcome;
+  const what = parts(outcome);
+  if (what === 'nothing') return `${device}: nothing of bandstand's is on it`;
+  const name = arrayName(outcome);
+  const of = name === null ? '' : ` of ${name}`;
+  return `${device}: ${dryRun ? 'would erase' : 'erased'} ${what}${of}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * Finds stacks by name: running ones by their sockets, others by what is remembered. (control plane)
+ *
+ * Reading verbs also look where root's stacks are (directories.ts), so that `list` and `status`
+ * need no sudo. A socket without a server behind it is what a killed server leaves: such a stack
+ * counts as crashed until `stop` or `export` has cleaned up.
+ */
+
+import { existsSync, readdirSync } from 'node:fs';
+import { BandstandError } from '../block/errors.ts';
+import { call, protocolError } from '../control/client.ts';
+import { decodeStatus, type StatusDocument } from '../control/schema.ts';
+import { type Directories, readableDirectories, stackPaths } from '../stack/directories.ts';
+import { nameDefect } from '../stack/stack-name.ts';
+import { type RememberedStack, StateStore } from '../stack/state-store.ts';
+import { stoppedStatus } from '../stack/stopped-status.ts';
+import { suggest } from './suggest.ts';
+
+const SUFFIX = '.status.sock';
+
+/** Names of every stack that runs, has crashed or is remembered, sorted. */
+export function stackNames(directories: Directories): string[] {
+  const names = new Set<string>();
+  for (const { runDir, stateDir } of readableDirectories(directories)) {
+    for (const name of new StateStore(stateDir).names()) names.add(name);
+    for (const entry of entriesOf(runDir)) {
+      if (entry.endsWith(SUFFIX)) names.add(entry.slice(0, -SUFFIX.length));
+    }
+  }
+  return [...names].filter((name) => nameDefect(name) === null).sort();
+}
+
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** The status of one stack, running or not. Throws BANDSTAND_STACK_NOT_FOUND. */
+export async function readStatus(
+  directories: Directories,
+  name: string,
+  timeoutMs?: number,
+): Promise<StatusDocument> {
+  for (const { runDir, stateDir } of readableDirectories(directories)) {
+    const running = await runningStatus(runDir, name, timeoutMs);
+    if (running !== null) return running;
+    const remembered = new StateStore(stateDir).load(name);
+    const crashed = existsSync(stackPaths(runDir, name).statusSocket);
+    if (remembered !== null) return stoppedStatus(remembered, crashed);
+    if (crashed) return crashedStatus(name);
+  }
+  throw notFound(directories, name);
+}
+
+export async function runningStatus(
+  runDir: string,
+  name: string,
+  timeoutMs?: number,
+): Promise<StatusDocument | null> {
+  const path = stackPaths(runDir, name).statusSocket;
+  const options = timeoutMs === undefined ? { name } : { name, timeoutMs };
+  const answer = await call(path, 'status', {}, options);
+  if (answer === null) return null;
+  const status = decodeStatus(answer.result);
+  if ('why' in status) throw protocolError(name, status.why);
+  return status.value;
+}
+
+/** A server was killed and nothing is remembered: there is a name and no more. */
+function crashedStatus(name: string): StatusDocument {
+  const nothing: RememberedStack = {
+    name,
+    uuid: '00000000-0000-0000-0000-000000000000',
+    level: 'unknown',
+    stripBytes: 0,
+    blockBytes: 0,
+    sizeBytes: 0,
+    superblock: true,
+    ftl: false,
+    members: [],
+  };
+  const status = stoppedStatus(nothing, true);
+  return { ...status, uuid: null, size_bytes: null, block_size: null, array: null };
+}
+
+export function notFound(directories: Directories, name: string): BandstandError {
+  const near = suggest(name, stackNames(directories));
+  return new BandstandError('BANDSTAND_STACK_NOT_FOUND', {
+    message: `cannot find a stack called ${name}: nothing is known of it in ${directories.stateDir}`,
+    hint:
+      near === null
+        ? 'see which ones there are: bandstand list'
+        : `did you mean ${near}? see which ones there are: bandstand list`,
+    details: { name, state_dir: directories.stateDir },
+  });
+}

@@ -1,0 +1,218 @@
+/**
+ * The server process of one stack: composition root.                                 (control plane)
+ *
+ * Everything that the process will ever need is imported here, before it serves: a later import
+ * could have to read a file system that lives on the very device that is served. Then, in order:
+ * the lock (two servers never run for one stack), the log, the process's place in memory reclaim
+ * (I/O flusher, locked memory, out-of-memory score, private mounts), the stack, the control sockets,
+ * the export, `ready`.
+ *
+ * Signals: TERM and INT flush, remove the export, mark clean and end with 0, a second one ends at
+ * once; HUP reopens the log; USR1 writes the status to the log (without a handler Node would open
+ * its debugger port in a root process). SIGKILL is always survivable.
+ */
+
+import { constants as fileConstants, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { BandstandError } from '../block/errors.ts';
+import { EAGAIN, statusName, statusText } from '../block/status.ts';
+import type { ExportReply, ExportRequest } from '../control/schema.ts';
+import type { NativeAddon } from '../native/addon.ts';
+import { loadAddon } from '../native/load.ts';
+import { ensureDirectory, stackPaths } from '../stack/directories.ts';
+import type { StackPlan } from '../stack/worker-messages.ts';
+import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
+import { StackServer } from './stack-server.ts';
+import { version } from './version.ts';
+
+export interface ServeOptions {
+  readonly plan: StackPlan;
+  readonly request: ExportRequest;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly foreground: boolean;
+  readonly exitWithParent: boolean;
+}
+
+const ARENA_BYTES = 64 * 2 ** 20;
+const POLL_US = 50;
+const OOM_SCORE = '-1000';
+/** The service manager wants to hear more often than it waits. */
+const WATCHDOG_DIVISOR = 2;
+
+/**
+ * Runs the server until it is stopped; resolves with the exit status. `onReady` is told once the
+ * export can be used. Throws what keeps the server from starting; then nothing is left behind.
+ */
+export async function serve(
+  options: ServeOptions,
+  onReady: (reply: ExportReply) => void,
+): Promise<number> {
+  const native = loadAddon();
+  const { plan, runDir, foreground } = options;
+  ensureDirectory(runDir, 'run');
+  const paths = stackPaths(runDir, plan.name);
+  const lockFd = takeLock(native, paths.lock, plan.name);
+  const log = foreground ? openStderrLog(plan.name) : openFileLog(paths.log, plan.name);
+  try {
+    return await serveLocked(native, options, log, onReady);
+  } finally {
+    log.flush();
+    native.fileClose(lockFd);
+  }
+}
+
+async function serveLocked(
+  native: NativeAddon,
+  options: ServeOptions,
+  log: ServerLog,
+  onReady: (reply: ExportReply) => void,
+): Promise<number> {
+  const { plan, runDir, stateDir } = options;
+  harden(native, options, log);
+  return await new Promise<number>((resolve, reject) => {
+    const server = new StackServer({
+      native,
+      logger: log.logger,
+      runDir,
+      stateDir,
+      version: version(),
+      worker: { plan, arenaBytes: ARENA_BYTES, pollUs: POLL_US },
+      onProgress: (line) => native.sdNotify(`STATUS=${line}`),
+      onFailure: (error) => {
+        log.logger.fatal({ code: error.code, details: error.details }, error.message);
+        resolve(1);
+      },
+      onStop: () => resolve(0),
+    });
+    handleSignals(server, log, native, resolve);
+    start(server, options, native, onReady).catch(async (error: unknown) => {
+      await server.stop().catch(() => {});
+      log.logger.error(error instanceof Error ? error.message : String(error));
+      reject(error);
+    });
+  });
+}
+
+async function start(
+  server: StackServer,
+  options: ServeOptions,
+  native: NativeAddon,
+  onReady: (reply: ExportReply) => void,
+): Promise<void> {
+  await server.start();
+  const reply = await server.export(options.request);
+  native.sdNotify(`READY=1\nSTATUS=exported as ${reply.address}`);
+  startWatchdog(server, native);
+  onReady(reply);
+}
+
+/** An exclusive flock for the life of the process; the pid inside is for people. */
+function takeLock(native: NativeAddon, path: string, name: string): number {
+  const fd = native.fileOpen(path, fileConstants.O_RDWR | fileConstants.O_CREAT, 0o600);
+  if (fd < 0) throw lockError(name, path, -fd);
+  const result = native.fileLock(fd, true);
+  if (result < 0) {
+    native.fileClose(fd);
+    throw lockError(name, path, -result);
+  }
+  writeFileSync(path, `${process.pid}\n`);
+  return fd;
+}
+
+function lockError(name: string, path: string, errno: number): BandstandError {
+  if (errno !== EAGAIN) {
+    return new BandstandError('BANDSTAND_DIRECTORY_UNUSABLE', {
+      message: `cannot lock ${path} for ${name}: ${statusText(errno)} (${statusName(errno)})`,
+      hint: 'run it with sudo, or choose another place with --run-dir',
+      details: { path, errno },
+    });
+  }
+  const pid = Number.parseInt(readFileSync(path, 'utf8'), 10);
+  return new BandstandError('BANDSTAND_STACK_RUNNING', {
+    message: `cannot start a server for ${name}: one is running or starting${Number.isNaN(pid) ? '' : ` (pid ${pid})`}`,
+    hint: `wait for it, or end it: bandstand stop ${name}`,
+    details: { name, pid: Number.isNaN(pid) ? null : pid },
+  });
+}
+
+/**
+ * The process is in the path of memory reclaim: if it had to wait for memory that is freed only by
+ * writing to its own device, both would wait for ever.
+ */
+function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): void {
+  const { logger } = log;
+  native.setProcessName(`bandstand ${options.plan.name}`.slice(0, 15));
+  const flusher = native.setIoFlusher(true);
+  if (flusher < 0 || native.getIoFlusher() !== 1) {
+    logger.warn({ errno: statusName(flusher) }, 'cannot mark the process as an I/O flusher');
+  }
+  const locked = native.lockMemory();
+  if (locked < 0)
+    logger.warn({ errno: statusName(locked) }, 'cannot lock the memory of the process');
+  try {
+    writeFileSync('/proc/self/oom_score_adj', OOM_SCORE);
+  } catch (error) {
+    const errno = (error as NodeJS.ErrnoException).code;
+    logger.warn({ errno }, 'cannot protect the process from the out-of-memory killer');
+  }
+  if (options.request.via !== 'nbd' && options.request.nbd === null) {
+    const mounts = native.privateMounts();
+    if (mounts < 0) logger.warn({ errno: statusName(mounts) }, 'cannot leave the mount namespace');
+  }
+  const SIGTERM = constants.signals.SIGTERM;
+  if (options.exitWithParent && native.setParentDeathSignal(SIGTERM) < 0) {
+    logger.warn('cannot follow the parent process');
+  }
+}
+
+function handleSignals(
+  server: StackServer,
+  log: ServerLog,
+  native: NativeAddon,
+  end: (status: number) => void,
+): void {
+  let asked = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (asked) {
+        log.logger.warn({ signal }, 'ended without a clean stop');
+        log.flush();
+        process.exit(128 + constants.signals[signal]);
+      }
+      asked = true;
+      log.logger.info({ signal }, 'stopping');
+      native.sdNotify('STOPPING=1');
+      server.stop().then(
+        () => end(0),
+        (error: unknown) => {
+          log.logger.error(error instanceof Error ? error.message : String(error));
+          end(1);
+        },
+      );
+    });
+  }
+  process.on('SIGHUP', () => log.reopen());
+  process.on('SIGUSR1', () => {
+    server.status().then(
+      (status) => log.logger.info({ status }, 'status'),
+      (error: unknown) => log.logger.warn(error instanceof Error ? error.message : String(error)),
+    );
+  });
+}
+
+/** Feeds WATCHDOG_USEC through the data path: a stuck reactor does not answer. */
+function startWatchdog(server: StackServer, native: NativeAddon): void {
+  const us = Number(process.env['WATCHDOG_USEC'] ?? 0);
+  if (!(us > 0)) return;
+  const timer = setInterval(
+    () => {
+      server.status().then(
+        () => native.sdNotify('WATCHDOG=1'),
+        () => {},
+      );
+    },
+    us / 1000 / WATCHDOG_DIVISOR,
+  );
+  timer.unref();
+}

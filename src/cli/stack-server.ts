@@ -1,0 +1,319 @@
+/**
+ * StackServer: the main thread of a server process.                                  (control plane)
+ *
+ * Owns the worker with the data path, the control sockets and the exports; turns what the worker
+ * reports into log lines. Changes (export, unexport, stop) are done one after another, whoever asks
+ * for them: the control socket, a signal, or the start of the process.
+ *
+ * A ublk device is added, started, stopped and deleted by a helper process (ublk-helper.ts), never
+ * by this one; the order is that of the driver:
+ *
+ *   helper: add, set parameters · worker: open, fetch all · helper: start
+ *   helper: stop · worker: let go · helper: delete
+ */
+
+import type { Logger } from 'pino';
+import { BandstandError } from '../block/errors.ts';
+import {
+  decodeExportRequest,
+  type ExportReply,
+  type ExportRequest,
+  type ExportStatus,
+  type Method,
+  type StatusDocument,
+} from '../control/schema.ts';
+import { ControlServer } from '../control/server.ts';
+import type { NativeAddon } from '../native/addon.ts';
+import { stackPaths } from '../stack/directories.ts';
+import { StackHost } from '../stack/stack-host.ts';
+import { StateStore } from '../stack/state-store.ts';
+import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
+import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
+import { UblkProcess } from './ublk-process.ts';
+import { removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
+
+const DEPTH_DEFAULT = 128;
+const STATUS_TIMEOUT_MS = 5000;
+
+export interface StackServerOptions {
+  readonly native: NativeAddon;
+  readonly logger: Logger;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly worker: WorkerOptions;
+  readonly version: string;
+  /** Each line of progress, for STATUS= of the service manager. */
+  onProgress(line: string): void;
+  /** The data path has ended by itself. */
+  onFailure(error: BandstandError): void;
+  /** A client asked to stop and has its answer. */
+  onStop(): void;
+}
+
+interface ActiveExport {
+  readonly status: ExportStatus;
+  readonly ublkId: number | null;
+}
+
+export class StackServer {
+  readonly #options: StackServerOptions;
+  readonly #name: string;
+  readonly #startedAt = new Date().toISOString();
+  #host: StackHost | null = null;
+  #opened: StackOpened | null = null;
+  #control: ControlServer | null = null;
+  #export: ActiveExport | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+
+  constructor(options: StackServerOptions) {
+    this.#options = options;
+    this.#name = options.worker.plan.name;
+  }
+
+  /** Assembles the stack and listens on the control sockets. */
+  async start(): Promise<StackOpened> {
+    const { native, worker, logger, runDir } = this.#options;
+    const host = await StackHost.start(native, worker, {
+      stackEvent: (event) => this.#logEvent(event),
+      stackFailed: (error) => this.#options.onFailure(error),
+    });
+    this.#host = host;
+    for (const warning of host.warnings) logger.warn(warning);
+    try {
+      const opened = await host.call('open', null);
+      this.#opened = opened;
+      for (const note of opened.notes) logger.warn(note);
+      this.#remember(opened);
+      const paths = stackPaths(runDir, this.#name);
+      const control = new ControlServer(
+        { control: paths.controlSocket, status: paths.statusSocket },
+        (method, params) => this.#handle(method, params),
+      );
+      await control.start();
+      this.#control = control;
+      return opened;
+    } catch (error) {
+      await host.terminate();
+      throw error;
+    }
+  }
+
+  /** Makes the stack a block device or an NBD server; what is exported already stays. */
+  export(request: ExportRequest): Promise<ExportReply> {
+    return this.#serialised(() => this.#addExport(request));
+  }
+
+  /** Removes the export, flushes, closes the members and the sockets. A second call waits too. */
+  stop(): Promise<void> {
+    this.#stopping = true;
+    return this.#serialised(async () => {
+      if (this.#host === null) return;
+      await this.#removeExport();
+      this.#options.onProgress('closing the members');
+      const host = this.#host;
+      this.#host = null;
+      await host.close();
+      await this.#control?.stop();
+      this.#options.logger.info('stopped cleanly');
+    });
+  }
+
+  async status(): Promise<StatusDocument> {
+    const host = this.#host;
+    if (host === null) throw this.#stoppingError();
+    const part = await withTimeout(host.call('status', null), STATUS_TIMEOUT_MS, this.#name);
+    const server = {
+      pid: process.pid,
+      version: this.#options.version,
+      started_at: this.#startedAt,
+    };
+    const exports = this.#export === null ? [] : [this.#export.status];
+    return { ...part, server, exports };
+  }
+
+  async #handle(method: Method, params: Readonly<Record<string, unknown>>): Promise<unknown> {
+    if (method === 'ping') return { pid: process.pid, version: this.#options.version };
+    if (method === 'status') return await this.status();
+    if (this.#stopping && method !== 'stop') throw this.#stoppingError();
+    if (method === 'export') {
+      const request = decodeExportRequest(params);
+      if ('why' in request) {
+        throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
+          message: `cannot export ${this.#name}: ${request.why}`,
+        });
+      }
+      return await this.export(request.value);
+    }
+    if (method === 'unexport') {
+      return await this.#serialised(async () => ({ removed: await this.#removeExport() }));
+    }
+    await this.stop();
+    // After the answer is on its way.
+    setImmediate(() => this.#options.onStop());
+    return { stopped: true };
+  }
+
+  async #addExport(request: ExportRequest): Promise<ExportReply> {
+    if (this.#host === null || this.#opened === null) throw this.#stoppingError();
+    const existing = this.#export;
+    if (this.#options.worker.plan.readOnly && !request.read_only) throw this.#readOnlyError();
+    if (existing !== null) {
+      this.#refuseOther(existing.status, request);
+      return { ...existing.status, started: false, notes: [] };
+    }
+    const choice = await chooseExporter(request, this.#name);
+    try {
+      const made =
+        choice.helper === null
+          ? await this.#exportNbd(request)
+          : await this.#exportUblk(choice.helper, request);
+      this.#export = made;
+      this.#options.logger.info({ address: made.status.address }, 'exported');
+      const notes = [...choice.notes, ...this.#opened.notes];
+      return { ...made.status, started: true, notes };
+    } finally {
+      choice.helper?.close();
+    }
+  }
+
+  #refuseOther(existing: ExportStatus, request: ExportRequest): void {
+    const otherKind =
+      (request.via !== 'auto' && request.via !== existing.kind) ||
+      (request.nbd !== null && existing.kind !== 'nbd');
+    const otherMode = request.read_only && !existing.read_only;
+    if (!otherKind && !otherMode) return;
+    throw new BandstandError('BANDSTAND_STACK_RUNNING', {
+      message: `cannot export ${this.#name} in another way: it is exported as ${existing.address}${existing.read_only ? '' : ', for reading and writing'}`,
+      hint: `remove that export first: bandstand unexport ${this.#name}`,
+      details: { name: this.#name, address: existing.address },
+    });
+  }
+
+  async #exportNbd(request: ExportRequest): Promise<ActiveExport> {
+    const paths = stackPaths(this.#options.runDir, this.#name);
+    const status = await this.#host!.call('exportNbd', {
+      exportName: this.#name,
+      description: `bandstand stack ${this.#name}`,
+      listen: request.nbd ?? `unix:${paths.nbdSocket}`,
+      readOnly: request.read_only,
+    });
+    return { status, ublkId: null };
+  }
+
+  async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<ActiveExport> {
+    const { geometry } = this.#opened!;
+    const added = await helper.add({
+      geometry,
+      id: request.ublk_id,
+      queues: request.queues ?? 1,
+      depth: request.depth ?? DEPTH_DEFAULT,
+      readOnly: request.read_only,
+    });
+    const { runDir } = this.#options;
+    writeUblkRecord(runDir, this.#name, { id: added.id, serverPid: process.pid });
+    if (added.missing.length > 0) {
+      this.#options.logger.warn({ missing: added.missing }, 'the ublk driver lacks features');
+    }
+    let serving = false;
+    try {
+      const status = await this.#host!.call('exportUblk', {
+        deviceId: added.id,
+        queues: added.queues,
+        depth: added.depth,
+        bufferBytes: added.bufferBytes,
+        attributes: added.attributes,
+      });
+      serving = true;
+      await helper.start(added.id, process.pid);
+      return { status, ublkId: added.id };
+    } catch (error) {
+      await helper.stop(added.id).catch(() => {});
+      if (serving) await this.#host!.call('unexport', null).catch(() => {});
+      await helper.delete(added.id).catch(() => {});
+      removeUblkRecord(runDir, this.#name);
+      throw error;
+    }
+  }
+
+  async #removeExport(): Promise<boolean> {
+    const active = this.#export;
+    if (active === null || this.#host === null) return false;
+    this.#options.onProgress(`removing the export ${active.status.address}`);
+    if (active.ublkId === null) {
+      await this.#host.call('unexport', null);
+    } else {
+      const helper = await UblkProcess.open(UBLK_TIMEOUT_MS);
+      try {
+        await helper.stop(active.ublkId);
+        await this.#host.call('unexport', null);
+        await helper.delete(active.ublkId);
+        removeUblkRecord(this.#options.runDir, this.#name);
+      } finally {
+        helper.close();
+      }
+    }
+    this.#export = null;
+    this.#options.logger.info({ address: active.status.address }, 'export removed');
+    return true;
+  }
+
+  /** For the next export; that this one works does not depend on it. */
+  #remember({ remembered }: StackOpened): void {
+    const { worker, stateDir, logger } = this.#options;
+    if (remembered === null) return;
+    if (JSON.stringify(remembered) === JSON.stringify(worker.plan.remembered)) return;
+    try {
+      new StateStore(stateDir).save(remembered);
+    } catch (error) {
+      logger.warn(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #serialised<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  #readOnlyError(): BandstandError {
+    return new BandstandError('BANDSTAND_STACK_READ_ONLY', {
+      message: `cannot export ${this.#name} for writing: it was started with --read-only`,
+      hint: `stop it first: bandstand stop ${this.#name}`,
+      details: { name: this.#name },
+    });
+  }
+
+  #stoppingError(): BandstandError {
+    return new BandstandError('BANDSTAND_SERVER_FAILED', {
+      message: `cannot use ${this.#name}: its server is stopping`,
+      hint: 'wait a moment and look again: bandstand status',
+      details: { name: this.#name },
+    });
+  }
+
+  #logEvent(event: StackEvent): void {
+    const { logger, onProgress } = this.#options;
+    const { event: kind, ...fields } = event;
+    if (event.event === 'step-started') onProgress(event.step);
+    if (kind === 'step-started') logger.debug(fields, kind);
+    else if (event.event === 'step-ended' && event.error === null) logger.info(fields, kind);
+    else if (kind === 'member-failed' || kind === 'array-failed') logger.error(fields, kind);
+    else logger.warn(fields, kind);
+  }
+}
+
+function withTimeout<T>(work: Promise<T>, timeoutMs: number, name: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(
+        new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
+          message: `cannot read the status of ${name}: its data path did not answer within ${timeoutMs} ms`,
+          hint: 'look at the log of the server and at the kernel log (dmesg)',
+          details: { name, timeout_ms: timeoutMs },
+        }),
+      );
+    }, timeoutMs);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,122 @@
+/**
+ * Text of status and list, rendered from the status document and nothing else.       (control plane)
+ */
+
+import { formatCount, formatDuration, formatSize } from '../block/quantities.ts';
+import type { ActivityStatus, StatusDocument } from '../control/schema.ts';
+import { type Align, keyLines, table } from './table.ts';
+
+/** The block of lines of `bandstand status NAME`; `nowMs` is for "running since". */
+export function statusText(status: StatusDocument, nowMs: number): string {
+  const { array, server } = status;
+  const uuid = status.uuid === null ? '' : ` (${status.uuid})`;
+  const state =
+    server === null
+      ? 'not running'
+      : `running ${formatDuration(Math.max(0, nowMs - Date.parse(server.started_at)))}`;
+  const size = status.size_bytes === null ? null : formatSize(status.size_bytes);
+  const exports = status.exports.map(
+    (one) => `${one.address}, ${size ?? 'unknown size'}${one.read_only ? ', read-only' : ''}`,
+  );
+  const lines = keyLines([
+    ['stack', `${status.name}${uuid}, ${state}`],
+    ['health', status.health],
+    ['activity', server === null ? null : activityText(status.activity)],
+    ['reason', status.reason],
+    ['action', status.action],
+    ['export', server === null ? null : exports.length === 0 ? 'none' : exports.join('; ')],
+    ['size', exports.length > 0 ? null : size],
+  ]);
+  if (array !== null) lines.push('', ...memberTable(status));
+  if (status.io !== null) lines.push('', ...ioTable(status.io));
+  return lines.join('\n');
+}
+
+export function activityText(activity: ActivityStatus): string {
+  const { kind, done_bytes, total_bytes, eta_seconds, step } = activity;
+  const parts: string[] = [kind];
+  if (done_bytes !== null && total_bytes !== null && total_bytes > 0) {
+    parts[0] = `${kind} ${Math.min(100, Math.floor((100 * done_bytes) / total_bytes))} %`;
+  }
+  if (eta_seconds !== null) parts.push(formatDuration(eta_seconds * 1000));
+  if (step !== null) parts.push(step);
+  return parts.join(', ');
+}
+
+function memberTable(status: StatusDocument): string[] {
+  const array = status.array!;
+  const strip =
+    array.strip_size_bytes === null ? '' : `, strip ${formatSize(array.strip_size_bytes)}`;
+  const rows: string[][] = [['', 'DEVICE', 'ROLE', 'HEALTH', 'READ', 'WRITE']];
+  rows.push(['array', `${array.level}${strip}`, '', status.health, '', '']);
+  for (const member of array.members) {
+    rows.push([
+      String(member.slot),
+      member.device ?? '-',
+      'member',
+      member.health,
+      countText(member.read_errors),
+      countText(member.write_errors),
+    ]);
+  }
+  for (const spare of array.spares) rows.push(['-', spare.device ?? '-', 'spare', 'ok', '', '']);
+  const align: Align[] = ['right', 'left', 'left', 'left', 'right', 'right'];
+  return table(rows, { align, indent: '   ' });
+}
+
+function countText(count: number | null): string {
+  return count === null ? '-' : formatCount(count);
+}
+
+function ioTable(io: NonNullable<StatusDocument['io']>): string[] {
+  const rows: string[][] = [['', 'OPERATIONS', 'DATA', 'P50', 'P99', 'P99.9']];
+  for (const kind of ['read', 'write', 'flush', 'trim'] as const) {
+    const { ios, bytes, p50_us, p99_us, p999_us } = io[kind];
+    const times = [p50_us, p99_us, p999_us].map((us) => (us === null ? '-' : latencyText(us)));
+    rows.push([kind, formatCount(ios), kind === 'flush' ? '' : formatSize(bytes), ...times]);
+  }
+  const align: Align[] = ['right', 'right', 'right', 'right', 'right', 'right'];
+  return table(rows, { align, indent: '   ' });
+}
+
+/** Microseconds below a millisecond, then milliseconds, then seconds. */
+export function latencyText(us: number): string {
+  if (us < 1000) return `${us < 10 ? us.toFixed(1) : Math.round(us)} us`;
+  if (us < 1_000_000) return `${(us / 1000).toFixed(us < 10_000 ? 2 : 1)} ms`;
+  return `${(us / 1_000_000).toFixed(1)} s`;
+}
+
+export function listText(stacks: readonly StatusDocument[]): string {
+  if (stacks.length === 0) return 'no stacks are known; make one with bandstand create';
+  const rows = [['NAME', 'HEALTH', 'ACTIVITY', 'SIZE', 'LEVEL', 'EXPORTS']];
+  for (const stack of stacks) {
+    rows.push([
+      stack.name,
+      stack.health,
+      stack.server === null ? '-' : activityText(stack.activity),
+      stack.size_bytes === null ? '-' : formatSize(stack.size_bytes),
+      stack.array?.level ?? '-',
+      stack.exports.map((one) => one.address).join(' ') || '-',
+    ]);
+  }
+  return table(rows).join('\n');
+}
+
+export function listRecords(stacks: readonly StatusDocument[]): (string | number | null)[][] {
+  return stacks.map((stack) => [
+    stack.name,
+    stack.health,
+    stack.server === null ? null : stack.activity.kind,
+    stack.size_bytes,
+    stack.array?.level ?? null,
+    stack.exports.map((one) => one.address).join(' ') || null,
+  ]);
+}
+
+/** 0, or with --exit-code the worst health of the stacks shown. */
+export function healthExitStatus(stacks: readonly StatusDocument[]): number {
+  if (stacks.some((stack) => stack.health === 'failed')) return 4;
+  if (stacks.some((stack) => stack.health === 'degraded')) return 3;
+  if (stacks.some((stack) => stack.health === 'stopped')) return 5;
+  return 0;
+}

@@ -1,0 +1,255 @@
+/**
+ * create: checks everything that can be checked, shows the plan, writes the metadata. (control plane)
+ *
+ * Two halves. `prepareCreate` opens nothing for writing: it identifies the devices, refuses what is
+ * missing, busy, given twice or holds data that was not named with --erase, and plans the array.
+ * `executeCreate` opens the members exclusively, looks once more, and writes. --dry-run is the first
+ * half alone, so what it shows is what would be done.
+ */
+
+import type { BlockDevice, Geometry } from '../block/block-device.ts';
+import { flushDevice, writeBlocks } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import { FileDevice } from '../device/file-device.ts';
+import { createArray } from '../raid/create.ts';
+import { levelRules } from '../raid/level-rules.ts';
+import { type ArrayPlan, planArray } from '../raid/plan.ts';
+import type { Ring } from '../reactor/ring.ts';
+import {
+  type DeviceIdentity,
+  identifyDevice,
+  partitionsOf,
+  stablePath,
+  usageOf,
+} from './device-usage.ts';
+import { recognise, type Signature } from './signatures.ts';
+import type { RememberedStack } from './state-store.ts';
+
+/** More than any format that we know keeps at the end of a device. */
+const END_BYTES = 2 ** 20;
+
+export interface CreateRequest {
+  readonly name: string;
+  readonly level: string;
+  readonly stripBytes: number | null;
+  readonly uuid: string | null;
+  readonly superblock: boolean;
+  readonly ftl: boolean;
+  /** Paths in slot order. */
+  readonly members: readonly string[];
+  /** Paths that may lose what they hold. */
+  readonly erase: readonly string[];
+}
+
+export interface PreparedMember {
+  readonly slot: number;
+  readonly device: string;
+  readonly sizeBytes: number;
+  readonly geometry: Geometry;
+  /** What is recognised on it; [] for nothing. */
+  readonly holds: readonly Signature[];
+  readonly erase: boolean;
+  readonly identity: DeviceIdentity;
+}
+
+export interface PreparedCreate {
+  readonly request: CreateRequest;
+  readonly plan: ArrayPlan;
+  readonly members: readonly PreparedMember[];
+  /** Sentences for the user. */
+  readonly warnings: readonly string[];
+}
+
+/** Throws BandstandError for each thing that can be wrong, before anything is written. */
+export async function prepareCreate(ring: Ring, request: CreateRequest): Promise<PreparedCreate> {
+  const identities = request.members.map(identifyDevice);
+  refuseDuplicates(request.name, identities);
+  const erased = eraseKeys(request, identities);
+  const members: PreparedMember[] = [];
+  for (const [slot, identity] of identities.entries()) {
+    const geometry = await inspect(ring, request.name, identity);
+    const sizeBytes = geometry.blockCount * geometry.blockBytes;
+    const holds = holdings(identity, sizeBytes);
+    const erase = erased.has(identity.key);
+    if (holds.length > 0 && !erase) throw holdsError(request.name, identity.path, holds[0]!);
+    members.push({ slot, device: identity.path, sizeBytes, geometry, holds, erase, identity });
+  }
+  const plan = planArray({
+    name: request.name,
+    level: request.level,
+    stripBytes: request.stripBytes,
+    members: members.map(({ device, geometry }) => ({ name: device, geometry })),
+    superblock: request.superblock,
+    ...(request.uuid === null ? {} : { uuid: request.uuid }),
+  });
+  return { request, plan, members, warnings: warningsFor(plan, members) };
+}
+
+function refuseDuplicates(name: string, identities: readonly DeviceIdentity[]): void {
+  const seen = new Map<string, DeviceIdentity>();
+  for (const identity of identities) {
+    const other = seen.get(identity.key);
+    if (other !== undefined) {
+      const both =
+        other.path === identity.path
+          ? `${identity.path} is given twice`
+          : `${other.path} and ${identity.path} are the same device`;
+      throw new BandstandError('BANDSTAND_MEMBER_DUPLICATE', {
+        message: `cannot create ${name}: ${both}`,
+        hint: 'name each device once',
+        details: { name, devices: [other.path, identity.path] },
+      });
+    }
+    seen.set(identity.key, identity);
+  }
+  for (const { path, diskKey } of identities) {
+    const disk = diskKey === null ? undefined : seen.get(diskKey);
+    if (disk === undefined) continue;
+    throw new BandstandError('BANDSTAND_MEMBER_DUPLICATE', {
+      message: `cannot create ${name}: ${path} is a partition of ${disk.path}, which is given too`,
+      hint: 'name the disk or its partitions, not both',
+      details: { name, devices: [disk.path, path] },
+    });
+  }
+}
+
+/** Every --erase has to name a member: anything else is a misunderstanding. */
+function eraseKeys(
+  request: CreateRequest,
+  identities: readonly DeviceIdentity[],
+): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const path of request.erase) {
+    const { key } = identifyDevice(path);
+    if (!identities.some((identity) => identity.key === key)) {
+      throw new BandstandError('BANDSTAND_USAGE', {
+        message: `cannot create ${request.name}: --erase ${path} names no member`,
+        hint: 'name a device that is also given as a member',
+        details: { name: request.name, device: path },
+      });
+    }
+    keys.add(key);
+  }
+  return keys;
+}
+
+/** Opens the device exclusively for a moment: in use and unsuitable show here. */
+async function inspect(ring: Ring, name: string, identity: DeviceIdentity): Promise<Geometry> {
+  const usage = usageOf(identity);
+  if (usage !== null) throw busyError(name, identity.path, usage);
+  const device = new FileDevice(identity.path);
+  try {
+    await device.open(ring);
+  } catch (error) {
+    if (error instanceof BandstandError && error.code === 'BANDSTAND_DEVICE_BUSY') {
+      throw busyError(name, identity.path, 'opened exclusively by another program', error);
+    }
+    throw error;
+  }
+  const { geometry } = device;
+  await device.close();
+  return geometry;
+}
+
+function busyError(name: string, path: string, usage: string, cause?: unknown): BandstandError {
+  return new BandstandError('BANDSTAND_DEVICE_BUSY', {
+    message: `cannot create ${name}: ${path} is in use: it is ${usage}`.replace('it is its', 'its'),
+    hint: usage.includes('mounted')
+      ? 'unmount it, or pass a different device'
+      : 'end that use, or pass a different device',
+    details: { name, device: path, usage },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function holdings(identity: DeviceIdentity, sizeBytes: number): Signature[] {
+  const found = recognise(identity.realPath, sizeBytes);
+  if (found.length > 0 || identity.kind !== 'block') return found;
+  const partitions = partitionsOf(identity.key);
+  if (partitions.length === 0) return [];
+  const names = partitions.map((partition) => partition.name).join(', ');
+  return [{ kind: 'partitions', description: `partitions (${names})`, label: null, atByte: 0 }];
+}
+
+function holdsError(name: string, path: string, holds: Signature): BandstandError {
+  return new BandstandError('BANDSTAND_DEVICE_IN_USE', {
+    message: `cannot create ${name}: ${path} holds ${holds.description}`,
+    hint: `to erase it, repeat the command with --erase ${path}`,
+    details: { name, device: path, holds: holds.kind, label: holds.label },
+  });
+}
+
+function warningsFor(plan: ArrayPlan, members: readonly PreparedMember[]): string[] {
+  const warnings: string[] = [];
+  const disks = new Map<string, string>();
+  for (const { identity } of members) {
+    const other = identity.diskKey === null ? undefined : disks.get(identity.diskKey);
+    if (other !== undefined) {
+      warnings.push(
+        `${other} and ${identity.path} are on the same disk: if it fails, both members are lost`,
+      );
+    } else if (identity.diskKey !== null) disks.set(identity.diskKey, identity.path);
+  }
+  const used = plan.members.map((member) => member.dataOffset + member.dataSize);
+  for (const [slot, member] of members.entries()) {
+    const spare = member.geometry.blockCount - used[slot]!;
+    if (levelRules(plan.level).equalSizes && spare > member.geometry.blockCount / 10) {
+      const percent = Math.floor((100 * spare) / member.geometry.blockCount);
+      warnings.push(
+        `${percent} % of ${member.device} stays unused: a member contributes as much as the smallest`,
+      );
+    }
+  }
+  return warnings;
+}
+
+/**
+ * What stands at the end (backup of a partition table, md and ZFS metadata) would be recognised by
+ * others as long as it is there; the start is overwritten by our own metadata anyway.
+ */
+async function eraseEnd(ring: Ring, device: BlockDevice): Promise<void> {
+  const { blockBytes, blockCount } = device.geometry;
+  const blocks = Math.min(blockCount, END_BYTES / blockBytes);
+  await writeBlocks(ring, device, blockCount - blocks, new Uint8Array(blocks * blockBytes));
+  await flushDevice(device);
+}
+
+/** Writes the metadata and verifies it by reading it back. Nothing is started. */
+export async function executeCreate(
+  ring: Ring,
+  prepared: PreparedCreate,
+): Promise<RememberedStack> {
+  const { plan, members, request } = prepared;
+  const devices: BlockDevice[] = [];
+  try {
+    for (const member of members) {
+      const device = new FileDevice(member.device, { blockBytes: plan.blockBytes });
+      await device.open(ring);
+      devices.push(device);
+    }
+    for (const { slot, erase } of members) {
+      if (erase) await eraseEnd(ring, devices[slot]!);
+    }
+    if (request.superblock) {
+      const overwrite = members.some((member) => member.erase);
+      await createArray(ring, plan, devices, { overwrite });
+    }
+  } finally {
+    for (const device of devices) await device.close();
+  }
+  return {
+    name: plan.name,
+    uuid: plan.uuid ?? request.uuid!,
+    level: plan.level,
+    stripBytes: plan.stripBlocks * plan.blockBytes,
+    blockBytes: plan.blockBytes,
+    sizeBytes: plan.blockCount * plan.blockBytes,
+    superblock: request.superblock,
+    ftl: request.ftl,
+    members: plan.members.map(({ slot, uuid }) => ({
+      slot,
+      uuid,
+      path: stablePath(members[slot]!.identity),
+    })),
+  };
+}

@@ -1,0 +1,161 @@
+/**
+ * Finds the devices of a stack and decides which fills which slot.                   (control plane)
+ *
+ * Looks at the devices that the user gave; else at the remembered paths, and when those do not
+ * suffice at every block device of the machine. Looking opens devices read-only and changes
+ * nothing. What is chosen is opened for use by stack.ts, which then asks the superblocks again,
+ * because somebody may have written between the two.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
+import { type AssembleOptions, type Assembly, assembleArray } from '../raid/assemble.ts';
+import { type Examination, examineDevice } from '../raid/examine.ts';
+import { type DeviceSpec, parseDeviceSpec } from './device-spec.ts';
+import { makeLeaf } from './device-tree.ts';
+import { identifyDevice, scanBlockDevices } from './device-usage.ts';
+import type { StackPlan } from './worker-messages.ts';
+
+export interface FoundMembers {
+  readonly assembly: Assembly;
+  /** Device name → how to open it, for every device that was looked at. */
+  readonly specs: ReadonlyMap<string, DeviceSpec>;
+  readonly options: AssembleOptions;
+}
+
+/** Throws BandstandError: what is missing, damaged or ambiguous, in words of raid/assemble.ts. */
+export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<FoundMembers> {
+  const wanted = plan.uuid === null ? { name: plan.name } : { uuid: plan.uuid };
+  const base: AssembleOptions = { ...wanted, degraded: plan.degraded };
+  if (plan.devices.length > 0) {
+    const specs = plan.devices.map(parseDeviceSpec);
+    refuseRepeated(plan.name, specs);
+    return await assembleFrom(reactor, specs, { ...base, identities: identities(specs) });
+  }
+  const remembered = (plan.remembered?.members ?? []).map(
+    (member): DeviceSpec => ({ kind: 'path', path: member.path, uuid: null }),
+  );
+  const known = identitiesRemembered(plan);
+  const options: AssembleOptions = { ...base, scan: true, identities: known };
+  try {
+    // Strictly at first: only when a member is not where it was, the whole machine is searched.
+    return await assembleFrom(reactor, remembered, { ...options, degraded: false });
+  } catch (error) {
+    if (!(error instanceof BandstandError) || !error.code.startsWith('BANDSTAND_ARRAY_'))
+      throw error;
+    const paths = scanBlockDevices().filter((path) => !isAmong(path, remembered));
+    const scanned = paths.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
+    return await assembleFrom(reactor, [...remembered, ...scanned], options);
+  }
+}
+
+function refuseRepeated(name: string, specs: readonly DeviceSpec[]): void {
+  const seen = new Map<string, string>();
+  for (const spec of specs) {
+    const path = innermostPath(spec);
+    if (path === null) continue;
+    const { key } = identifyDevice(path);
+    const other = seen.get(key);
+    if (other !== undefined) {
+      throw new BandstandError('BANDSTAND_MEMBER_DUPLICATE', {
+        message: `cannot assemble ${name}: ${other} and ${path} are the same device`,
+        hint: 'name each member once',
+        details: { name, devices: [other, path] },
+      });
+    }
+    seen.set(key, path);
+  }
+}
+
+/** The file or block device under filters, or null for devices in memory. */
+export function innermostPath(spec: DeviceSpec): string | null {
+  if (spec.kind === 'path') return spec.path;
+  if (spec.kind === 'error' || spec.kind === 'delay') return innermostPath(spec.child);
+  return null;
+}
+
+/** What `PATH=UUID` says, by device name. */
+function identities(specs: readonly DeviceSpec[]): ReadonlyMap<string, string> {
+  return new Map(
+    specs.flatMap((spec) =>
+      spec.kind === 'path' && spec.uuid !== null ? [[spec.path, spec.uuid] as const] : [],
+    ),
+  );
+}
+
+/** A member without a label was named by the user once; its path is remembered with its UUID. */
+function identitiesRemembered(plan: StackPlan): ReadonlyMap<string, string> {
+  return new Map(
+    (plan.remembered?.members ?? []).flatMap(({ path, uuid }) =>
+      uuid === null ? [] : [[path, uuid] as const],
+    ),
+  );
+}
+
+function isAmong(path: string, specs: readonly DeviceSpec[]): boolean {
+  const key = keyOf(path);
+  return key !== null && specs.some((spec) => spec.kind === 'path' && keyOf(spec.path) === key);
+}
+
+function keyOf(path: string): string | null {
+  try {
+    return identifyDevice(path).key;
+  } catch {
+    return null;
+  }
+}
+
+async function assembleFrom(
+  reactor: Reactor,
+  specs: readonly DeviceSpec[],
+  options: AssembleOptions,
+): Promise<FoundMembers> {
+  const byName = new Map<string, DeviceSpec>();
+  const examinations: Examination[] = [];
+  for (const spec of specs) {
+    const device = makeLeaf(nameless(spec), { readOnly: true });
+    byName.set(device.name, spec);
+    const examination = await look(reactor, device, options.scan === true);
+    if (examination !== null) examinations.push(examination);
+  }
+  const given = stated(options, examinations);
+  return { assembly: assembleArray(examinations, given), specs: byName, options: given };
+}
+
+/**
+ * A remembered UUID helps only a device without a label. Where a label is, it speaks for itself:
+ * disks may have changed their paths since.
+ */
+function stated(options: AssembleOptions, examinations: readonly Examination[]): AssembleOptions {
+  if (options.scan !== true || options.identities === undefined) return options;
+  const labelled = new Set(
+    examinations.filter(({ label }) => label !== null).map(({ device }) => device),
+  );
+  const identities = new Map([...options.identities].filter(([device]) => !labelled.has(device)));
+  return { ...options, identities };
+}
+
+/** The device of a `PATH=UUID` specification is called PATH. */
+export function nameless(spec: DeviceSpec): DeviceSpec {
+  return spec.kind === 'path' ? { ...spec, uuid: null } : spec;
+}
+
+/** Null for a device of a scan that cannot be read: it may belong to anybody. */
+async function look(
+  reactor: Reactor,
+  device: BlockDevice,
+  scan: boolean,
+): Promise<Examination | null> {
+  try {
+    await device.open(reactor);
+  } catch (error) {
+    if (scan && error instanceof BandstandError) return null;
+    throw error;
+  }
+  try {
+    return await examineDevice(reactor, device);
+  } finally {
+    await device.close();
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * StackHost: the main thread's handle of the data-path worker.                       (control plane)
+ *
+ * Requests are promises; a message is posted first and the reactor woken after it, so that none is
+ * left lying. When the worker ends unexpectedly every open request is rejected and `failed` is told
+ * once: the process then ends, because the data path is what it is for.
+ */
+
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { BandstandError, ERROR_CODES, type ErrorCode } from '../block/errors.ts';
+import type { WireError } from '../control/schema.ts';
+import type { NativeAddon } from '../native/addon.ts';
+import type {
+  StackEvent,
+  WorkerMethod,
+  WorkerMethods,
+  WorkerOptions,
+  WorkerReply,
+} from './worker-messages.ts';
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+export interface StackHostObserver {
+  stackEvent(event: StackEvent): void;
+  /** The worker has stopped by itself. */
+  stackFailed(error: BandstandError): void;
+}
+
+export class StackHost {
+  readonly warnings: readonly string[];
+  readonly #native: NativeAddon;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #wakeFd: number;
+  readonly #pending = new Map<number, Pending>();
+  readonly #ended: Promise<void>;
+  #observer: StackHostObserver;
+  #nextId = 1;
+  #closing = false;
+
+  /** Starts the worker and its reactor. Throws what keeps the reactor from being created. */
+  static async start(
+    native: NativeAddon,
+    options: WorkerOptions,
+    observer: StackHostObserver,
+  ): Promise<StackHost> {
+    const { port1, port2 } = new MessageChannel();
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    const worker = new Worker(new URL(`./stack-worker.${extension}`, import.meta.url), {
+      workerData: { port: port2, options },
+      transferList: [port2],
+      name: 'data path',
+    });
+    const ready = await new Promise<WorkerReply>((resolve, reject) => {
+      port1.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', (code) => reject(endedError(code)));
+    });
+    if (ready.kind !== 'ready') {
+      await worker.terminate();
+      throw ready.kind === 'fatal' ? errorOf(ready.error) : endedError(0);
+    }
+    return new StackHost(native, worker, port1, ready.wakeFd, ready.warnings, observer);
+  }
+
+  private constructor(
+    native: NativeAddon,
+    worker: Worker,
+    port: MessagePort,
+    wakeFd: number,
+    warnings: readonly string[],
+    observer: StackHostObserver,
+  ) {
+    this.#native = native;
+    this.#worker = worker;
+    this.#port = port;
+    this.#wakeFd = wakeFd;
+    this.warnings = warnings;
+    this.#observer = observer;
+    worker.removeAllListeners('error').removeAllListeners('exit');
+    port.on('message', (reply: WorkerReply) => this.#receive(reply));
+    worker.on('error', (error) => this.#fail(defect(error)));
+    this.#ended = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        if (!this.#closing) this.#fail(endedError(code));
+        resolve();
+      });
+    });
+  }
+
+  call<M extends WorkerMethod>(
+    method: M,
+    params: WorkerMethods[M]['params'],
+  ): Promise<WorkerMethods[M]['result']> {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (result: unknown) => void, reject });
+      this.#port.postMessage({ id, method, params });
+      this.#native.eventfdWrite(this.#wakeFd);
+    });
+  }
+
+  /** Flushes, closes the devices and ends the thread. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.call('close', null);
+    await this.#ended;
+    this.#port.close();
+  }
+
+  /** Ends the thread at once; what is in flight is abandoned. */
+  async terminate(): Promise<void> {
+    this.#closing = true;
+    await this.#worker.terminate();
+    this.#port.close();
+  }
+
+  #receive(reply: WorkerReply): void {
+    if (reply.kind === 'event') this.#observer.stackEvent(reply.event);
+    else if (reply.kind === 'fatal') this.#fail(errorOf(reply.error));
+    else if (reply.kind !== 'ready') {
+      const pending = this.#pending.get(reply.id);
+      this.#pending.delete(reply.id);
+      if (reply.kind === 'result') pending?.resolve(reply.result);
+      else pending?.reject(errorOf(reply.error));
+    }
+  }
+
+  #fail(error: BandstandError): void {
+    const closing = this.#closing;
+    this.#closing = true;
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
+    if (!closing) this.#observer.stackFailed(error);
+  }
+}
+
+function endedError(code: number): BandstandError {
+  return new BandstandError('BANDSTAND_SERVER_FAILED', {
+    message: `cannot go on serving: the data-path thread ended with status ${code}`,
+    hint: 'look at the log of the server',
+    details: { status: code },
+  });
+}
+
+function defect(error: Error): BandstandError {
+  return new BandstandError('BANDSTAND_SERVER_FAILED', {
+    message: `cannot go on serving: the data-path thread met a defect of its own: ${error.message}`,
+    hint: 'look at the log of the server',
+    details: { stack: error.stack ?? null },
+    cause: error,
+  });
+}
+
+/** The error as it was in the worker. */
+export function errorOf(wire: WireError): BandstandError {
+  const known = Object.hasOwn(ERROR_CODES, wire.code);
+  return new BandstandError(known ? (wire.code as ErrorCode) : 'BANDSTAND_SERVER_FAILED', {
+    message: wire.message,
+    ...(wire.hint === null ? {} : { hint: wire.hint }),
+    details: wire.details,
+  });
+}

@@ -1,0 +1,87 @@
+/**
+ * The data-path thread of a server: reactor, stack and exporter.                     (control plane)
+ *
+ * Started by stack-host.ts. Creates the reactor on this thread, reports the descriptor with which
+ * it is woken, and then turns until told to close. Requests of the main thread are taken between
+ * batches; their work runs as promises while the reactor turns. When an invariant breaks, the
+ * thread reports it and ends: nothing is served with wrong data.
+ */
+
+import { type MessagePort, workerData } from 'node:worker_threads';
+import { loadAddon } from '../native/load.ts';
+import { RingReactor } from '../reactor/ring-reactor.ts';
+import { Stack } from './stack.ts';
+import { errorToWire } from './wire-error.ts';
+import type {
+  NbdExportOptions,
+  UblkExportOptions,
+  WorkerOptions,
+  WorkerReply,
+  WorkerRequest,
+} from './worker-messages.ts';
+
+interface WorkerData {
+  readonly port: MessagePort;
+  readonly options: WorkerOptions;
+}
+
+async function serve({ port, options }: WorkerData): Promise<void> {
+  const post = (reply: WorkerReply): void => port.postMessage(reply);
+  let reactor: RingReactor;
+  try {
+    const native = loadAddon();
+    const warnings: string[] = [];
+    native.setIoFlusher(true);
+    if (native.getIoFlusher() !== 1) {
+      warnings.push(
+        'the data path is not marked as an I/O flusher: under memory pressure it may wait for itself',
+      );
+    }
+    const { arenaBytes, pollUs } = options;
+    reactor = RingReactor.create({ native, arenaBytes, pollUs, hugePages: true });
+    post({ kind: 'ready', wakeFd: reactor.wakeFd, warnings });
+  } catch (error) {
+    post({ kind: 'fatal', error: errorToWire(error) });
+    return;
+  }
+  const stack = new Stack(reactor, options.plan, (event) => post({ kind: 'event', event }));
+  reactor.attachPort(port, async (message) => {
+    const request = message as WorkerRequest;
+    try {
+      const result = await answer(stack, request);
+      post({ kind: 'result', id: request.id, result });
+      if (request.method === 'close') reactor.stop();
+    } catch (error) {
+      post({ kind: 'error', id: request.id, error: errorToWire(error) });
+    }
+  });
+  try {
+    await reactor.run();
+    reactor.detachPort(port);
+    await reactor.close();
+  } catch (error) {
+    post({ kind: 'fatal', error: errorToWire(error) });
+  }
+  port.close();
+}
+
+async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
+  switch (request.method) {
+    case 'open':
+      return await stack.open();
+    case 'exportNbd':
+      return await stack.exportNbd(request.params as NbdExportOptions);
+    case 'exportUblk':
+      return await stack.exportUblk(request.params as UblkExportOptions);
+    case 'unexport':
+      await stack.unexport();
+      return null;
+    case 'status':
+      return stack.status();
+    case 'close':
+      await stack.close();
+      return null;
+  }
+}
+
+await serve(workerData as WorkerData);

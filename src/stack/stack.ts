@@ -1,0 +1,447 @@
+/**
+ * Stack: the whole assembled thing, from member devices to the export.               (control plane)
+ *
+ * Opening is a table of steps, closing is their undo in reverse. While the stack may be written to,
+ * its members are marked dirty; the marks become clean after the last flush. A stack with redundancy
+ * that was found dirty stays marked so until a resync has made its members equal.
+ *
+ * Runs on the reactor's thread, inside its turns or driven by them. Not here: processes, sockets,
+ * logs (cli/), which devices to look at (find-members.ts).
+ */
+
+import type { BlockDevice, DeviceObserver } from '../block/block-device.ts';
+import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op, opName } from '../block/block-io.ts';
+import { flushDevice } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import { statusName } from '../block/status.ts';
+import { type Step, StepRun } from '../block/steps.ts';
+import { type ExportStatus, type Health, IDLE, type IoStatus } from '../control/schema.ts';
+import { MeterDevice } from '../device/meter-device.ts';
+import type { Exporter } from '../exporter/exporter.ts';
+import type { NbdAddress } from '../exporter/nbd/address.ts';
+import { NbdExporter } from '../exporter/nbd/nbd-exporter.ts';
+import { UblkExporter } from '../exporter/ublk/ublk-exporter.ts';
+import type { ArraySpec } from '../raid/array-spec.ts';
+import { type Assembly, assembleArray, assemblySpec } from '../raid/assemble.ts';
+import { examineDevice } from '../raid/examine.ts';
+import { levelRules } from '../raid/level-rules.ts';
+import { MemberLabels } from '../raid/member-labels.ts';
+import { planArray, planSpec } from '../raid/plan.ts';
+import { type MemberObserver, RaidArray } from '../raid/raid-array.ts';
+import type { Ring } from '../reactor/ring.ts';
+import { makeLeaf } from './device-tree.ts';
+import { identifyDevice, stablePath } from './device-usage.ts';
+import { type FoundMembers, findMembers, nameless } from './find-members.ts';
+import type { RememberedStack } from './state-store.ts';
+import type {
+  NbdExportOptions,
+  StackEvent,
+  StackOpened,
+  StackPlan,
+  UblkExportOptions,
+  WorkerMethods,
+} from './worker-messages.ts';
+
+export class Stack implements MemberObserver, DeviceObserver {
+  readonly #reactor: Ring;
+  readonly #plan: StackPlan;
+  readonly #emit: (event: StackEvent) => void;
+  readonly #steps: StepRun<Stack>;
+  #found: FoundMembers | null = null;
+  readonly #devices = new Map<string, BlockDevice>();
+  #assembly: Assembly | null = null;
+  #array: RaidArray | null = null;
+  #top: MeterDevice | null = null;
+  #labels: MemberLabels | null = null;
+  #exporter: Exporter | null = null;
+  #failed = false;
+
+  constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
+    this.#reactor = reactor;
+    this.#plan = plan;
+    this.#emit = emit;
+    this.#steps = new StepRun<Stack>(this);
+  }
+
+  /** Throws BandstandError; then nothing is left open. */
+  async open(): Promise<StackOpened> {
+    const withSuperblock = this.#plan.remembered?.superblock !== false;
+    await this.#steps.run(withSuperblock ? Stack.#labelledSteps : Stack.#bareSteps, {
+      stepStarted: (step) => this.#emit({ event: 'step-started', step }),
+      stepEnded: (step, error) =>
+        this.#emit({
+          event: 'step-ended',
+          step,
+          error: error === null ? null : error instanceof Error ? error.message : String(error),
+        }),
+    });
+    const array = this.#array!;
+    return {
+      geometry: this.#top!.geometry,
+      uuid: array.spec.uuid,
+      level: array.spec.level,
+      health: this.#health() === 'degraded' ? 'degraded' : 'healthy',
+      notes: this.#notes(),
+      remembered: this.#toRemember(),
+    };
+  }
+
+  static readonly #labelledSteps: readonly Step<Stack>[] = [
+    { name: 'Find the members', run: (stack) => stack.#find() },
+    {
+      name: 'Open the members',
+      run: (stack) => stack.#openFound(),
+      undo: (stack) => stack.#closeDevices(),
+    },
+    { name: 'Read the superblocks', run: (stack) => stack.#readSuperblocks() },
+    {
+      name: 'Start the array',
+      run: (stack) => stack.#startArray(assemblySpec(stack.#assembly!, stack.#devices)),
+      undo: (stack) => stack.#top!.close(),
+    },
+    {
+      name: 'Mark the members as in use',
+      run: (stack) => stack.#markDirty(),
+      undo: (stack) => stack.#markClean(),
+    },
+  ];
+
+  /** An array without superblock: its members are where they are remembered, in slot order. */
+  static readonly #bareSteps: readonly Step<Stack>[] = [
+    {
+      name: 'Open the members',
+      run: (stack) => stack.#openRemembered(),
+      undo: (stack) => stack.#closeDevices(),
+    },
+    {
+      name: 'Start the array',
+      run: (stack) => stack.#startArray(stack.#rememberedSpec()),
+      undo: (stack) => stack.#top!.close(),
+    },
+    {
+      name: 'Flush at the end',
+      run: async () => {},
+      undo: (stack) => stack.#flush(),
+    },
+  ];
+
+  // --- steps ------------------------------------------------------------------------------------
+
+  async #find(): Promise<void> {
+    this.#found = await findMembers(this.#reactor, this.#plan);
+    this.#refuseWrites(this.#found.assembly.superblock.level);
+  }
+
+  #refuseWrites(level: string): void {
+    if (level !== 'raid5f' || this.#plan.readOnly) return;
+    const { name } = this.#plan;
+    throw new BandstandError('BANDSTAND_STACK_READ_ONLY', {
+      message: `cannot export ${name} for writing: raid5f takes full stripes only, which the FTL makes, and this version has no FTL`,
+      hint: `add --read-only: bandstand export ${name} --read-only`,
+      details: { name, level },
+    });
+  }
+
+  async #openFound(): Promise<void> {
+    const { assembly, specs } = this.#found!;
+    const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
+    await this.#openAll(
+      used.map((name) =>
+        makeLeaf(nameless(specs.get(name)!), {
+          readOnly: this.#plan.readOnly,
+          blockBytes: assembly.superblock.blockBytes,
+        }),
+      ),
+    );
+  }
+
+  async #openRemembered(): Promise<void> {
+    const remembered = this.#plan.remembered!;
+    this.#refuseWrites(remembered.level);
+    const members = [...remembered.members].sort((a, b) => a.slot - b.slot);
+    await this.#openAll(
+      members.map(({ path }) =>
+        makeLeaf(
+          { kind: 'path', path, uuid: null },
+          { readOnly: this.#plan.readOnly, blockBytes: remembered.blockBytes },
+        ),
+      ),
+    );
+  }
+
+  async #openAll(devices: readonly BlockDevice[]): Promise<void> {
+    try {
+      for (const device of devices) {
+        await device.open(this.#reactor);
+        this.#devices.set(device.name, device);
+      }
+    } catch (error) {
+      await this.#closeDevices();
+      throw error;
+    }
+  }
+
+  async #closeDevices(): Promise<void> {
+    for (const device of [...this.#devices.values()].reverse()) await device.close();
+    this.#devices.clear();
+  }
+
+  /** Again, now that nobody else can write to the members. */
+  async #readSuperblocks(): Promise<void> {
+    const examinations = [];
+    for (const device of this.#devices.values()) {
+      examinations.push(await examineDevice(this.#reactor, device));
+    }
+    this.#assembly = assembleArray(examinations, this.#found!.options);
+  }
+
+  #rememberedSpec(): ArraySpec {
+    const remembered = this.#plan.remembered!;
+    const devices = [...this.#devices.values()];
+    const plan = planArray({
+      name: remembered.name,
+      level: remembered.level,
+      stripBytes: remembered.stripBytes === 0 ? null : remembered.stripBytes,
+      members: devices.map(({ name, geometry }) => ({ name, geometry })),
+      superblock: false,
+    });
+    const sizeBytes = plan.blockCount * plan.blockBytes;
+    if (sizeBytes !== remembered.sizeBytes) {
+      throw new BandstandError('BANDSTAND_MEMBER_MISMATCH', {
+        message: `cannot assemble ${remembered.name}: its members give ${sizeBytes} bytes, it was created with ${remembered.sizeBytes}`,
+        hint: 'look whether a member was replaced or resized; nothing on the members can tell',
+        details: { name: remembered.name, size_bytes: sizeBytes },
+      });
+    }
+    return planSpec(plan, devices);
+  }
+
+  async #startArray(spec: ArraySpec): Promise<void> {
+    const array = new RaidArray(spec, { membersOpened: true });
+    array.memberObserver = this;
+    const top = new MeterDevice(array);
+    await top.open(this.#reactor);
+    top.observer = this;
+    this.#array = array;
+    this.#top = top;
+  }
+
+  async #markDirty(): Promise<void> {
+    const { superblock, slots } = this.#assembly!;
+    if (this.#plan.readOnly) return;
+    this.#labels = new MemberLabels(
+      this.#reactor,
+      superblock.uuid,
+      superblock.seq,
+      slots.flatMap(({ slot, uuid, device, label }) =>
+        device === null ? [] : [{ slot, uuid, device: this.#devices.get(device)!, label }],
+      ),
+    );
+    await this.#labels.markDirty();
+  }
+
+  async #markClean(): Promise<void> {
+    if (this.#labels === null) return;
+    await this.#flush();
+    if (!this.#staysDirty && !this.#failed) await this.#labels.markClean();
+  }
+
+  /** Members may differ since an earlier crash, and nothing has made them equal yet. */
+  get #staysDirty(): boolean {
+    const { superblock, slots, clean } = this.#assembly!;
+    return clean === false && levelRules(superblock.level).tolerates(slots.length) > 0;
+  }
+
+  async #flush(): Promise<void> {
+    if (!this.#plan.readOnly && this.#array !== null) await flushDevice(this.#array);
+  }
+
+  // --- exports ----------------------------------------------------------------------------------
+
+  async exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
+    return await this.#export(
+      new NbdExporter({
+        name: options.exportName,
+        description: options.description,
+        address: nbdAddress(options.listen),
+        readOnly: options.readOnly,
+      }),
+    );
+  }
+
+  async exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
+    const warn = (message: string): void => this.#emit({ event: 'warning', message });
+    return await this.#export(
+      new UblkExporter({
+        id: options.deviceId,
+        queues: options.queues,
+        depth: options.depth,
+        maxIoBytes: options.bufferBytes,
+        attributes: options.attributes,
+        observer: {
+          deviceStopped: () => warn('the kernel has stopped the ublk device'),
+          queueFailed: (error) => warn(error.message),
+          requestsTimedOut: (count) => warn(`${count} requests were not done in time`),
+        },
+      }),
+    );
+  }
+
+  async #export(exporter: Exporter): Promise<ExportStatus> {
+    await exporter.start(this.#reactor, this.#top!);
+    this.#exporter = exporter;
+    return exporter.describe();
+  }
+
+  async unexport(): Promise<void> {
+    const exporter = this.#exporter;
+    this.#exporter = null;
+    await exporter?.stop();
+  }
+
+  /** Removes the export, flushes, marks clean, closes everything. Throws the first failure. */
+  async close(): Promise<void> {
+    await this.unexport();
+    await this.#steps.undo();
+  }
+
+  // --- what is told -----------------------------------------------------------------------------
+
+  status(): WorkerMethods['status']['result'] {
+    const array = this.#array!;
+    const { spec } = array;
+    const health = this.#health();
+    const members = array.memberStatus();
+    const bad = members.filter((member) => member.health !== 'ok');
+    return {
+      name: this.#plan.name,
+      uuid: spec.uuid ?? this.#plan.uuid,
+      health,
+      reason: this.#reason(health, bad),
+      action: this.#action(health),
+      size_bytes: spec.blockCount * spec.blockBytes,
+      block_size: spec.blockBytes,
+      activity: IDLE,
+      exports: this.#exporter === null ? [] : [this.#exporter.describe()],
+      array: {
+        level: spec.level,
+        strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,
+        superblock_seq: this.#assembly?.superblock.seq ?? null,
+        members: members.map((member) => ({ ...member, repaired_blocks: null })),
+        spares: [],
+      },
+      ftl: null,
+      cache: null,
+      io: {
+        read: this.#io(OP_READ),
+        write: this.#io(OP_WRITE),
+        flush: this.#io(OP_FLUSH),
+        trim: this.#io(OP_TRIM),
+      },
+    };
+  }
+
+  #health(): Health {
+    if (this.#failed) return 'failed';
+    return this.#array!.memberStatus().every(({ health }) => health === 'ok')
+      ? 'healthy'
+      : 'degraded';
+  }
+
+  #reason(health: Health, bad: readonly { slot: number; health: string }[]): string | null {
+    if (bad.length > 0) {
+      const texts = bad.map(({ slot, health: why }) => {
+        const known = this.#assembly?.slots[slot]?.reason;
+        return `the member in slot ${slot} is ${why}${known ? ` (${known})` : ''}`;
+      });
+      return texts.join('; ');
+    }
+    if (health === 'healthy' && this.#assembly !== null && this.#staysDirty) {
+      return 'it was not stopped cleanly once: the members may differ where writes were in flight';
+    }
+    return null;
+  }
+
+  #action(health: Health): string | null {
+    if (health === 'failed') return 'stop it, and look at its members and the kernel log (dmesg)';
+    if (health === 'degraded') return 'bring the member back; a further failure may lose data';
+    return null;
+  }
+
+  #io(op: Op): IoStatus {
+    const meter = this.#top!.meter(op);
+    if (meter.ios === 0) return { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+    const { p50, p99, p999 } = meter.latency.summary();
+    return { ios: meter.ios, bytes: meter.bytes, p50_us: p50, p99_us: p99, p999_us: p999 };
+  }
+
+  #notes(): string[] {
+    const notes = [...(this.#assembly?.warnings ?? [])];
+    const { name } = this.#plan;
+    const reason = this.#reason(
+      this.#health(),
+      this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
+    );
+    if (reason !== null) notes.push(`${name}: ${reason}`);
+    return notes;
+  }
+
+  /** Where the members are now. Members that are missing keep their old path. */
+  #toRemember(): RememberedStack | null {
+    const assembly = this.#assembly;
+    if (assembly === null) return null;
+    const { superblock, slots } = assembly;
+    const old = this.#plan.remembered;
+    const members = slots.flatMap(({ slot, uuid, device }) => {
+      const before = old?.members.find((member) => member.slot === slot)?.path ?? null;
+      const spec = device === null ? undefined : this.#found!.specs.get(device);
+      const path = spec?.kind === 'path' ? stablePath(identifyDevice(spec.path)) : before;
+      return path === null ? [] : [{ slot, uuid, path }];
+    });
+    return {
+      name: this.#plan.name,
+      uuid: superblock.uuid,
+      level: superblock.level,
+      stripBytes: superblock.stripBlocks * superblock.blockBytes,
+      blockBytes: superblock.blockBytes,
+      sizeBytes: superblock.raidSize * superblock.blockBytes,
+      superblock: true,
+      ftl: old?.ftl ?? false,
+      members,
+    };
+  }
+
+  // --- observers --------------------------------------------------------------------------------
+
+  memberError(array: RaidArray, slot: number, op: Op, status: number): void {
+    const member = array.members[slot]!;
+    const count = op === OP_READ ? member.readErrors : member.writeErrors;
+    // The first ones, then ever more rarely: a broken disk must not fill the log.
+    if ((count & (count - 1)) !== 0) return;
+    const errno = statusName(status);
+    const device = member.device?.name ?? null;
+    this.#emit({ event: 'member-error', slot, device, op: opName(op), errno, count });
+  }
+
+  deviceFailed(_device: BlockDevice, status: number): void {
+    this.#failed = true;
+    this.#emit({ event: 'array-failed', errno: statusName(status) });
+  }
+
+  deviceResized(_device: BlockDevice): void {}
+}
+
+/** The address has been checked by the command (cli/listen-address.ts). */
+function nbdAddress(listen: string): NbdAddress {
+  if (listen.startsWith('unix:')) return { unix: listen.slice('unix:'.length) };
+  const tcp = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(listen);
+  if (tcp === null) {
+    throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
+      message: `cannot listen on ${listen}: it is no address`,
+      hint: 'write unix:PATH or tcp:127.0.0.1:PORT',
+      details: { address: listen },
+    });
+  }
+  const host = tcp[1] ?? tcp[2]!;
+  return { host: host === 'localhost' ? '127.0.0.1' : host, port: Number(tcp[3]) };
+}

@@ -1,0 +1,52 @@
+/**
+ * The status of a stack that has no server, from what is remembered of it.           (control plane)
+ *
+ * Reading must need no privileges, so members are not opened: one whose path is there counts as ok,
+ * and whether it really is the member is found out at export, or by `examine`.
+ */
+
+import { existsSync } from 'node:fs';
+import { IDLE, type StatusDocument } from '../control/schema.ts';
+import type { RememberedStack } from './state-store.ts';
+
+export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusDocument {
+  const members = stack.members.map((member) => ({
+    slot: member.slot,
+    device: member.path,
+    uuid: member.uuid,
+    health: existsSync(member.path) ? ('ok' as const) : ('missing' as const),
+    read_errors: null,
+    write_errors: null,
+    repaired_blocks: null,
+  }));
+  const missing = members.filter((member) => member.health === 'missing');
+  const lacking = missing.map((member) => `member ${member.device} (slot ${member.slot})`);
+  return {
+    name: stack.name,
+    uuid: stack.uuid,
+    server: null,
+    health: 'stopped',
+    reason: crashed
+      ? 'its server ended without a clean stop'
+      : lacking.length > 0
+        ? `${lacking.join(', ')} cannot be found`
+        : null,
+    action: crashed
+      ? `export it again, or clean up after it: bandstand stop ${stack.name}`
+      : `export it: bandstand export ${stack.name}`,
+    size_bytes: stack.sizeBytes,
+    block_size: stack.blockBytes,
+    activity: IDLE,
+    exports: [],
+    array: {
+      level: stack.level,
+      strip_size_bytes: stack.stripBytes === 0 ? null : stack.stripBytes,
+      superblock_seq: null,
+      members,
+      spares: [],
+    },
+    ftl: null,
+    cache: null,
+    io: null,
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * Messages between the main thread of a server and its data-path worker.             (control plane)
+ *
+ * The main thread asks, the worker answers with the request's number; the worker also reports
+ * events. Everything is plain data (structured clone). Both ends are the same program, so nothing
+ * is decoded with suspicion here; what comes from outside has been checked before.
+ */
+
+import type { Geometry } from '../block/block-device.ts';
+import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
+import type { RememberedStack } from './state-store.ts';
+
+/** What is to be assembled. */
+export interface StackPlan {
+  readonly name: string;
+  /** UUID of the array when it is known, so that members of another one are refused. */
+  readonly uuid: string | null;
+  /** Device specifications given by the user; empty: remembered paths and a scan. */
+  readonly devices: readonly string[];
+  readonly remembered: RememberedStack | null;
+  /** Start with members missing although they were not missing at the last clean stop. */
+  readonly degraded: boolean;
+  readonly readOnly: boolean;
+}
+
+export interface WorkerOptions {
+  readonly plan: StackPlan;
+  readonly arenaBytes: number;
+  readonly pollUs: number;
+}
+
+export interface StackOpened {
+  readonly geometry: Geometry;
+  readonly uuid: string | null;
+  readonly level: string;
+  readonly health: 'healthy' | 'degraded' | 'failed';
+  /** Sentences for the user. */
+  readonly notes: readonly string[];
+  /** To be remembered: where the members were found. */
+  readonly remembered: RememberedStack | null;
+}
+
+export interface NbdExportOptions {
+  readonly exportName: string;
+  readonly description: string;
+  /** `unix:PATH` or `tcp:HOST:PORT`. */
+  readonly listen: string;
+  readonly readOnly: boolean;
+}
+
+export interface UblkExportOptions {
+  readonly deviceId: number;
+  readonly queues: number;
+  readonly depth: number;
+  readonly bufferBytes: number;
+  /** The ATTR_* bits that the device was given. */
+  readonly attributes: number;
+}
+
+/** Method → parameters and result. */
+export interface WorkerMethods {
+  open: { params: null; result: StackOpened };
+  exportNbd: { params: NbdExportOptions; result: ExportStatus };
+  exportUblk: { params: UblkExportOptions; result: ExportStatus };
+  unexport: { params: null; result: null };
+  /** Everything but what the main thread adds: `server`. */
+  status: { params: null; result: Omit<StatusDocument, 'server'> };
+  /** Flushes and closes; the worker ends after the answer. */
+  close: { params: null; result: null };
+}
+
+export type WorkerMethod = keyof WorkerMethods;
+
+export interface WorkerRequest {
+  readonly id: number;
+  readonly method: WorkerMethod;
+  readonly params: unknown;
+}
+
+export type StackEvent =
+  | { readonly event: 'step-started'; readonly step: string }
+  | { readonly event: 'step-ended'; readonly step: string; readonly error: string | null }
+  | {
+      readonly event: 'member-error';
+      readonly slot: number;
+      readonly device: string | null;
+      readonly op: string;
+      readonly errno: string;
+      readonly count: number;
+    }
+  | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
+  | { readonly event: 'array-failed'; readonly errno: string }
+  | { readonly event: 'warning'; readonly message: string };
+
+export type WorkerReply =
+  | { readonly kind: 'ready'; readonly wakeFd: number; readonly warnings: readonly string[] }
+  | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: WireError }
+  | { readonly kind: 'event'; readonly event: StackEvent }
+  /** An invariant is broken: the data path has stopped. */
+  | { readonly kind: 'fatal'; readonly error: WireError };
