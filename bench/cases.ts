@@ -1,0 +1,118 @@
+/**
+ * What `npm run bench` measures. A case with a peer gives a ratio, one without an absolute rate.
+ */
+
+import type { WorkloadKind } from '../src/bench/workload.ts';
+import type { DeviceSpec } from './load.ts';
+
+export const FILE_BYTES = 512 * 2 ** 20;
+const STRIP_BYTES = 64 * 1024;
+
+export interface Case {
+  readonly name: string;
+  readonly unit: 'iops' | 'bytes_per_second';
+  readonly device: DeviceSpec;
+  readonly rw: WorkloadKind;
+  readonly requestBytes: number;
+  readonly depth: number;
+  /** What fio does on which of the files; its rate is multiplied by `share`. */
+  readonly peer: {
+    readonly rw: string;
+    readonly requestBytes: number;
+    readonly depth: number;
+    readonly paths: readonly string[];
+    readonly share: number;
+  } | null;
+  /** What the project promises, of the ratio or of the rate. */
+  readonly target: number;
+}
+
+/** `files`: at least three files of FILE_BYTES. */
+export function makeCases(files: readonly string[]): Case[] {
+  const one: DeviceSpec = { kind: 'file', path: files[0]! };
+  const raid = (level: 'raid0' | 'raid5f', count: number): DeviceSpec => ({
+    kind: 'raid',
+    level,
+    stripBytes: STRIP_BYTES,
+    memberBytes: FILE_BYTES,
+    members: files.slice(0, count).map((path) => ({ kind: 'file', path })),
+  });
+  const over = (kind: 'null' | 'mem', sizeBytes: number): DeviceSpec => ({
+    kind: 'raid',
+    level: 'raid0',
+    stripBytes: STRIP_BYTES,
+    memberBytes: sizeBytes,
+    members: [
+      { kind, sizeBytes },
+      { kind, sizeBytes },
+    ],
+  });
+  const against = (
+    name: string,
+    device: DeviceSpec,
+    paths: readonly string[],
+    rw: WorkloadKind,
+    requestBytes: number,
+    depth: number,
+    target: number,
+  ): Case => ({
+    name,
+    unit: rw.startsWith('rand') ? 'iops' : 'bytes_per_second',
+    device,
+    rw,
+    requestBytes,
+    depth,
+    peer: { rw, requestBytes, depth, paths, share: 1 },
+    target,
+  });
+  const alone = (
+    name: string,
+    device: DeviceSpec,
+    rw: WorkloadKind,
+    depth: number,
+    target: number,
+  ): Case => ({
+    name,
+    unit: 'iops',
+    device,
+    rw,
+    requestBytes: 4096,
+    depth,
+    peer: null,
+    target,
+  });
+  const large = 128 * 1024;
+  const single = files.slice(0, 1);
+  const pair = files.slice(0, 2);
+  return [
+    against('file randread 4k qd64', one, single, 'randread', 4096, 64, 1),
+    against('file randwrite 4k qd64', one, single, 'randwrite', 4096, 64, 1),
+    against('file randread 4k qd1', one, single, 'randread', 4096, 1, 1),
+    against('file read 128k qd16', one, single, 'read', large, 16, 0.95),
+    against('file write 128k qd16', one, single, 'write', large, 16, 0.95),
+    against('raid0 randread 4k qd64', raid('raid0', 2), pair, 'randread', 4096, 64, 1),
+    against('raid0 randwrite 4k qd64', raid('raid0', 2), pair, 'randwrite', 4096, 64, 1),
+    against('raid0 read 128k qd16', raid('raid0', 2), pair, 'read', large, 16, 0.95),
+    against('raid0 write 128k qd16', raid('raid0', 2), pair, 'write', large, 16, 0.95),
+    {
+      name: 'raid5f full-stripe write qd16',
+      unit: 'bytes_per_second',
+      device: raid('raid5f', 3),
+      rw: 'write',
+      requestBytes: 2 * STRIP_BYTES,
+      depth: 16,
+      peer: {
+        rw: 'write',
+        requestBytes: STRIP_BYTES,
+        depth: 48,
+        paths: files.slice(0, 3),
+        share: 2 / 3,
+      },
+      target: 0.9,
+    },
+    alone('null randread 4k qd64', { kind: 'null', sizeBytes: 2 ** 40 }, 'randread', 64, 3e6),
+    alone('null through raid0 randread 4k qd64', over('null', 2 ** 40), 'randread', 64, 3e6),
+    alone('mem through raid0 randread 4k qd64', over('mem', 2 ** 29), 'randread', 64, 1e6),
+    alone('mem through raid0 randwrite 4k qd64', over('mem', 2 ** 29), 'randwrite', 64, 1e6),
+  ];
+}
