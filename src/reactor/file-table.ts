@@ -1,20 +1,26 @@
 /**
  * FileTable: the ring's table of registered files.                                   (control plane)
  *
- * A registered file saves the kernel a reference count per operation. Where the table cannot be
- * registered (an old kernel, a low limit on open files) a slot is the descriptor itself and entries
- * do not carry the fixed-file flag; users cannot tell the difference.
+ * A registered file saves the kernel a reference count per operation. But kernels before 6.13 let
+ * go of a file that left the table only when every operation on any registered file or buffer that
+ * was begun before has completed. One read of an event counter that waits for hours would keep a
+ * removed disk busy, a closed connection open and a ublk device undeletable for as long. So a file
+ * whose operations may wait is not put into the table: its slot is PLAIN_SLOT + descriptor. The
+ * same goes for every file where the table cannot be registered (an old kernel, a low limit on open
+ * files); users cannot tell the difference.
  */
 
 import { assert } from '../block/assert.ts';
 import { BandstandError } from '../block/errors.ts';
 import { statusText } from '../block/status.ts';
 import type { NativeAddon } from '../native/addon.ts';
-import { SQE_FIXED_FILE } from './uring.ts';
+
+/** Slots from here on stand for the descriptor `slot - PLAIN_SLOT`. */
+export const PLAIN_SLOT = 2 ** 24;
 
 export class FileTable {
-  /** SQE_FIXED_FILE in the place of word 0, or 0. */
-  readonly entryFlag: number;
+  /** False where the kernel refused the table. */
+  readonly registered: boolean;
   readonly #native: NativeAddon;
   readonly #handle: number;
   readonly #free: number[] = [];
@@ -24,16 +30,12 @@ export class FileTable {
     this.#native = native;
     this.#handle = handle;
     this.#count = count;
-    this.entryFlag = native.ringRegisterFileTable(handle, count) === 0 ? SQE_FIXED_FILE : 0;
+    this.registered = native.ringRegisterFileTable(handle, count) === 0;
     for (let slot = count - 1; slot >= 0; slot -= 1) this.#free.push(slot);
   }
 
-  get registered(): boolean {
-    return this.entryFlag !== 0;
-  }
-
-  register(fd: number): number {
-    if (!this.registered) return fd;
+  register(fd: number, mayWait: boolean): number {
+    if (!this.registered || mayWait) return PLAIN_SLOT + fd;
     const slot = this.#free.pop();
     if (slot === undefined) throw this.#refused(`all ${this.#count} slots are taken`);
     const result = this.#native.ringUpdateFile(this.#handle, slot, fd);
@@ -43,7 +45,7 @@ export class FileTable {
   }
 
   unregister(slot: number): void {
-    if (!this.registered) return;
+    if (slot >= PLAIN_SLOT) return;
     const result = this.#native.ringUpdateFile(this.#handle, slot, -1);
     assert(result === 0, 'a registered file can be unregistered');
     this.#free.push(slot);

@@ -48,7 +48,7 @@ export class Mailbox implements RingHandler {
         details: { errno: -this.wakeFd },
       });
     }
-    this.#slot = ring.registerFile(this.wakeFd);
+    this.#slot = ring.registerFile(this.wakeFd, true);
     this.#buffer = ring.arena.allocate(BUFFER_BYTES, BUFFER_BYTES);
     this.#handlerId = ring.registerHandler(this);
     this.#listen();

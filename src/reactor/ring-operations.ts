@@ -3,13 +3,14 @@
  *
  * The lower half of RingReactor. A read or write uses the registered buffers when the arena could
  * be registered and the range lies inside one of them (a registered buffer is at most 1 GiB, so
- * buffer = position / 1 GiB); otherwise the plain form of the same operation.
+ * buffer = position / 1 GiB); otherwise the plain form of the same operation. Files whose
+ * operations may wait are plain in every respect (file-table.ts says why).
  */
 
 import type { Arena } from '../block/arena.ts';
 import { assert } from '../block/assert.ts';
 import type { NativeAddon } from '../native/addon.ts';
-import type { FileTable } from './file-table.ts';
+import { type FileTable, PLAIN_SLOT } from './file-table.ts';
 import type { RingHandler } from './ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import type { RingQueues } from './ring-queues.ts';
@@ -32,6 +33,7 @@ import {
   IORING_OP_WRITE_FIXED,
   MSG_NOSIGNAL,
   SOCK_CLOEXEC,
+  SQE_FIXED_FILE,
 } from './uring.ts';
 
 const TWO_32 = 2 ** 32;
@@ -55,7 +57,6 @@ export abstract class RingOperations {
   /** Receivers of completions by number; number 0 is for outcomes that nobody needs. */
   protected readonly handlers: RingHandler[] = [IGNORED];
   readonly #freeHandlers: number[] = [];
-  readonly #fileFlag: number;
   readonly #buffersRegistered: boolean;
   /** The arena's address in two words; a position in it may carry into the upper one. */
   readonly #addressLow: number;
@@ -66,7 +67,6 @@ export abstract class RingOperations {
     this.arena = memory.arena;
     this.queues = queues;
     this.files = files;
-    this.#fileFlag = files.entryFlag;
     this.#buffersRegistered = memory.registered;
     this.#addressHigh = Math.floor(memory.arena.address / TWO_32);
     this.#addressLow = memory.arena.address - this.#addressHigh * TWO_32;
@@ -84,8 +84,8 @@ export abstract class RingOperations {
     this.#freeHandlers.push(handlerId);
   }
 
-  registerFile(fd: number): number {
-    return this.files.register(fd);
+  registerFile(fd: number, mayWait = false): number {
+    return this.files.register(fd, mayWait);
   }
 
   unregisterFile(slot: number): void {
@@ -266,7 +266,8 @@ export abstract class RingOperations {
   ): void {
     assert(at >= 0 && bytes > 0 && at + bytes <= this.arena.bytes, 'a buffer lies in the arena');
     const buffer = at >>> BUFFER_SHIFT;
-    const registered = this.#buffersRegistered && (at + bytes - 1) >>> BUFFER_SHIFT === buffer;
+    const registered =
+      this.#buffersRegistered && slot < PLAIN_SLOT && (at + bytes - 1) >>> BUFFER_SHIFT === buffer;
     const opcode = registered ? fixed : plain;
     const entry = this.#fill(opcode, slot, fileByte, bytes, rwFlags, handlerId, token);
     this.#setAddress(entry, at);
@@ -286,8 +287,13 @@ export abstract class RingOperations {
     const queues = this.queues;
     const at = queues.claim();
     const words = queues.words;
-    words[at] = opcode | this.#fileFlag;
-    words[at + 1] = slot;
+    if (slot < PLAIN_SLOT) {
+      words[at] = opcode | SQE_FIXED_FILE;
+      words[at + 1] = slot;
+    } else {
+      words[at] = opcode;
+      words[at + 1] = slot - PLAIN_SLOT;
+    }
     words[at + 2] = offset;
     words[at + 3] = offset / TWO_32;
     words[at + 4] = 0;

@@ -25,8 +25,11 @@ export interface Ring extends Reactor {
   registerHandler(handler: RingHandler): number;
   /** Only when nothing of it is in flight. */
   unregisterHandler(handlerId: number): void;
-  /** Puts `fd` into the file table; returns the slot. */
-  registerFile(fd: number): number;
+  /**
+   * Puts `fd` into the file table; returns the slot. `mayWait`: operations on it may take for ever
+   * (sockets, event counters, ublk queues), so it must not hold up the release of other files.
+   */
+  registerFile(fd: number, mayWait?: boolean): number;
   /** Frees the slot (the fd itself stays open and the caller's). */
   unregisterFile(slot: number): void;
 

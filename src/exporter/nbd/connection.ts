@@ -139,7 +139,7 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
   /** Serves the client on `fd`, which belongs to the connection from now on. */
   open(fd: number): void {
     this.#fd = fd;
-    this.#slot = this.#ring.registerFile(fd);
+    this.#slot = this.#ring.registerFile(fd, true);
     this.#window.clear();
     this.#transmission.restart();
     this.#reason = null;

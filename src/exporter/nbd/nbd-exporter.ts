@@ -191,7 +191,7 @@ export class NbdExporter implements Exporter, RingHandler {
         ring,
         sockets,
         listener,
-        listenerSlot: ring.registerFile(listener.fd),
+        listenerSlot: ring.registerFile(listener.fd, true),
         handlerId: ring.registerHandler(this),
         context,
         zeroBuffer,

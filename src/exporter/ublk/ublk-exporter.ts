@@ -123,7 +123,7 @@ export class UblkExporter implements Exporter, UblkQueueOwner {
     this.#ring = ring;
     try {
       this.#fd = await this.#open(ring);
-      this.#slot = ring.registerFile(this.#fd);
+      this.#slot = ring.registerFile(this.#fd, true);
       for (let queue = 0; queue < queues; queue += 1) this.#addQueue(ring, device, queue);
       for (const queue of this.#queues) queue.fetchAll();
       // The entries reach the kernel at the end of this turn; a refusal comes back in the next.
