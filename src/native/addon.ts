@@ -16,7 +16,10 @@ export interface NativeRing {
   readonly cqEntries: number;
   /** 64 (or 128 with SQE128) bytes each. */
   readonly sqeBytes: number;
-  /** All submission queue entries; the SQ index array is the identity, so entry i is slot i & (sqEntries-1). */
+  /**
+   * All submission queue entries; the SQ index array is the identity, so entry i is in slot
+   * i & (sqEntries - 1).
+   */
   readonly sqes: ArrayBuffer;
   /** All completion queue entries, 16 bytes each: user_data (2 words), res, flags. */
   readonly cqes: ArrayBuffer;
@@ -143,7 +146,7 @@ export interface NativeAddon {
   eventfdWrite(fd: number): number;
 
   // --- sockets (creation only; traffic goes through the ring) -----------------------------------
-  /** Listening Unix stream socket (existing path is an error: -EADDRINUSE), mode set before listen. */
+  /** Listening Unix stream socket (existing path: -EADDRINUSE), mode set before listen. */
   socketListenUnix(path: string, mode: number, backlog: number): number;
   /** Listening TCP socket, SO_REUSEADDR, numeric host only; returns fd or -errno. */
   socketListenTcp(host: string, port: number, backlog: number): number;
@@ -174,7 +177,7 @@ export interface NativeAddon {
   setParentDeathSignal(signal: number): number;
   /** The name of the calling thread (15 bytes), which on the main thread is the process's. */
   setProcessName(name: string): void;
-  /** Datagram to $NOTIFY_SOCKET (also abstract); returns 0, or -errno, or 1 when not under systemd. */
+  /** Datagram to $NOTIFY_SOCKET (also abstract); 0, -errno, or 1 when not under systemd. */
   sdNotify(state: string): number;
   /** CPU time of the calling thread in microseconds. */
   threadCpuUs(): number;

@@ -6,7 +6,7 @@
  * holds package.json. Every thread that calls `loadAddon` gets its own instance of the addon, with
  * its own rings and mappings.
  *
- * Not here: words for people about a missing addon or a forbidden io_uring (reactor/uring-error.ts).
+ * Not here: words for people about a forbidden io_uring (reactor/uring-error.ts).
  */
 
 import { existsSync } from 'node:fs';

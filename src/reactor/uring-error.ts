@@ -18,7 +18,7 @@ const EMFILE = 24;
 
 /** What decides between the causes of one errno. */
 export interface UringFacts {
-  /** The sysctl kernel.io_uring_disabled: `0`, `1` or `2`; null when this kernel has none (< 6.6). */
+  /** The sysctl kernel.io_uring_disabled: `0`, `1` or `2`; null before Linux 6.6. */
   readonly disabled: string | null;
   /** The Seccomp line of /proc/self/status: `0` off, `1` strict, `2` filter; null when unknown. */
   readonly seccomp: string | null;
@@ -79,7 +79,7 @@ function explain(errno: number, facts: UringFacts): Explanation {
     case ENOSYS:
       return facts.seccomp === '2'
         ? {
-            why: `a seccomp filter hides it, or Linux ${facts.kernel} was built without it (ENOSYS)`,
+            why: `a seccomp filter hides it, or Linux ${facts.kernel} lacks it (ENOSYS)`,
             hint: 'allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container',
           }
         : {

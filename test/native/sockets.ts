@@ -44,7 +44,7 @@ async function echoOnce(listener: number, client: net.Socket): Promise<string> {
   }
 }
 
-test('a TCP socket listens on a port of the system’s choice and serves through the ring', async (t) => {
+test('a TCP socket listens on a port that the system chose, and serves', async (t) => {
   const listener = addon.socketListenTcp('127.0.0.1', 0, 8);
   const port = addon.socketPort(listener);
   t.true(port > 0 && port < 65536);
@@ -57,7 +57,7 @@ test('a TCP socket listens on a port of the system’s choice and serves through
   addon.fileClose(again);
 });
 
-test('a Unix socket has its mode before anybody can connect, and serves through the ring', async (t) => {
+test('a Unix socket has its mode before anybody can connect, and serves', async (t) => {
   const address = path.join(folderFor(t), 'server.sock');
   const previous = process.umask(0o077);
   const listener = addon.socketListenUnix(address, 0o666, 8);

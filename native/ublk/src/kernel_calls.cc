@@ -46,7 +46,7 @@ napi_value callXor(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   if (!(counted >= 1 && counted <= kXorSourcesMax && counted <= static_cast<double>(length))) {
-    napi_throw_range_error(env, nullptr, "the number of sources is not 1 to 256, or exceeds the array");
+    napi_throw_range_error(env, nullptr, "sources are 1 to 256, and all in the array");
     return nullptr;
   }
   const auto count = static_cast<size_t>(counted);

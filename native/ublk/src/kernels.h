@@ -1,7 +1,7 @@
 // Kernels: the byte loops of the data path, as pure functions over plain memory.
 //
-// Ownership: none. A kernel neither allocates nor keeps what it was given, has no state but constant
-// tables that are computed when the addon is loaded, and may run on any thread. Callers
+// Ownership: none. A kernel neither allocates nor keeps what it was given, has no state but
+// constant tables made when the addon is compiled or loaded, and may run on any thread. Callers
 // (kernel_calls.cc) have checked every address.
 //
 // Two tables exist: the portable one, in standard C++ for every processor, and the one for x86 with

@@ -60,8 +60,8 @@ bool mapAnonymous(size_t bytes, bool hugePages, Mapped* out) {
   return out->address != nullptr;
 }
 
-// Hands `mapped` to JavaScript as {memory, address, hugePages}; unmaps it when that fails. The range
-// is registered first: once JavaScript has the ArrayBuffer, only detaching it takes it away.
+// Hands `mapped` to JavaScript as {memory, address, hugePages}; unmaps it when that fails. The
+// range is registered first: once JavaScript has the ArrayBuffer, only detaching it takes it away.
 Napi::Value share(const Napi::CallbackInfo& info, const Mapped& mapped, size_t bytes,
                   bool writable) {
   Napi::Env env = info.Env();

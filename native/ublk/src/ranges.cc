@@ -74,8 +74,8 @@ bool RangeCache::search(uint64_t start, uint64_t end, bool writing) {
     last_ = {1, 0, false};
   }
   // The last range that starts at or before `start`.
-  auto after = std::upper_bound(ranges_.begin(), ranges_.end(), start,
-                                [](uint64_t value, const Range& range) { return value < range.start; });
+  const auto startsLater = [](uint64_t value, const Range& range) { return value < range.start; };
+  auto after = std::upper_bound(ranges_.begin(), ranges_.end(), start, startsLater);
   if (after == ranges_.begin()) return false;
   const Range& range = *(after - 1);
   if (end > range.end || (writing && !range.writable)) return false;
