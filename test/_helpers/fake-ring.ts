@@ -45,22 +45,49 @@ class Mark extends Timer {
   expire(): void {}
 }
 
+/** Bytes in the order of arrival. */
+class ByteQueue {
+  length = 0;
+  #parts: Buffer[] = [];
+
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#parts.push(Buffer.from(bytes));
+    this.length += bytes.length;
+  }
+
+  take(bytes: number): Buffer {
+    const taken: Buffer[] = [];
+    let left = Math.min(bytes, this.length);
+    this.length -= left;
+    while (left > 0) {
+      const part = this.#parts[0]!;
+      const count = Math.min(part.length, left);
+      taken.push(part.subarray(0, count));
+      if (count === part.length) this.#parts.shift();
+      else this.#parts[0] = part.subarray(count);
+      left -= count;
+    }
+    return Buffer.concat(taken);
+  }
+}
+
 /** The client's end of a fake connection. */
 export class FakePeer {
   /** What the server has sent and the test has not taken. */
-  received = Buffer.alloc(0);
+  readonly received = new ByteQueue();
   /** How many bytes `received` may hold before the server's sends have to wait. */
   capacity = CAPACITY_DEFAULT;
   /** The server has closed or shut down the connection. */
   serverClosed = false;
   onReceive: (() => void) | null = null;
   /** For the ring: bytes on the way to the server. */
-  toServer = Buffer.alloc(0);
+  readonly toServer = new ByteQueue();
   ended = false;
   broken = false;
 
   write(bytes: Uint8Array): void {
-    this.toServer = Buffer.concat([this.toServer, bytes]);
+    this.toServer.push(bytes);
   }
 
   /** End of stream in the client's direction; it can still read. */
@@ -74,9 +101,7 @@ export class FakePeer {
   }
 
   take(bytes: number = this.received.length): Buffer {
-    const taken = this.received.subarray(0, bytes);
-    this.received = this.received.subarray(bytes);
-    return taken;
+    return this.received.take(bytes);
   }
 
   /** The same end as a stream, for NbdClient. */
@@ -97,7 +122,7 @@ export class FakePeer {
       },
     });
     this.onReceive = () => {
-      if (this.received.length > 0) stream.push(Buffer.from(this.take()));
+      if (this.received.length > 0) stream.push(this.take());
       if (this.serverClosed && !this.broken) stream.destroy();
     };
     return stream;
@@ -360,8 +385,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
       if (peer.broken) return -ECONNRESET;
       if (peer.serverClosed) return 0;
       const bytes = this.#piece(Math.min(operation.bytes, peer.toServer.length));
-      this.arena.u8.set(peer.toServer.subarray(0, bytes), operation.at);
-      peer.toServer = peer.toServer.subarray(bytes);
+      this.arena.u8.set(peer.toServer.take(bytes), operation.at);
       return bytes;
     }
     if (peer.broken || peer.serverClosed) return -EPIPE;
@@ -372,7 +396,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
     const all = Buffer.concat(parts);
     assert(all.length > 0, 'a message has bytes');
     const bytes = this.#piece(Math.min(all.length, peer.capacity - peer.received.length));
-    peer.received = Buffer.concat([peer.received, all.subarray(0, bytes)]);
+    peer.received.push(all.subarray(0, bytes));
     peer.onReceive?.();
     return bytes;
   }
