@@ -65,7 +65,7 @@ export class Workload implements Completer {
   readonly #latency = new LatencyHistogram();
   #startUs = 0;
   #endUs = 0;
-  #finishedUs = 0;
+  #finishedUs = -1;
   #cpuUs = 0;
   #submitted = 0;
   #completed = 0;
@@ -130,7 +130,7 @@ export class Workload implements Completer {
 
   /** After the end. */
   result(): WorkloadResult {
-    assert(this.#finishedUs > 0, 'the workload has ended');
+    assert(this.#finishedUs >= 0, 'the workload has ended');
     const seconds = Math.max((this.#finishedUs - this.#startUs) / 1e6, 1e-9);
     const good = this.#completed - this.#errors;
     return {
