@@ -199,6 +199,7 @@ export class RingReactor extends RingOperations implements Ring {
 
   /** Serves until `stop`. Rejects when an invariant breaks. */
   async run(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
     assert(!this.#serving, 'a reactor is run once at a time');
     this.#serving = true;
     await this.#pump();
@@ -210,6 +211,10 @@ export class RingReactor extends RingOperations implements Ring {
   }
 
   async drive<T>(promise: Promise<T>): Promise<T> {
+    if (this.#failure !== null) {
+      promise.catch(() => {});
+      throw this.#failure;
+    }
     this.hold();
     try {
       const pump = this.#pump();
@@ -252,7 +257,6 @@ export class RingReactor extends RingOperations implements Ring {
 
   /** The one loop that turns this reactor, whoever needs it. */
   #pump(): Promise<void> {
-    if (this.#failure !== null) return Promise.reject(this.#failure);
     this.#pumping ??= this.#turnWhileNeeded().finally(() => {
       this.#pumping = null;
     });
