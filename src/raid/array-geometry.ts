@@ -1,5 +1,5 @@
 /**
- * The geometry of an array, from those of its members.                               (control plane)
+ * The geometry of an array, from those of its members.                              (control plane)
  */
 
 import { type BlockDevice, FEATURE_READ_ONLY, type Geometry } from '../block/block-device.ts';

@@ -1,5 +1,5 @@
 /**
- * ArraySpec: everything that RaidArray has to know, devices included.                (control plane)
+ * ArraySpec: everything that RaidArray has to know, devices included.               (control plane)
  *
  * Made by plan.ts (a new array, or one without superblock) or assemble.ts (from superblocks).
  */

@@ -1,11 +1,14 @@
 /**
- * assemble: which device fills which slot, from what examination found.              (control plane)
+ * assemble: which device fills which slot, from what examination found.             (control plane)
  *
  * Nothing is guessed. The array is the one that all superblocks name (or the one asked for); its
  * newest superblock decides; a device is the member that its label says, or, without a label, the
  * one that the user says. A member whose superblock is older than the newest was absent when
  * something changed: at a level with redundancy it is stale and stays out. At a level without,
- * nothing can have changed without it, so an older number is only noted.
+ * nothing can have changed without it, so an older number is only noted. One exception: when
+ * writing the newest superblock to the members was interrupted, nothing was written to the array
+ * under it, so the members that it did not reach are current. That is the case when no label goes
+ * with the newest sequence, for labels are marked only after every member has the superblock.
  *
  * Members that the newest superblock records as lost are left out and the array starts, if the
  * level survives it; a member that is merely not there stops assembly unless `degraded` says that
@@ -46,6 +49,8 @@ export interface AssembledSlot {
   readonly device: string | null;
   /** Its newest label of this array, or null. */
   readonly label: Label | null;
+  /** The sequence of its superblock; null when no device fills the slot. */
+  readonly seq: number | null;
   /** Why no device fills it: a phrase such as `no device holds it`; null when one does. */
   readonly reason: string | null;
   /** True when the superblock itself records the loss. */
@@ -63,7 +68,7 @@ export interface Assembly {
   readonly warnings: readonly string[];
 }
 
-/** Throws BandstandError; its codes are BANDSTAND_ARRAY_*, MEMBER_*, SUPERBLOCK_* and LABEL_INVALID. */
+/** Throws BandstandError (BANDSTAND_ARRAY_*, MEMBER_*, SUPERBLOCK_* or LABEL_INVALID). */
 export function assembleArray(
   examinations: readonly Examination[],
   options: AssembleOptions = {},
@@ -118,7 +123,13 @@ function fillSlot(
   const entry = newest.members[slot]!;
   const { uuid, dataOffset, dataSize, state } = entry;
   const base = { slot, uuid, dataOffset, dataSize, recorded: state !== 'configured' };
-  const empty = (reason: string): AssembledSlot => ({ ...base, device: null, label: null, reason });
+  const empty = (reason: string): AssembledSlot => ({
+    ...base,
+    device: null,
+    label: null,
+    seq: null,
+    reason,
+  });
   if (state !== 'configured') {
     const where = holder === null ? '' : `; ${holder.device} has to be added again`;
     return empty(`recorded as ${state}${where}`);
@@ -127,14 +138,27 @@ function fillSlot(
   const { seq } = holder.superblock.value!;
   if (seq < newest.seq) {
     const age = `superblock sequence ${seq}, the array is at ${newest.seq}`;
-    if (levelRules(newest.level).tolerates(newest.members.length) > 0) {
+    const redundant = levelRules(newest.level).tolerates(newest.members.length) > 0;
+    if (redundant && !updateInterrupted(found, holder)) {
       return empty(`${holder.device} is stale: ${age}`);
     }
     warnings.push(`${holder.device} has an older superblock: ${age}`);
   }
   checkFit(newest, slot, holder);
   const label = holder.label?.arrayUuid === newest.uuid ? holder.label : null;
-  return { ...base, device: holder.device, label, reason: null };
+  return { ...base, device: holder.device, label, seq, reason: null };
+}
+
+/** True when the newest superblock is the next one after `holder`'s and was never in use. */
+function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
+  const { seq } = holder.superblock.value!;
+  const ours = ({ label }: Examination): number =>
+    label?.arrayUuid === newest.uuid ? label.superblockSeq : 0;
+  return (
+    newest.seq === seq + 1 &&
+    ours(holder) === seq &&
+    members.every((member) => ours(member) > 0 && ours(member) < newest.seq)
+  );
 }
 
 function checkFit(newest: Superblock, slot: number, examination: Examination): void {

@@ -1,5 +1,5 @@
 /**
- * create: writes the metadata of a new array to its members.                         (control plane)
+ * create: writes the metadata of a new array to its members.                        (control plane)
  *
  * Order, so that a crash at any point leaves either nothing, or something that says it is not
  * finished, or the complete array:

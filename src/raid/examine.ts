@@ -1,5 +1,5 @@
 /**
- * examine: what is on one device, without judging whether it can be used.            (control plane)
+ * examine: what is on one device, without judging whether it can be used.           (control plane)
  *
  * Reads the superblock and both label copies and says of each: there and valid, absent, or damaged
  * and why. What starts neither with zeroes nor with something like the signature belongs to

@@ -1,5 +1,5 @@
 /**
- * findArray: the array that a set of examined devices is about.                      (control plane)
+ * findArray: the array that a set of examined devices is about.                     (control plane)
  *
  * The first half of assembly: sort out what carries no usable superblock, choose the array, and
  * find its newest superblock. Which device is which member comes after (identify.ts).
@@ -104,7 +104,7 @@ function checkUnambiguous(
   });
 }
 
-/** The superblock with the highest sequence; two that differ in spite of equal sequence are refused. */
+/** The superblock with the highest sequence; two of one sequence that differ are refused. */
 function newestSuperblock(candidates: readonly Examination[]): Superblock {
   let best = candidates[0]!;
   for (const examination of candidates.slice(1)) {

@@ -1,5 +1,5 @@
 /**
- * identify: which member of its array a device is.                                   (control plane)
+ * identify: which member of its array a device is.                                  (control plane)
  *
  * Its label says so. A device without a label of this array was made by SPDK (or its label is
  * lost): then the user says so, by UUID or by giving the devices in slot order. Never a guess.

@@ -1,5 +1,5 @@
 /**
- * The member label: what SPDK's superblock has no field for.                         (control plane)
+ * The member label: what SPDK's superblock has no field for.                        (control plane)
  *
  * SPDK keeps the first MiB of a member free behind its superblock. From 64 KiB on, bandstand keeps
  * there what it needs besides: which member this device is (SPDK stores it nowhere), whether the

@@ -1,5 +1,5 @@
 /**
- * What each RAID level is, apart from moving data: names, numbers, limits and sizes.  (control plane)
+ * What each RAID level is, apart from moving data: names, numbers, limits, sizes.     (control plane)
  *
  * The numbers, sizes and minimum members are SPDK's (module/bdev/raid), so that arrays can be moved
  * between SPDK and bandstand. The superblock codec, planning and assembly use these rules; the data
@@ -105,7 +105,7 @@ export function levelByCode(code: number): LevelRules | null {
   return LEVELS.find((level) => level.code === code) ?? null;
 }
 
-/** A level from what a person wrote, also in SPDK's spellings (`0`, `1`, `5f`, any case), or null. */
+/** A level from what a person wrote, in SPDK's spellings too (`0`, `5f`, any case), or null. */
 export function parseLevel(text: string): LevelName | null {
   const lower = text.toLowerCase();
   return LEVELS.find(({ name }) => name === lower || name === `raid${lower}`)?.name ?? null;

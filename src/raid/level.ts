@@ -55,6 +55,8 @@ export interface LevelHost {
   readonly blockBytes: number;
   /** 0 for raid1. */
   readonly stripBlocks: number;
+  /** True when mirrors may differ since a crash: reads then stay with one member. */
+  readonly steadyReads: boolean;
   /** The largest read or write that every present member takes. */
   readonly memberBlocksMax: number;
   /**
@@ -98,7 +100,7 @@ export interface Level {
   childDone(piece: Piece, child: BlockIo, slot: number): void;
 }
 
-/** For levels that wait for all children: notes the outcome of one, and tells whether it was the last. */
+/** For levels that wait for all children: notes the outcome of one; true when it was the last. */
 export function isLastChild(piece: Piece, child: BlockIo): boolean {
   if (child.status !== 0 && piece.status === 0) piece.status = child.status;
   piece.pending -= 1;

@@ -1,5 +1,5 @@
 /**
- * MemberLabels: keeps the labels of a running array's members up to date.            (control plane)
+ * MemberLabels: keeps the labels of a running array's members up to date.           (control plane)
  *
  * Before an array is written to, all its members are marked dirty; after the last write and flush,
  * clean. What lies between a dirty mark and the next clean one may differ between members after a

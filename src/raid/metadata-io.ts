@@ -1,5 +1,5 @@
 /**
- * Reading and writing the metadata areas of a member.                                (control plane)
+ * Reading and writing the metadata areas of a member.                               (control plane)
  *
  * Metadata sits at fixed bytes; these functions turn them into blocks of the device. Writing is
  * always followed by a flush here, and by reading back where the caller verifies, because metadata

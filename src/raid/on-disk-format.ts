@@ -1,7 +1,7 @@
 /**
- * The text of docs/on-disk-format.md, made from the tables that the code works with. (control plane)
+ * The text of docs/on-disk-format.md, made from the tables of the code.             (control plane)
  *
- * `node --import=tsx scripts/on-disk-format.js` writes the file; a test says when it is out of date.
+ * `node --import=tsx scripts/on-disk-format.js` writes the file; a test says when it is outdated.
  */
 
 import { BITMAP_AREA_END, BITMAP_AREA_START, LABEL_LAYOUT, LABEL_OFFSETS } from './label.ts';

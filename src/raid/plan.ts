@@ -1,5 +1,5 @@
 /**
- * plan: from what a person asks for to a complete description of a new array.        (control plane)
+ * plan: from what a person asks for to a complete description of a new array.       (control plane)
  *
  * Everything that can be refused is refused here, before anything is written, each with its own
  * message. The same plan serves an array without superblock, which is described anew at every
@@ -115,7 +115,7 @@ export function planArray(request: PlanRequest): ArrayPlan {
   };
 }
 
-/** Refuses a name that a superblock cannot hold or that would mislead in a path or on a terminal. */
+/** Refuses a name that no superblock holds or that would mislead in a path or on a terminal. */
 function checkName(name: string, refuse: Refuse): void {
   const code = 'BANDSTAND_NAME_INVALID';
   if (name === '') refuse(code, 'the name is empty');

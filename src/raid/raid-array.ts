@@ -50,7 +50,7 @@ const CHILDREN_MAX = 32768;
 /** Pieces that one request has in flight. */
 const REQUEST_PIECES_MAX = 64;
 
-/** What becomes of FLAG_FUA: passed on; dropped and made up for by a flush; dropped, as without a cache. */
+/** What becomes of FLAG_FUA: passed on; replaced by a flush; dropped, where there is no cache. */
 const FUA_PASS = 0;
 const FUA_FLUSH = 1;
 const FUA_DROP = 2;
@@ -59,6 +59,8 @@ export interface RaidArrayOptions {
   readonly depth?: number;
   /** True when the caller has opened the members (it read their superblocks); close closes them. */
   readonly membersOpened?: boolean;
+  /** True when members may differ since a crash, so that reads must not alternate between them. */
+  readonly steadyReads?: boolean;
 }
 
 /** Told about single members; called from a reactor turn. */
@@ -82,6 +84,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   readonly members: readonly Member[];
   readonly blockBytes: number;
   readonly stripBlocks: number;
+  readonly steadyReads: boolean;
   memberBlocksMax = 0;
   observer: DeviceObserver | null = null;
   memberObserver: MemberObserver | null = null;
@@ -108,6 +111,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
     this.spec = spec;
     this.blockBytes = spec.blockBytes;
     this.stripBlocks = spec.stripBlocks;
+    this.steadyReads = options.steadyReads ?? false;
     this.members = spec.members.map(
       (member, slot) =>
         new Member(slot, member.uuid, member.device, member.dataOffset, member.dataSize),

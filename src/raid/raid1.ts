@@ -115,8 +115,13 @@ export class Raid1 implements Level {
     this.#host.finish(piece, piece.status);
   }
 
+  /**
+   * The member with the fewest blocks being read, the first of several (SPDK's choice); or always
+   * the first, while the members may differ: then alternating could show two contents in turn.
+   */
   #leastReading(): number {
     const members = this.#host.members;
+    const steady = this.#host.steadyReads;
     let best = -1;
     let least = Number.MAX_SAFE_INTEGER;
     for (let slot = 0; slot < members.length; slot += 1) {
@@ -124,6 +129,7 @@ export class Raid1 implements Level {
       if (member.device === null || member.readingBlocks >= least) continue;
       least = member.readingBlocks;
       best = slot;
+      if (steady) break;
     }
     assert(best !== -1, 'a raid1 has a member to read from');
     return best;

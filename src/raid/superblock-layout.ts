@@ -1,5 +1,5 @@
 /**
- * The two tables that describe SPDK's RAID superblock, and its sizes.                (control plane)
+ * The two tables that describe SPDK's RAID superblock, and its sizes.               (control plane)
  *
  * Source of the format: SPDK, module/bdev/raid/bdev_raid.h (struct raid_bdev_superblock and
  * raid_bdev_sb_base_bdev). superblock.ts encodes, decodes and validates by these tables;

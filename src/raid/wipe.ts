@@ -1,5 +1,5 @@
 /**
- * wipe: removes superblock and label copies from a device.                           (control plane)
+ * wipe: removes superblock and label copies from a device.                          (control plane)
  *
  * Only what is recognised (valid or damaged) is overwritten, so that a device that belongs to
  * something else stays as it is. Superblock first: a device with labels alone is no member of

@@ -28,6 +28,7 @@ import { levelRules } from '../raid/level-rules.ts';
 import { MemberLabels } from '../raid/member-labels.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { type MemberObserver, RaidArray } from '../raid/raid-array.ts';
+import { recordLoss } from '../raid/record-loss.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice, stablePath } from './device-usage.ts';
@@ -94,6 +95,7 @@ export class Stack implements MemberObserver, DeviceObserver {
       undo: (stack) => stack.#closeDevices(),
     },
     { name: 'Read the superblocks', run: (stack) => stack.#readSuperblocks() },
+    { name: 'Record missing members', run: (stack) => stack.#recordLoss() },
     {
       name: 'Start the array',
       run: (stack) => stack.#startArray(assemblySpec(stack.#assembly!, stack.#devices)),
@@ -195,6 +197,12 @@ export class Stack implements MemberObserver, DeviceObserver {
     this.#assembly = assembleArray(examinations, this.#found!.options);
   }
 
+  /** Before anything is written without them, so that they cannot come back as current. */
+  async #recordLoss(): Promise<void> {
+    if (this.#plan.readOnly) return;
+    this.#assembly = await recordLoss(this.#reactor, this.#assembly!, this.#devices);
+  }
+
   #rememberedSpec(): ArraySpec {
     const remembered = this.#plan.remembered!;
     const devices = [...this.#devices.values()];
@@ -217,7 +225,10 @@ export class Stack implements MemberObserver, DeviceObserver {
   }
 
   async #startArray(spec: ArraySpec): Promise<void> {
-    const array = new RaidArray(spec, { membersOpened: true });
+    const array = new RaidArray(spec, {
+      membersOpened: true,
+      steadyReads: this.#assembly !== null && this.#assembly.clean === false,
+    });
     array.memberObserver = this;
     const top = new MeterDevice(array);
     await top.open(this.#reactor);

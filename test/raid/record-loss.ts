@@ -1,0 +1,185 @@
+import test from 'ava';
+import { OP_READ } from '../../src/block/block-io.ts';
+import { readBlocks, submitOrThrow, writeBlocks } from '../../src/block/control-io.ts';
+import { type Assembly, assembleArray, assemblySpec } from '../../src/raid/assemble.ts';
+import { createArray } from '../../src/raid/create.ts';
+import { examineDevice } from '../../src/raid/examine.ts';
+import type { LevelName } from '../../src/raid/level-rules.ts';
+import { MemberLabels } from '../../src/raid/member-labels.ts';
+import { planArray } from '../../src/raid/plan.ts';
+import { RaidArray } from '../../src/raid/raid-array.ts';
+import { needsRecord, recordLoss } from '../../src/raid/record-loss.ts';
+import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
+import { RamDevice } from '../_helpers/ram-device.ts';
+
+const BLOCK_BYTES = 4096;
+
+interface Bench {
+  readonly reactor: SimulatedReactor;
+  readonly devices: RamDevice[];
+}
+
+async function created(level: LevelName, count: number): Promise<Bench> {
+  const reactor = new SimulatedReactor();
+  const devices = Array.from(
+    { length: count },
+    (_, slot) => new RamDevice(`ram${slot}`, { blockCount: 384, blockBytes: BLOCK_BYTES }),
+  );
+  for (const device of devices) if (!device.isOpen) await device.open(reactor);
+  const plan = planArray({
+    name: 'tank',
+    level,
+    stripBytes: level === 'raid1' ? null : 8 * BLOCK_BYTES,
+    superblock: true,
+    members: devices,
+  });
+  await reactor.drive(createArray(reactor, plan, devices));
+  return { reactor, devices };
+}
+
+async function assemble(
+  { reactor }: Bench,
+  devices: readonly RamDevice[],
+  degraded = false,
+): Promise<Assembly> {
+  const examinations = [];
+  for (const device of devices) {
+    examinations.push(await reactor.drive(examineDevice(reactor, device)));
+  }
+  return assembleArray(examinations, { degraded });
+}
+
+const byName = (devices: readonly RamDevice[]) =>
+  new Map(devices.map((device) => [device.name, device]));
+
+function record(bench: Bench, assembly: Assembly): Promise<Assembly> {
+  return bench.reactor.drive(recordLoss(bench.reactor, assembly, byName(bench.devices)));
+}
+
+function labels(bench: Bench, assembly: Assembly): MemberLabels {
+  const devices = byName(bench.devices);
+  return new MemberLabels(
+    bench.reactor,
+    assembly.superblock.uuid,
+    assembly.superblock.seq,
+    assembly.slots.flatMap(({ slot, uuid, device, label }) =>
+      device === null ? [] : [{ slot, uuid, device: devices.get(device)!, label }],
+    ),
+  );
+}
+
+const used = (assembly: Assembly) => assembly.slots.map(({ device }) => device);
+
+test('a complete array needs no record', async (t) => {
+  const bench = await created('raid1', 2);
+  const assembly = await assemble(bench, bench.devices);
+  t.false(needsRecord(assembly));
+  t.is(await record(bench, assembly), assembly);
+});
+
+test('a member that was away while the array was written never comes back as current', async (t) => {
+  const bench = await created('raid1', 2);
+  const { reactor, devices } = bench;
+  const [present] = devices;
+  const assembly = await record(bench, await assemble(bench, [present!], true));
+  t.is(assembly.superblock.seq, 2);
+  t.deepEqual(
+    assembly.superblock.members.map(({ state }) => state),
+    ['configured', 'missing'],
+  );
+  await reactor.drive(labels(bench, assembly).markDirty());
+  const array = new RaidArray(assemblySpec(assembly, byName(devices)), { membersOpened: true });
+  await reactor.drive(array.open(reactor));
+  const content = new Uint8Array(BLOCK_BYTES).fill(0x5a);
+  await reactor.drive(writeBlocks(reactor, array, 7, content));
+  await reactor.drive(array.close());
+  for (const device of devices) if (!device.isOpen) await device.open(reactor);
+
+  for (const order of [devices, [...devices].reverse()]) {
+    const again = await assemble(bench, order);
+    t.deepEqual(used(again), ['ram0', null]);
+    t.regex(again.slots[1]!.reason!, /recorded as missing; ram1 has to be added again/);
+    const reopened = new RaidArray(assemblySpec(again, byName(devices)), { membersOpened: true });
+    await reactor.drive(reopened.open(reactor));
+    t.deepEqual(await reactor.drive(readBlocks(reactor, reopened, 7, 1)), content);
+    await reactor.drive(reopened.close());
+    for (const device of devices) if (!device.isOpen) await device.open(reactor);
+  }
+});
+
+test('two members that went on apart from each other are refused together', async (t) => {
+  const bench = await created('raid1', 2);
+  for (const device of bench.devices) {
+    await record(bench, await assemble(bench, [device], true));
+  }
+  const error = await t.throwsAsync(assemble(bench, bench.devices, true));
+  t.like(error, { code: 'BANDSTAND_ARRAY_CONFLICT' });
+});
+
+test('a record that was interrupted after any member leaves all survivors usable', async (t) => {
+  for (const [level, count] of [
+    ['raid1', 3],
+    ['raid5f', 4],
+  ] as const) {
+    for (let reached = 0; reached < count; reached += 1) {
+      const bench = await created(level, count);
+      const survivors = bench.devices.slice(0, count - 1);
+      const before = survivors.map((device) => device.bytes.slice());
+      await record(bench, await assemble(bench, survivors, true));
+      // Power goes when `reached` of the survivors have the new superblock.
+      survivors.forEach((device, index) => {
+        if (index >= reached) device.bytes.set(before[index]!);
+      });
+      const assembly = await assemble(bench, survivors, true);
+      const names: (string | null)[] = survivors.map(({ name }) => name);
+      t.deepEqual(used(assembly), [...names, null], `${level}, ${reached} reached`);
+      t.is(needsRecord(assembly), reached < count - 1);
+      const recorded = await record(bench, assembly);
+      t.false(needsRecord(recorded));
+      const final = await assemble(bench, bench.devices);
+      t.deepEqual(used(final), [...names, null]);
+      t.false(needsRecord(final));
+    }
+  }
+});
+
+test('a member that missed a superblock under which the array ran is stale', async (t) => {
+  const bench = await created('raid1', 3);
+  const [a, b, c] = bench.devices as [RamDevice, RamDevice, RamDevice];
+  const old = b.bytes.slice();
+  const assembly = await record(bench, await assemble(bench, [a, b], true));
+  await bench.reactor.drive(labels(bench, assembly).markDirty());
+  b.bytes.set(old);
+  const again = await assemble(bench, [a, b, c], true);
+  t.deepEqual(used(again), ['ram0', null, null]);
+  t.regex(again.slots[1]!.reason!, /ram1 is stale: superblock sequence 1, the array is at 2/);
+});
+
+test('a record that cannot be written stops the start', async (t) => {
+  const bench = await created('raid1', 2);
+  const assembly = await assemble(bench, [bench.devices[0]!], true);
+  bench.devices[0]!.fault = () => 5;
+  const error = await t.throwsAsync(record(bench, assembly));
+  t.like(error, { code: 'BANDSTAND_DEVICE_IO' });
+});
+
+test('mirrors that may differ are read from one member only', async (t) => {
+  const bench = await created('raid1', 2);
+  const { reactor, devices } = bench;
+  const assembly = await assemble(bench, devices);
+  devices[0]!.bytes.fill(1, 2 ** 20);
+  devices[1]!.bytes.fill(2, 2 ** 20);
+  const array = new RaidArray(assemblySpec(assembly, byName(devices)), {
+    membersOpened: true,
+    steadyReads: true,
+  });
+  await reactor.drive(array.open(reactor));
+  const buffers = Array.from({ length: 8 }, () => reactor.arena.allocate(BLOCK_BYTES));
+  await reactor.drive(
+    Promise.all(buffers.map((at, block) => submitOrThrow(array, OP_READ, block, 1, at))),
+  );
+  t.deepEqual(
+    buffers.map((at) => reactor.arena.u8[at]),
+    [1, 1, 1, 1, 1, 1, 1, 1],
+  );
+});
