@@ -1,5 +1,5 @@
 /**
- * Layout: one table per on-disk structure.                                           (control plane)
+ * Layout: one table per on-disk structure.                                          (control plane)
  *
  * A structure is a list of fields (name, offset, bytes, type, meaning). Encoding, decoding, the
  * check that the fields fill the structure without gap or overlap, and the description in
@@ -123,7 +123,7 @@ export class Layout<const Fields extends readonly Field[]> {
     }
   }
 
-  /** The decoded values as plain JSON: a u64 beyond 2^53 becomes a decimal string, bytes become hex. */
+  /** The decoded values as plain JSON: bytes become hex, and a u64 beyond 2^53 decimal text. */
   json(values: LayoutValues<Fields>): Record<string, number | string> {
     const source = values as Readonly<Record<string, number | bigint | string | Uint8Array>>;
     const result: Record<string, number | string> = {};
