@@ -34,7 +34,7 @@ export interface ServeOptions {
   readonly exitWithParent: boolean;
 }
 
-const ARENA_BYTES = 64 * 2 ** 20;
+const ARENA_BYTES = 56 * 2 ** 20;
 const POLL_US = 50;
 const OOM_SCORE = '-1000';
 /** The service manager wants to hear more often than it waits. */
@@ -81,13 +81,17 @@ async function serveLocked(
       onProgress: (line) => native.sdNotify(`STATUS=${line}`),
       onFailure: (error) => {
         log.logger.fatal({ code: error.code, details: error.details }, error.message);
-        resolve(1);
+        end(1);
       },
-      onStop: () => resolve(0),
+      onStop: () => end(0),
     });
-    handleSignals(server, log, native, resolve);
+    const end = (status: number): void => {
+      server.disconnect().finally(() => resolve(status));
+    };
+    handleSignals(server, log, native, end);
     start(server, options, native, onReady).catch(async (error: unknown) => {
       await server.stop().catch(() => {});
+      await server.disconnect();
       log.logger.error(error instanceof Error ? error.message : String(error));
       reject(error);
     });

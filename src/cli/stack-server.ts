@@ -94,7 +94,9 @@ export class StackServer {
       this.#control = control;
       return opened;
     } catch (error) {
-      await host.terminate();
+      // What failed has closed what it had opened; the thread itself is well.
+      this.#host = null;
+      await host.close().catch(() => {});
       throw error;
     }
   }
@@ -104,7 +106,7 @@ export class StackServer {
     return this.#serialised(() => this.#addExport(request));
   }
 
-  /** Removes the export, flushes, closes the members and the sockets. A second call waits too. */
+  /** Removes the export, flushes, closes the members. A second call waits for the first. */
   stop(): Promise<void> {
     this.#stopping = true;
     return this.#serialised(async () => {
@@ -114,9 +116,13 @@ export class StackServer {
       const host = this.#host;
       this.#host = null;
       await host.close();
-      await this.#control?.stop();
       this.#options.logger.info('stopped cleanly');
     });
+  }
+
+  /** Closes the control sockets, after the last answer. */
+  async disconnect(): Promise<void> {
+    await this.#control?.stop();
   }
 
   async status(): Promise<StatusDocument> {

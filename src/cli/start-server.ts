@@ -16,6 +16,8 @@ import { errorOf } from '../stack/stack-host.ts';
 import type { ServeOptions } from './serve.ts';
 import type { ServerAnswer } from './server-entry.ts';
 
+const KILL_DELAY_MS = 5000;
+
 /** Throws what keeps the server from starting. Without an answer in time the server is ended. */
 export async function startServer(options: ServeOptions, timeoutMs: number): Promise<ExportReply> {
   const name = options.plan.name;
@@ -30,7 +32,8 @@ export async function startServer(options: ServeOptions, timeoutMs: number): Pro
     return reply.value;
   } finally {
     if (child.connected) child.disconnect();
-    child.unref();
+    // One that is being ended is waited for.
+    if (!child.killed) child.unref();
   }
 }
 
@@ -58,7 +61,7 @@ function firstAnswer(
   const { name } = options.plan;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      child.kill('SIGTERM');
+      endServer(child);
       reject(
         new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
           message: `cannot export ${name}: its server was not ready within ${timeoutMs / 1000} s and was ended`,
@@ -84,6 +87,14 @@ function firstAnswer(
       if (error !== null) reject(serverError(name, log, error.message));
     });
   });
+}
+
+/** A clean end where the server is well; a stuck one is killed, which is always survivable. */
+function endServer(child: ChildProcess): void {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), KILL_DELAY_MS);
+  child.ref();
+  child.once('exit', () => clearTimeout(timer));
 }
 
 function serverError(name: string, log: string, why: string): BandstandError {

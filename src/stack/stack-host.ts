@@ -32,7 +32,6 @@ export interface StackHostObserver {
 export class StackHost {
   readonly warnings: readonly string[];
   readonly #native: NativeAddon;
-  readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #wakeFd: number;
   readonly #pending = new Map<number, Pending>();
@@ -75,7 +74,6 @@ export class StackHost {
     observer: StackHostObserver,
   ) {
     this.#native = native;
-    this.#worker = worker;
     this.#port = port;
     this.#wakeFd = wakeFd;
     this.warnings = warnings;
@@ -109,13 +107,6 @@ export class StackHost {
     this.#closing = true;
     await this.call('close', null);
     await this.#ended;
-    this.#port.close();
-  }
-
-  /** Ends the thread at once; what is in flight is abandoned. */
-  async terminate(): Promise<void> {
-    this.#closing = true;
-    await this.#worker.terminate();
     this.#port.close();
   }
 

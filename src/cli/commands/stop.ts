@@ -15,6 +15,7 @@ import type { Command } from '../command.ts';
 import { refuseInUse } from '../export-in-use.ts';
 import { notFound, runningStatus } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
+import { processAlive } from '../process-alive.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
 
@@ -72,7 +73,7 @@ function done(name: string, was: 'running' | 'crashed' | 'stopped', removed: rea
 /** The server answers before it ends; the next command should find it gone. */
 async function waitForEnd(socket: string, pid: number, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while (Date.now() < deadline && (existsSync(socket) || existsSync(`/proc/${pid}`))) {
+  while (Date.now() < deadline && (existsSync(socket) || processAlive(pid))) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
