@@ -1,5 +1,5 @@
 /**
- * Opens a regular file or block device for FileDevice.                               (control plane)
+ * Opens a regular file or block device for FileDevice.                              (control plane)
  *
  * What is decided here, once, so that the data path need not ask
  *   - exclusive use: O_EXCL on a block device (refused while it is mounted or claimed), an

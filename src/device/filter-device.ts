@@ -1,5 +1,5 @@
 /**
- * FilterDevice: what every device over one other device shares.                      (control plane)
+ * FilterDevice: what every device over one other device shares.                     (control plane)
  *
  * Opens and closes the lower device, takes over its geometry, and passes its events on as its own.
  * The lower device belongs to the filter: whoever opens the filter does not open the lower one.

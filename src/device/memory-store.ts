@@ -2,7 +2,7 @@
  * Where a memory device keeps its bytes.                                              (data plane)
  *
  * On a ring reactor: anonymous memory mapped by the addon in chunks of 1 GiB, one native copy per
- * operation (bench/memory.ts). On any other reactor, which is to say in the simulator: plain
+ * operation (bench/cases.ts, `mem`). On any other reactor, which is to say in the simulator: plain
  * JavaScript arrays, made chunk by chunk when first written. Both start out as zeroes.
  */
 

@@ -2,7 +2,7 @@
  * MeterDevice: counts and times every operation; the top of a stack.                  (data plane)
  *
  * Costs two additions, one clock value that the turn has read already, and one histogram increment
- * per operation (bench/null.ts). Times are from `submit` to completion, in turns' clock readings.
+ * per operation. Times are from `submit` to completion, by the clock readings of the turns.
  */
 
 import type { BlockDevice, DeviceDescription } from '../block/block-device.ts';

@@ -1,5 +1,5 @@
 /**
- * FileTable: the ring's table of registered files.                                   (control plane)
+ * FileTable: the ring's table of registered files.                                  (control plane)
  *
  * A registered file saves the kernel a reference count per operation. But kernels before 6.13 let
  * go of a file that left the table only when every operation on any registered file or buffer that

@@ -1,5 +1,5 @@
 /**
- * Kernels by the native addon: the same contract as portable-kernels.ts, at AVX2 speed. (data plane)
+ * Kernels by the native addon: the contract of portable-kernels.ts, at AVX2 speed.   (data plane)
  *
  * The addon works on addresses and refuses (RangeError) what lies outside mapped memory; positions
  * in the arena become addresses here. Nothing is allocated per call.

@@ -1,5 +1,5 @@
 /**
- * Sets up what a RingReactor stands on: one io_uring and one arena.                  (control plane)
+ * Sets up what a RingReactor stands on: one io_uring and one arena.                 (control plane)
  *
  * Newer kernels offer more: every set-up flag that the kernel refuses is given up in steps, and a
  * kernel or memory limit that refuses to register the arena gets plain reads and writes, which cost
@@ -23,7 +23,7 @@ import { uringError } from './uring-error.ts';
 const FLAGS_ALWAYS = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
 const FLAGS_5_19 =
   FLAGS_ALWAYS | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-/** Completions are processed only when this thread asks: no interrupts of its work, full batches. */
+/** Completions are processed only when this thread asks: no interrupts, full batches. */
 const FLAGS_6_1 = FLAGS_5_19 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 const FLAGS_BEST_FIRST = [FLAGS_6_1, FLAGS_5_19, FLAGS_ALWAYS] as const;
 

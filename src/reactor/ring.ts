@@ -115,6 +115,6 @@ export interface Ring extends Reactor {
     handlerId: number,
     token: number,
   ): void;
-  /** Asks the kernel to cancel what (handlerId, token) has in flight; its completion still comes. */
+  /** Asks the kernel to cancel what (handlerId, token) has in flight; it completes as ever. */
   cancelRequest(handlerId: number, token: number): void;
 }

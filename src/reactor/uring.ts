@@ -1,5 +1,5 @@
 /**
- * Numbers of the io_uring interface (linux/io_uring.h) that JavaScript writes or reads. (data plane)
+ * Numbers of the io_uring interface (linux/io_uring.h) that JavaScript handles.       (data plane)
  *
  * A submission queue entry (SQE) is 16 words of 32 bits, little endian:
  *

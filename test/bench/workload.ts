@@ -45,7 +45,7 @@ async function trace(options: Partial<WorkloadOptions>) {
   return { log, result, reactor };
 }
 
-test('a random load stays in its region, aligned to the request, and reaches all of it', async (t) => {
+test('a random load stays in its region, aligned, and reaches all of it', async (t) => {
   const { log, result } = await trace({ regionBytes: 100 * 4096 });
   t.is(result.ios, 2000);
   t.is(result.errors, 0);

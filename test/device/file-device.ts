@@ -263,7 +263,7 @@ test.serial('a file that was cut short fails the reads beyond its end, not the d
   }),
 );
 
-/** The reactor, except that every `every`-th completion of a read or write goes through `tamper`. */
+/** The ring, except that every `every`-th completion of a read or write goes through `tamper`. */
 function tampering(
   ring: Ring,
   tamper: (result: number, bytes: number) => number,

@@ -134,7 +134,7 @@ async function statuses(
   return seen;
 }
 
-test('a fault strikes the k-th operation, every n-th, a kind, a range, with its errno', async (t) => {
+test('a fault strikes the k-th operation, every n-th, a kind or a range', async (t) => {
   const reads = [0, 1, 2, 3, 4, 5].map((block) => [OP_READ, block] as const);
   t.deepEqual(await statuses([{ skip: 2, times: 1 }], reads), [0, 0, EIO, 0, 0, 0]);
   t.deepEqual(await statuses([{ every: 3 }], reads), [0, 0, EIO, 0, 0, EIO]);
@@ -158,7 +158,7 @@ test('a fault strikes the k-th operation, every n-th, a kind, a range, with its 
   t.deepEqual(await statuses([{ firstBlock: 0 }], mixed), [EIO, EIO, 0, EIO]);
 });
 
-test('faults can be added and taken away while the device runs, and count what they do', async (t) => {
+test('faults come and go while the device runs, and count what they do', async (t) => {
   const [reactor, device] = await opened(new ErrorDevice(memory()));
   const at = reactor.arena.allocate(4096);
   const write = (): Promise<number> => reactor.drive(submitStatus(device, OP_WRITE, 7, 1, at));
@@ -186,7 +186,7 @@ test('a struck write leaves the old content', async (t) => {
   t.true(content.every((byte) => byte === 1));
 });
 
-test('a vanished device fails everything, tells its observer once, and can come back', async (t) => {
+test('a vanished device fails everything, says so once, and can come back', async (t) => {
   const error = new ErrorDevice(memory());
   const [reactor, device] = await opened(new MeterDevice(error));
   const told: number[] = [];
