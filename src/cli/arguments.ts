@@ -129,7 +129,7 @@ export async function parseArguments(
   words: readonly string[],
 ): Promise<Arguments> {
   const specs = [...COMMON_OPTIONS, ...command.options];
-  const parser = yargs(normaliseFlags(specs, words))
+  const parser = yargs(normaliseFlags(command, specs, words))
     .exitProcess(false)
     .help(false)
     .version(false)
@@ -161,7 +161,11 @@ export async function parseArguments(
 }
 
 /** `--flag` → `--flag=true`, `--no-flag` → `--flag=false`, `-qn` → both long forms. */
-function normaliseFlags(specs: readonly OptionSpec[], words: readonly string[]): string[] {
+function normaliseFlags(
+  command: Command,
+  specs: readonly OptionSpec[],
+  words: readonly string[],
+): string[] {
   const flags = new Map(specs.filter((spec) => spec.kind === 'flag').map((s) => [s.name, s]));
   const shorts = new Map(specs.flatMap((s) => (s.short === undefined ? [] : [[s.short, s.name]])));
   const valued = new Set(specs.filter((spec) => spec.kind !== 'flag').map((s) => s.name));
@@ -199,6 +203,9 @@ function normaliseFlags(specs: readonly OptionSpec[], words: readonly string[]):
         if (name === undefined) throw usageError(`cannot use -${letter}: there is no such option`);
         result.push(`--${name}=true`);
       }
+    } else if (long !== null) {
+      // Here and not after parsing: yargs stumbles over names such as --constructor.
+      throw unknownOption(command, specs, `${long[1] ?? ''}${long[2]}`);
     } else {
       result.push(word);
     }

@@ -14,6 +14,8 @@ import { refuseInUse } from './export-in-use.ts';
 import { readUblkRecord, removeUblkRecord } from './ublk-record.ts';
 
 export interface CleanUpOptions {
+  /** For messages: what cannot be done while the device is in use. */
+  readonly verb: 'stop' | 'export';
   /** Remove the device although it is mounted or open. */
   readonly inUse: boolean;
   readonly timeoutMs: number;
@@ -51,9 +53,10 @@ async function removeUblkDevice(
     const ours =
       found !== undefined &&
       control.isOurs(found) &&
-      (found.serverPid === record.serverPid || found.serverPid <= 0);
+      (record.serverPids.includes(found.serverPid) || found.serverPid <= 0);
     if (ours) {
-      if (!options.inUse) refuseInUse('stop', name, [{ kind: 'ublk', address: path }], undefined);
+      if (!options.inUse)
+        refuseInUse(options.verb, name, [{ kind: 'ublk', address: path }], undefined);
       await control.remove(record.id);
     }
     removeUblkRecord(runDir, name);

@@ -30,7 +30,7 @@ import { StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
 import { UblkProcess } from './ublk-process.ts';
-import { removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
+import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
 
 const DEPTH_DEFAULT = 128;
 const STATUS_TIMEOUT_MS = 5000;
@@ -209,15 +209,21 @@ export class StackServer {
 
   async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<ActiveExport> {
     const { geometry } = this.#opened!;
-    const added = await helper.add({
-      geometry,
-      id: request.ublk_id,
-      queues: request.queues ?? 1,
-      depth: request.depth ?? DEPTH_DEFAULT,
-      readOnly: request.read_only,
-    });
     const { runDir } = this.#options;
-    writeUblkRecord(runDir, this.#name, { id: added.id, serverPid: process.pid });
+    const record = readUblkRecord(runDir, this.#name);
+    const recovered =
+      record === null ? null : await helper.beginRecovery(record, geometry, request.read_only);
+    const added =
+      recovered ??
+      (await helper.add({
+        geometry,
+        id: request.ublk_id,
+        queues: request.queues ?? 1,
+        depth: request.depth ?? DEPTH_DEFAULT,
+        readOnly: request.read_only,
+      }));
+    const before = recovered === null ? [] : record!.serverPids;
+    writeUblkRecord(runDir, this.#name, { id: added.id, serverPids: [...before, process.pid] });
     if (added.missing.length > 0) {
       this.#options.logger.warn({ missing: added.missing }, 'the ublk driver lacks features');
     }
@@ -231,9 +237,13 @@ export class StackServer {
         attributes: added.attributes,
       });
       serving = true;
-      await helper.start(added.id, process.pid);
+      if (recovered === null) await helper.start(added.id, process.pid);
+      else await helper.endRecovery(added.id, process.pid);
+      writeUblkRecord(runDir, this.#name, { id: added.id, serverPids: [process.pid] });
       return { status, ublkId: added.id };
     } catch (error) {
+      // A device that waits for a server goes on waiting: giving up is the user's decision.
+      if (recovered !== null) throw error;
       await helper.stop(added.id).catch(() => {});
       if (serving) await this.#host!.call('unexport', null).catch(() => {});
       await helper.delete(added.id).catch(() => {});

@@ -13,6 +13,8 @@ import { UblkControl } from '../exporter/ublk/control.ts';
 import { bufferBytesFor, ublkParamsFor } from '../exporter/ublk/control-params.ts';
 import { loadAddon } from '../native/load.ts';
 import { errorToWire } from '../stack/wire-error.ts';
+import type { UblkRecord } from './ublk-record.ts';
+import { beginRecovery } from './ublk-recovery.ts';
 
 export interface UblkAddRequest {
   readonly geometry: Geometry;
@@ -34,6 +36,13 @@ export interface UblkAddReply {
 export type UblkHelperRequest =
   | { readonly op: 'open'; readonly timeoutMs: number }
   | { readonly op: 'add'; readonly request: UblkAddRequest }
+  | {
+      readonly op: 'begin-recovery';
+      readonly record: UblkRecord;
+      readonly geometry: Geometry;
+      readonly readOnly: boolean;
+    }
+  | { readonly op: 'end-recovery'; readonly id: number; readonly pid: number }
   | { readonly op: 'start'; readonly id: number; readonly pid: number }
   | { readonly op: 'stop'; readonly id: number }
   | { readonly op: 'delete'; readonly id: number };
@@ -75,6 +84,10 @@ async function execute(request: UblkHelperRequest): Promise<unknown> {
       return null;
     case 'add':
       return await add(request.request);
+    case 'begin-recovery':
+      return await beginRecovery(opened(), request.record, request.geometry, request.readOnly);
+    case 'end-recovery':
+      return await opened().endRecovery(request.id, request.pid);
     case 'start':
       return await opened().start(request.id, request.pid);
     case 'stop':

@@ -6,6 +6,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Geometry } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { WireError } from '../control/schema.ts';
 import { errorOf } from '../stack/stack-host.ts';
@@ -15,6 +16,7 @@ import type {
   UblkHelperReply,
   UblkHelperRequest,
 } from './ublk-helper.ts';
+import type { UblkRecord } from './ublk-record.ts';
 
 export class UblkProcess {
   readonly #child: ChildProcess;
@@ -45,6 +47,20 @@ export class UblkProcess {
 
   async add(request: UblkAddRequest): Promise<UblkAddReply> {
     return (await this.#send({ op: 'add', request })) as UblkAddReply;
+  }
+
+  /** Null when there is nothing to take over. */
+  async beginRecovery(
+    record: UblkRecord,
+    geometry: Geometry,
+    readOnly: boolean,
+  ): Promise<UblkAddReply | null> {
+    const request = { op: 'begin-recovery', record, geometry, readOnly } as const;
+    return (await this.#send(request)) as UblkAddReply | null;
+  }
+
+  async endRecovery(id: number, pid: number): Promise<void> {
+    await this.#send({ op: 'end-recovery', id, pid });
   }
 
   async start(id: number, pid: number): Promise<void> {

@@ -13,7 +13,8 @@ import { isRecord } from '../control/schema.ts';
 
 export interface UblkRecord {
   readonly id: number;
-  readonly serverPid: number;
+  /** The server, and while it takes over from another one that one too. */
+  readonly serverPids: readonly number[];
 }
 
 function recordPath(runDir: string, name: string): string {
@@ -22,7 +23,7 @@ function recordPath(runDir: string, name: string): string {
 
 export function writeUblkRecord(runDir: string, name: string, record: UblkRecord): void {
   const path = recordPath(runDir, name);
-  writeFileSync(`${path}.new`, JSON.stringify({ id: record.id, server_pid: record.serverPid }));
+  writeFileSync(`${path}.new`, JSON.stringify({ id: record.id, server_pids: record.serverPids }));
   renameSync(`${path}.new`, path);
 }
 
@@ -31,9 +32,9 @@ export function readUblkRecord(runDir: string, name: string): UblkRecord | null 
   try {
     const value: unknown = JSON.parse(readFileSync(recordPath(runDir, name), 'utf8'));
     if (!isRecord(value)) return null;
-    const { id, server_pid } = value;
-    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(server_pid)) return null;
-    return { id: id as number, serverPid: server_pid as number };
+    const { id, server_pids } = value;
+    if (!Number.isSafeInteger(id) || !Array.isArray(server_pids)) return null;
+    return { id: id as number, serverPids: server_pids.filter(Number.isSafeInteger) };
   } catch {
     return null;
   }

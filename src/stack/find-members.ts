@@ -7,6 +7,7 @@
  * because somebody may have written between the two.
  */
 
+import { realpathSync } from 'node:fs';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
@@ -34,7 +35,7 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
     return await assembleFrom(reactor, specs, { ...base, identities: identities(specs) });
   }
   const remembered = (plan.remembered?.members ?? []).map(
-    (member): DeviceSpec => ({ kind: 'path', path: member.path, uuid: null }),
+    (member): DeviceSpec => ({ kind: 'path', path: presentPath(member.path), uuid: null }),
   );
   const known = identitiesRemembered(plan);
   const options: AssembleOptions = { ...base, scan: true, identities: known };
@@ -88,9 +89,18 @@ function identities(specs: readonly DeviceSpec[]): ReadonlyMap<string, string> {
 function identitiesRemembered(plan: StackPlan): ReadonlyMap<string, string> {
   return new Map(
     (plan.remembered?.members ?? []).flatMap(({ path, uuid }) =>
-      uuid === null ? [] : [[path, uuid] as const],
+      uuid === null ? [] : [[presentPath(path), uuid] as const],
     ),
   );
+}
+
+/** What a stable link points to at present: the name that people see elsewhere. */
+function presentPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 function isAmong(path: string, specs: readonly DeviceSpec[]): boolean {

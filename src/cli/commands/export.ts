@@ -17,6 +17,7 @@ import { type Arguments, usageError } from '../arguments.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { notFound } from '../known-stacks.ts';
+import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
 import type { ServeOptions } from '../serve.ts';
 import { startServer } from '../start-server.ts';
@@ -66,6 +67,11 @@ export const exportCommand: Command = {
     if (running !== null) {
       if (args.flag('foreground')) throw alreadyRunning(name, running);
       return report(context, name, running);
+    }
+    if (request.via === 'nbd' || request.nbd !== null) {
+      // A ublk device that a killed server left would wait for ever for one that serves it.
+      const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+      await cleanUp(context.directories.runDir, name, { verb: 'export', inUse: false, timeoutMs });
     }
     const options = serveOptions(context, args, name, request, devices);
     if (args.flag('foreground')) return await stay(context, options);

@@ -46,7 +46,8 @@ export const stop: Command = {
       if (!left && new StateStore(stateDir).load(name) === null) {
         throw notFound(context.directories, name);
       }
-      const removed = await cleanUp(runDir, name, { inUse: args.flag('stop-in-use'), timeoutMs });
+      const inUse = args.flag('stop-in-use');
+      const removed = await cleanUp(runDir, name, { verb: 'stop', inUse, timeoutMs });
       const was = removed.length > 0 ? 'crashed' : 'stopped';
       return done(name, was, removed);
     }

@@ -1,0 +1,90 @@
+/**
+ * Runs the command line: in this process with captured streams, or as a real process.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import type { ExecutionContext } from 'ava';
+import type { Streams } from '../../src/cli/command-context.ts';
+import { main } from '../../src/cli/main.ts';
+
+export interface CliOutcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A folder of its own with run and state directories; removed after the test. */
+export class CliWorld {
+  readonly folder: string;
+
+  constructor(t: ExecutionContext) {
+    this.folder = mkdtempSync(path.join(tmpdir(), 'bs-'));
+    t.teardown(() => rmSync(this.folder, { recursive: true, force: true }));
+  }
+
+  path(name: string): string {
+    return path.join(this.folder, name);
+  }
+
+  /** Makes a sparse file; returns its path. */
+  file(name: string, bytes: number): string {
+    const file = this.path(name);
+    writeFileSync(file, '');
+    truncateSync(file, bytes);
+    return file;
+  }
+
+  files(count: number, bytes: number): string[] {
+    return Array.from({ length: count }, (_, index) => this.file(`disk${index}.img`, bytes));
+  }
+
+  get #directories(): string[] {
+    return ['--run-dir', this.path('run'), '--state-dir', this.path('state')];
+  }
+
+  /** In this process: fast, for what needs no server. */
+  async run(...words: string[]): Promise<CliOutcome> {
+    return await runMain([...words.slice(0, 1), ...this.#directories, ...words.slice(1)]);
+  }
+
+  /** A process of the installed program (built before by `npm run build:ts`). */
+  spawn(...words: string[]): Promise<CliOutcome> {
+    const root = path.join(import.meta.dirname, '..', '..');
+    const program = path.join(root, 'bin', 'bandstand.js');
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [program, ...words, ...this.#directories], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: this.folder,
+        timeout: 90_000,
+      });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      child.on('error', reject);
+      child.on('close', (status) => resolve({ status: status ?? -1, stdout, stderr }));
+    });
+  }
+}
+
+export async function runMain(words: readonly string[]): Promise<CliOutcome> {
+  const stdin = new PassThrough();
+  const out = capture();
+  const err = capture();
+  const streams = { stdin, stdout: out.stream, stderr: err.stream } as unknown as Streams;
+  const status = await main(words, streams);
+  return { status, stdout: out.text(), stderr: err.text() };
+}
+
+function capture(): { stream: PassThrough; text(): string } {
+  const stream = new PassThrough();
+  let text = '';
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  return { stream, text: () => text };
+}
