@@ -24,6 +24,7 @@
 import { assert } from '../block/assert.ts';
 import {
   type BlockDevice,
+  checkIo,
   type DeviceDescription,
   type DeviceObserver,
   FEATURE_FUA,
@@ -32,7 +33,7 @@ import {
 import { type BlockIo, FLAG_FUA, OP_FLUSH, OP_READ, type Op } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { EIO } from '../block/status.ts';
+import { EIO, OK } from '../block/status.ts';
 import { arrayGeometry, checkMember, memberBlocksMax } from './array-geometry.ts';
 import type { ArraySpec } from './array-spec.ts';
 import { Concat } from './concat.ts';
@@ -90,7 +91,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   memberObserver: MemberObserver | null = null;
   readonly #level: Level;
   readonly #depth: number;
-  readonly #membersOpened: boolean;
+  #membersOpened: boolean;
   #geometry: Geometry | null = null;
   #reactor: Reactor | null = null;
   #pool: PiecePool;
@@ -102,6 +103,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   /** FUA_* for each slot. */
   readonly #fua: Uint8Array;
   #emulatesFua = false;
+  #isOpen = false;
   #failed = false;
   #drained: (() => void) | null = null;
   #closing: Promise<void> | null = null;
@@ -129,7 +131,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   }
 
   get geometry(): Geometry {
-    assert(this.#geometry !== null, 'an array that is asked for its geometry is open');
+    assert(this.#geometry !== null, 'an array that is asked for its geometry was opened');
     return this.#geometry;
   }
 
@@ -142,7 +144,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
 
   /** Throws BANDSTAND_MEMBER_MISMATCH when a device does not fit its slot. */
   async open(reactor: Reactor): Promise<void> {
-    assert(this.#reactor === null, 'an array is opened once');
+    assert(this.#reactor === null, 'an array that is opened is closed');
     const opened: BlockDevice[] = [];
     try {
       for (const { device } of this.members) {
@@ -159,12 +161,17 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
       for (const device of opened.reverse()) await device.close();
       throw error;
     }
+    this.#membersOpened = false;
+    this.#closing = null;
+    this.#drained = null;
+    this.#failed = false;
+    this.#emulatesFua = false;
     this.#geometry = arrayGeometry(this.spec, this.#level, this.members);
     const { width } = this.#level;
     const pieces = Math.max(16, Math.min(this.#depth, Math.floor(CHILDREN_MAX / width)));
     this.#pool = new PiecePool(pieces, width, this);
     this.#requestCount = pieces;
-    for (let index = 0; index < pieces; index += 1) {
+    while (this.#freeRequests.length < pieces) {
       this.#freeRequests.push(new ArrayRequest(this.members.length));
     }
     for (const { slot, device } of this.members) {
@@ -175,6 +182,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
       this.#fua[slot] = passes ? FUA_PASS : volatileCache ? FUA_FLUSH : FUA_DROP;
       this.#emulatesFua ||= this.#fua[slot] === FUA_FLUSH;
     }
+    this.#isOpen = true;
   }
 
   close(): Promise<void> {
@@ -189,12 +197,14 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
         this.#drained = resolve;
       });
     }
+    this.#isOpen = false;
     this.#level.close();
     for (const { device } of this.members) {
       if (device === null) continue;
       device.observer = null;
       await device.close();
     }
+    this.#reactor = null;
   }
 
   get #idle(): boolean {
@@ -236,6 +246,8 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   // --- operations -------------------------------------------------------------------------------
 
   submit(io: BlockIo): void {
+    assert(this.#isOpen, 'an array that is submitted to is open');
+    assert(checkIo(this.#geometry!, io) === OK, 'the operation fits the array');
     if (this.#waiting.length !== 0 || !this.#start(io)) this.#waiting.push(io);
   }
 

@@ -99,8 +99,13 @@ export async function openArray(options: FixtureOptions): Promise<Fixture> {
     run,
     async read(block, blockCount) {
       const bytes = new Uint8Array(blockCount * blockBytes);
-      const status = await reactor.drive(run(OP_READ, block, blockCount, bytes));
-      if (status !== OK) throw new Error(`read failed with ${status}`);
+      const step = array.geometry.requestBlocksMax;
+      for (let done = 0; done < blockCount; done += step) {
+        const count = Math.min(step, blockCount - done);
+        const part = bytes.subarray(done * blockBytes, (done + count) * blockBytes);
+        const status = await reactor.drive(run(OP_READ, block + done, count, part));
+        if (status !== OK) throw new Error(`read failed with ${status}`);
+      }
       return bytes;
     },
     async write(block, bytes, flags = 0) {
