@@ -21,7 +21,7 @@ import { NbdClient } from './nbd-client.js';
 const MIB = 2 ** 20;
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const PROGRAM = path.join(ROOT, 'bin', 'bandstand.js');
-const COMMAND_TIMEOUT_MS = 30_000;
+const COMMAND_TIMEOUT_MS = 120_000;
 
 const DISK_BYTES = 256 * MIB;
 const MIRROR_BYTES = 32 * MIB;
@@ -97,6 +97,7 @@ function run(words) {
 
 /** Shows and runs a command that has to succeed; returns its stdout. */
 async function bandstand(...words) {
+  if (interrupted) throw new Error('interrupted');
   command(`bandstand ${words.join(' ')}`);
   const { status, stdout, stderr } = await run(words);
   output(stderr);
