@@ -1,0 +1,386 @@
+/** `create`: every refusal has its own message and status, and nothing is written by it. */
+
+import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import test from 'ava';
+import { loadAddon } from '../../src/native/load.ts';
+import { requires } from '../_helpers/requires.ts';
+import { CliWorld } from '../_helpers/run-cli.ts';
+
+const MIB = 2 ** 20;
+
+interface Refusal {
+  readonly title: string;
+  /** Words after `create`; `A`, `B`, `C` are files of 16 MiB, `S` one of 64 KiB, `F` the folder. */
+  readonly words: readonly string[];
+  readonly status: 1 | 2;
+  readonly stderr: string;
+}
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    title: 'without a level',
+    words: ['tank', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot create: --raid is missing\n  choose raid0, raid1, raid5f or concat',
+  },
+  {
+    title: 'an unknown level',
+    words: ['tank', '--raid', 'raid6', 'A', 'B'],
+    status: 2,
+    stderr:
+      "cannot use --raid 'raid6': there is no such level\n  choose raid0, raid1, raid5f or concat",
+  },
+  {
+    title: 'without members',
+    words: ['tank', '--raid', 'raid1'],
+    status: 2,
+    stderr: 'cannot create: MEMBER is missing\n  write bandstand create NAME MEMBER… [options]',
+  },
+  {
+    title: 'a name with a slash',
+    words: ['a/b', '--raid', 'raid1', 'A', 'B'],
+    status: 2,
+    stderr:
+      "cannot use the name 'a/b': it contains a slash\n  choose 1 to 63 letters, digits, dots, dashes, underscores or colons, a letter or digit first",
+  },
+  {
+    title: 'a name of 64 characters',
+    words: ['n'.repeat(64), '--raid', 'raid1', 'A', 'B'],
+    status: 2,
+    stderr: `cannot use the name '${'n'.repeat(64)}': it has 64 bytes, at most 63 are possible\n  choose 1 to 63 letters, digits, dots, dashes, underscores or colons, a letter or digit first`,
+  },
+  {
+    title: 'a name that begins with a dot',
+    words: ['..', '--raid', 'raid1', 'A', 'B'],
+    status: 2,
+    stderr:
+      "cannot use the name '..': it starts with a dot\n  choose 1 to 63 letters, digits, dots, dashes, underscores or colons, a letter or digit first",
+  },
+  {
+    title: 'a missing device',
+    words: ['tank', '--raid', 'raid1', 'A', 'nowhere.img'],
+    status: 1,
+    stderr: 'cannot use F/nowhere.img: there is no such device or file\n  look for it with lsblk',
+  },
+  {
+    title: 'a directory',
+    words: ['tank', '--raid', 'raid1', 'A', 'F'],
+    status: 1,
+    stderr: 'cannot use F: it is a directory\n  name a block device or a regular file',
+  },
+  {
+    title: 'a character device',
+    words: ['tank', '--raid', 'raid1', 'A', '/dev/null'],
+    status: 1,
+    stderr:
+      'cannot use /dev/null: it is a character device\n  name a block device or a regular file',
+  },
+  {
+    title: 'one device twice',
+    words: ['tank', '--raid', 'raid1', 'A', 'A'],
+    status: 1,
+    stderr: 'cannot create tank: A is given twice\n  name each device once',
+  },
+  {
+    title: 'one device twice, through a symbolic link',
+    words: ['tank', '--raid', 'raid1', 'A', 'F/symlink'],
+    status: 1,
+    stderr: 'cannot create tank: A and F/symlink are the same device\n  name each device once',
+  },
+  {
+    title: 'one device twice, through a hard link',
+    words: ['tank', '--raid', 'raid1', 'A', 'F/hardlink'],
+    status: 1,
+    stderr: 'cannot create tank: A and F/hardlink are the same device\n  name each device once',
+  },
+  {
+    title: 'a device that is too small',
+    words: ['tank', '--raid', 'raid1', 'A', 'S'],
+    status: 1,
+    stderr: 'cannot create tank: S has 65536 bytes, at least 1052672 are needed',
+  },
+  {
+    title: 'too few members',
+    words: ['tank', '--raid', 'raid5f', 'A', 'B'],
+    status: 1,
+    stderr: 'cannot create tank: raid5f needs at least 3 members, 2 given',
+  },
+  {
+    title: 'a strip size that is no power of two',
+    words: ['tank', '--raid', 'raid0', '--strip-size', '48K', 'A', 'B'],
+    status: 1,
+    stderr: 'cannot create tank: the strip size of 49152 bytes is not a power of two',
+  },
+  {
+    title: 'a strip size below a block',
+    words: ['tank', '--raid', 'raid0', '--strip-size', '512', 'A', 'B'],
+    status: 1,
+    stderr: 'cannot create tank: the strip size of 512 bytes is less than a block of 4096',
+  },
+  {
+    title: 'a strip size that is no size',
+    words: ['tank', '--raid', 'raid0', '--strip-size', '64KB', 'A', 'B'],
+    status: 2,
+    stderr:
+      "cannot use --strip-size '64KB': it is not a size\n  write sizes like 4096, 512K, 4KiB or 1.5T (powers of 1024)",
+  },
+  {
+    title: 'a strip size for raid1',
+    words: ['tank', '--raid', '1', '--strip-size', '64K', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot use --strip-size with raid1: it has no strips\n  leave it out',
+  },
+  {
+    title: 'a UUID that is none',
+    words: ['tank', '--raid', 'raid1', '--uuid', 'tank', 'A', 'B'],
+    status: 2,
+    stderr: "cannot use --uuid 'tank': it is not a UUID",
+  },
+  {
+    title: 'a cache, which this version lacks',
+    words: ['tank', '--raid', 'raid1', '--cache', 'C', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot use --cache: it is not available in this version\n  leave it out',
+  },
+  {
+    title: 'a spare, which this version lacks',
+    words: ['tank', '--raid', 'raid1', '--spare', 'C', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot use --spare: it is not available in this version\n  leave it out',
+  },
+  {
+    title: 'the FTL, which this version lacks',
+    words: ['tank', '--raid', 'raid1', '--ftl', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot use --ftl: it is not available in this version\n  leave it out',
+  },
+  {
+    title: 'a device in memory',
+    words: ['tank', '--raid', 'raid1', 'A', 'mem:16M'],
+    status: 2,
+    stderr:
+      "cannot create a stack on 'mem:16M': members are block devices or regular files\n  write ./NAME for a file whose name looks like that",
+  },
+  {
+    title: '--erase of a device that is no member',
+    words: ['tank', '--raid', 'raid1', '--erase', 'C', 'A', 'B'],
+    status: 1,
+    stderr:
+      'cannot create tank: --erase C names no member\n  name a device that is also given as a member',
+  },
+  {
+    title: '--confirm with another name',
+    words: ['tank', '--raid', 'raid1', '--confirm', 'pool', 'A', 'B'],
+    status: 2,
+    stderr: "cannot create tank: --confirm says 'pool'\n  write the same name twice",
+  },
+  {
+    title: 'a foreign file system',
+    words: ['tank', '--raid', 'raid1', 'A', 'X'],
+    status: 1,
+    stderr:
+      'cannot create tank: X holds an XFS file system "backup"\n  to erase it, repeat the command with --erase X',
+  },
+];
+
+function prepare(world: CliWorld) {
+  const [a, b, c] = world.files(3, 16 * MIB) as [string, string, string];
+  const s = world.file('small.img', 65536);
+  const x = world.file('xfs.img', 16 * MIB);
+  const content = Buffer.alloc(16 * MIB);
+  content.write('XFSB', 0);
+  content.write('backup', 108);
+  writeFileSync(x, content);
+  symlinkSync(a, world.path('symlink'));
+  linkSync(a, world.path('hardlink'));
+  const names: Record<string, string> = { A: a, B: b, C: c, S: s, X: x, F: world.folder };
+  const word = (text: string): string =>
+    text.startsWith('F/') || text === 'nowhere.img'
+      ? world.path(text.replace('F/', ''))
+      : (names[text] ?? text);
+  const message = (text: string): string =>
+    text
+      .replace(/\bF\//g, `${world.folder}/`)
+      .replace(/(?<![\w/.'])([ABCSXF])(?![\w/.'])/g, (_, name: string) => names[name]!);
+  return { word, message, members: [a, b, c, s, x] };
+}
+
+for (const { title, words, status, stderr } of REFUSALS) {
+  test(`create refuses ${title}`, async (t) => {
+    const world = new CliWorld(t);
+    const { word, message, members } = prepare(world);
+    const before = members.map((member) => readFileSync(member));
+    const outcome = await world.run('create', ...words.map(word));
+    t.is(outcome.stderr, `bandstand: ${message(stderr)}\n`);
+    t.is(outcome.stdout, '');
+    // Misuse of --erase is about devices, but still the command line is wrong.
+    t.is(outcome.status, title.startsWith('--erase of') ? 2 : status);
+    for (const [index, member] of members.entries()) {
+      t.true(readFileSync(member).equals(before[index]!), 'nothing was written');
+    }
+    t.deepEqual((await world.run('list', '--json')).stdout.match(/"stacks":\[\]/)?.length, 1);
+  });
+}
+
+test('create writes superblocks, remembers the stack and starts nothing', async (t) => {
+  const world = new CliWorld(t);
+  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const uuid = '5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44';
+  const made = await world.run('create', 'tank', '--raid', 'raid1', '--uuid', uuid, a, b);
+  t.is(made.status, 0);
+  t.is(made.stderr, '');
+  t.is(
+    made.stdout,
+    [
+      '  array   raid1, 2 members',
+      '  usable  15 MiB of 32 MiB raw',
+      '',
+      `  SLOT  DEVICE${' '.repeat(a.length - 6)}  SIZE    NOW HOLDS`,
+      `  0     ${a}  16 MiB  nothing recognised`,
+      `  1     ${b}  16 MiB  nothing recognised`,
+      '',
+      `created tank (${uuid})`,
+      '  export it: bandstand export tank',
+      '',
+    ].join('\n'),
+  );
+  for (const member of [a, b]) {
+    t.is(readFileSync(member).toString('latin1', 0, 8), 'SPDKRAID');
+  }
+  const status = JSON.parse((await world.run('status', 'tank', '--json')).stdout);
+  t.is(status.schema, 'bandstand.status/1');
+  t.is(status.data.health, 'stopped');
+  t.is(status.data.server, null);
+  t.is(status.data.size_bytes, 15 * MIB);
+  t.deepEqual(
+    status.data.array.members.map((member: { device: string }) => member.device),
+    [a, b],
+  );
+});
+
+test('create --json prints one envelope, with exact numbers', async (t) => {
+  const world = new CliWorld(t);
+  const disks = world.files(3, 16 * MIB);
+  const made = await world.run('create', 'fast', '--raid', '0', '--json', ...disks);
+  const { schema, generated_at, data } = JSON.parse(made.stdout);
+  t.is(schema, 'bandstand.create/1');
+  t.regex(generated_at, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  t.is(data.level, 'raid0');
+  t.is(data.strip_size_bytes, 131_072);
+  t.is(data.size_bytes, 45 * MIB);
+  t.is(data.members.length, 3);
+  t.is(data.members[2].data_offset_bytes, MIB);
+});
+
+test('create --dry-run shows the same plan and writes nothing', async (t) => {
+  const world = new CliWorld(t);
+  const disks = world.files(2, 16 * MIB);
+  const shown = await world.run('create', 'tank', '--raid', 'raid1', '--dry-run', ...disks);
+  t.is(shown.status, 0);
+  t.regex(shown.stdout, /would create tank; nothing was written\n$/);
+  for (const disk of disks) t.true(readFileSync(disk).every((byte) => byte === 0));
+  t.regex((await world.run('list')).stdout, /no stacks are known/);
+});
+
+test('create refuses a name that is known, and the members of an array', async (t) => {
+  const world = new CliWorld(t);
+  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  t.is((await world.run('create', 'tank', '--raid', 'raid1', a, b)).status, 0);
+  const again = await world.run('create', 'tank', '--raid', 'raid1', a, b);
+  t.is(again.status, 1);
+  t.is(
+    again.stderr,
+    'bandstand: cannot create tank: a stack of this name is known already\n' +
+      '  choose another name, or look at it: bandstand status tank\n',
+  );
+  const other = await world.run('create', 'other', '--raid', 'raid1', a, b);
+  t.is(other.status, 1);
+  t.is(
+    other.stderr,
+    `bandstand: cannot create other: ${a} holds a RAID superblock "tank"\n` +
+      `  to erase it, repeat the command with --erase ${a}\n`,
+  );
+});
+
+test('--erase loses the data of the device it names, once it is confirmed', async (t) => {
+  const world = new CliWorld(t);
+  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const content = Buffer.alloc(16 * MIB);
+  content.write('EFI PART', 512);
+  content.write('EFI PART', 16 * MIB - 512);
+  writeFileSync(a, content);
+  const words = ['create', 'tank', '--raid', 'raid1', '--erase', a, a, b];
+  const asked = await world.run(...words);
+  t.is(asked.status, 1);
+  t.is(
+    asked.stderr,
+    `bandstand: cannot create tank: what ${a} holds would be lost, and nobody can be asked\n` +
+      '  repeat the command with --confirm tank\n',
+  );
+  t.true(readFileSync(a).equals(content));
+  const made = await world.run(...words, '--confirm', 'tank');
+  t.is(made.stderr, '');
+  t.is(made.status, 0);
+  t.regex(made.stdout, /GPT partition table {2}will be erased\n/);
+  const now = readFileSync(a);
+  t.is(now.indexOf('EFI PART'), -1, 'the backup at the end is gone, too');
+});
+
+test('an array without superblock is only remembered', async (t) => {
+  const world = new CliWorld(t);
+  const disks = world.files(2, 16 * MIB);
+  const made = await world.run('create', 'bare', '--raid', 'raid0', '--no-superblock', ...disks);
+  t.is(made.status, 0);
+  for (const disk of disks) t.true(readFileSync(disk).every((byte) => byte === 0));
+  const remembered = JSON.parse(readFileSync(world.path('state/bare.json'), 'utf8'));
+  t.is(remembered.superblock, false);
+  t.is(remembered.size_bytes, 32 * MIB);
+});
+
+test('raid5f says honestly what can be done with it', async (t) => {
+  const world = new CliWorld(t);
+  const made = await world.run('create', 'p', '--raid', '5F', ...world.files(3, 16 * MIB));
+  t.regex(
+    made.stdout,
+    / {2}it can be exported read-only: this version has no FTL yet, which makes the full stripes that raid5f needs\n {2}export it: bandstand export p --read-only\n$/,
+  );
+});
+
+test('a file that another program has locked is in use', async (t) => {
+  const world = new CliWorld(t);
+  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const native = loadAddon();
+  const fd = native.fileOpen(a, 2, 0);
+  t.is(native.fileLock(fd, true), 0);
+  t.teardown(() => native.fileClose(fd));
+  const outcome = await world.run('create', 'tank', '--raid', 'raid1', a, b);
+  t.is(outcome.status, 1);
+  t.is(
+    outcome.stderr,
+    `bandstand: cannot create tank: ${a} is in use: it is opened exclusively by another program\n` +
+      '  end that use, or pass a different device\n',
+  );
+});
+
+test('a state directory that cannot be made is an error of its own', async (t) => {
+  const world = new CliWorld(t);
+  mkdirSync(world.path('run'));
+  writeFileSync(world.path('state'), 'not a directory');
+  const outcome = await world.run('create', 'tank', '--raid', 'raid1', ...world.files(2, 16 * MIB));
+  t.is(outcome.status, 1);
+  t.regex(outcome.stderr, /^bandstand: cannot (use the state directory|read what is remembered)/);
+});
+
+requires('mkfs.ext4')('create names an ext4 file system and its label', async (t) => {
+  const { execFileSync } = await import('node:child_process');
+  const world = new CliWorld(t);
+  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  execFileSync('mkfs.ext4', ['-q', '-L', 'backup', b]);
+  const outcome = await world.run('create', 'tank', '--raid', 'raid1', a, b);
+  t.is(outcome.status, 1);
+  t.is(
+    outcome.stderr,
+    `bandstand: cannot create tank: ${b} holds an ext4 file system "backup"\n` +
+      `  to erase it, repeat the command with --erase ${b}\n`,
+  );
+});
