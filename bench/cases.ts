@@ -15,6 +15,7 @@ export interface Case {
   readonly rw: WorkloadKind;
   readonly requestBytes: number;
   readonly depth: number;
+  readonly fill?: boolean;
   /** What fio does on which of the files; its rate is multiplied by `share`. */
   readonly peer: {
     readonly rw: string;
@@ -81,6 +82,8 @@ export function makeCases(files: readonly string[]): Case[] {
     peer: null,
     target,
   });
+  const metered: DeviceSpec = { kind: 'meter', lower: { kind: 'null', sizeBytes: 2 ** 40 } };
+  const mem = over('mem', 2 ** 29);
   const large = 128 * 1024;
   const single = files.slice(0, 1);
   const pair = files.slice(0, 2);
@@ -112,7 +115,8 @@ export function makeCases(files: readonly string[]): Case[] {
     },
     alone('null randread 4k qd64', { kind: 'null', sizeBytes: 2 ** 40 }, 'randread', 64, 3e6),
     alone('null through raid0 randread 4k qd64', over('null', 2 ** 40), 'randread', 64, 3e6),
-    alone('mem through raid0 randread 4k qd64', over('mem', 2 ** 29), 'randread', 64, 1e6),
-    alone('mem through raid0 randwrite 4k qd64', over('mem', 2 ** 29), 'randwrite', 64, 1e6),
+    alone('null under a meter randread 4k qd64', metered, 'randread', 64, 3e6),
+    { ...alone('mem through raid0 randread 4k qd64', mem, 'randread', 64, 1e6), fill: true },
+    { ...alone('mem through raid0 randwrite 4k qd64', mem, 'randwrite', 64, 1e6), fill: true },
   ];
 }

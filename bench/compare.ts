@@ -121,6 +121,7 @@ function measure(entry: Case, rounds: number, seconds: number): Outcome {
 function runLoad(entry: Case, seconds: number): LoadReport {
   const spec: LoadSpec = {
     device: entry.device,
+    fill: entry.fill ?? false,
     workload: {
       rw: entry.rw,
       requestBytes: entry.requestBytes,

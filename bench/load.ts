@@ -34,6 +34,8 @@ export type DeviceSpec =
 export interface LoadSpec {
   readonly device: DeviceSpec;
   readonly workload: Omit<WorkloadOptions, 'cpuUs'>;
+  /** Writes the whole device first: memory that was never written is read for free. */
+  readonly fill?: boolean;
   readonly arenaBytes?: number;
   readonly pollUs?: number;
 }
@@ -93,6 +95,12 @@ async function main(spec: LoadSpec): Promise<void> {
     load.dispose();
     return load;
   };
+  if (spec.fill === true) {
+    const { blockBytes, blockCount } = device.geometry;
+    const requestBytes = 64 * 1024;
+    const ios = Math.floor((blockBytes * blockCount) / requestBytes);
+    await run({ rw: 'write', requestBytes, depth: 8, ios });
+  }
   // Warm up: V8 compiles the path, and the page tables fill.
   const ios = Math.max(1000, Math.floor((spec.workload.ios ?? 0) / 10));
   await run({ ...spec.workload, ios, timeUs: 1_000_000 });
