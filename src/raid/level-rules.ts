@@ -1,5 +1,5 @@
 /**
- * What each RAID level is, apart from moving data: names, numbers, limits, sizes.     (control plane)
+ * What each RAID level is, apart from moving data: names, numbers, limits, sizes.   (control plane)
  *
  * The numbers, sizes and minimum members are SPDK's (module/bdev/raid), so that arrays can be moved
  * between SPDK and bandstand. The superblock codec, planning and assembly use these rules; the data

@@ -1,5 +1,5 @@
 /**
- * recordLoss: writes into the survivors' superblocks that members are missing.       (control plane)
+ * recordLoss: writes into the survivors' superblocks that members are missing.      (control plane)
  *
  * An array that starts for writing without a member leaves that member behind with the first write.
  * If nothing said so on disk, the member could come back later and be taken for current. So before

@@ -3,9 +3,9 @@
  *
  * 256 bytes of header and 64 bytes per slot at block 0 of every member, little-endian, with a raw
  * CRC-32C (seed 0, no inversion) over the whole with the checksum field zero. The two tables in
- * superblock-layout.ts are the only description of it. SPDK reads what this writes, and the reverse;
- * what SPDK leaves unchecked (duplicates, ranges, reserved bytes, sizes) is checked here, each field
- * with its own message, because a wrong superblock that is believed costs the data.
+ * superblock-layout.ts are the only description of it. SPDK reads what this writes, and the
+ * reverse; what SPDK leaves unchecked (duplicates, ranges, reserved bytes, sizes) is checked here,
+ * each field with its own message, because a wrong superblock that is believed costs the data.
  *
  * Source of the format: SPDK, module/bdev/raid/bdev_raid.h (struct raid_bdev_superblock).
  *

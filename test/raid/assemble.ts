@@ -128,14 +128,15 @@ test('two arrays with one name are refused, and the UUID decides', async (t) => 
     bench.label(slot, (label) => ({ ...label, arrayUuid: other }));
   }
   const list = `tank (${ARRAY}) on /dev/ram0, /dev/ram1; tank (${other}) on /dev/ram2, /dev/ram3`;
-  const hint = '(give the devices of one array only, or its UUID)';
+  const code = 'BANDSTAND_ARRAY_AMBIGUOUS';
+  const rest = `${list} (give the devices of one array only, or its UUID)`;
   t.is(
     await bench.refusal({ name: 'tank' }),
-    `BANDSTAND_ARRAY_AMBIGUOUS: cannot assemble tank: different arrays have the name tank: ${list} ${hint}`,
+    `${code}: cannot assemble tank: different arrays have the name tank: ${rest}`,
   );
   t.is(
     await bench.refusal(),
-    `BANDSTAND_ARRAY_AMBIGUOUS: cannot assemble an array: the devices belong to different arrays: ${list} ${hint}`,
+    `${code}: cannot assemble an array: the devices belong to different arrays: ${rest}`,
   );
   const assembly = await bench.assemble({ uuid: ARRAY, degraded: true });
   t.deepEqual(

@@ -48,7 +48,7 @@ for (const level of ['raid0', 'raid1', 'raid5f', 'concat'] as const) {
 }
 
 for (const level of ['raid0', 'raid1', 'raid5f', 'concat'] as const) {
-  test(`a ${level} made by SPDK assembles with the UUIDs of its devices and reads back`, async (t) => {
+  test(`a ${level} made by SPDK assembles with its UUIDs and reads back`, async (t) => {
     const sizes = level === 'concat' ? [200, 160, 300] : [DATA_BLOCKS, DATA_BLOCKS, DATA_BLOCKS];
     const layout = { level, strip: 16, sizes };
     const blocks = referenceSize(layout);

@@ -77,7 +77,7 @@ test('a complete array needs no record', async (t) => {
   t.is(await record(bench, assembly), assembly);
 });
 
-test('a member that was away while the array was written never comes back as current', async (t) => {
+test('a member that was away while the array was written never returns as current', async (t) => {
   const bench = await created('raid1', 2);
   const { reactor, devices } = bench;
   const [present] = devices;
