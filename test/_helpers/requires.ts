@@ -6,6 +6,7 @@
  * programs on the PATH, except the ones in FEATURES.
  */
 
+import { spawnSync } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import test, { type ImplementationFn } from 'ava';
@@ -17,6 +18,7 @@ const FEATURES: Readonly<Record<string, () => string | null>> = {
   ublk: () => (canOpen('/dev/ublk-control') ? null : 'needs ublk (/dev/ublk-control)'),
   'loop devices': () => (canOpen('/dev/loop-control') ? null : 'needs loop devices'),
   '/dev/shm': () => (canWrite('/dev/shm') ? null : 'needs a tmpfs at /dev/shm'),
+  'fio with nbd': () => (fioHasNbd() ? null : 'needs fio with its nbd engine'),
   kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
 };
 
@@ -43,6 +45,12 @@ function canWrite(folder: string): boolean {
   } catch {
     return false;
   }
+}
+
+function fioHasNbd(): boolean {
+  if (!hasProgram('fio')) return false;
+  const help = spawnSync('fio', ['--enghelp'], { encoding: 'utf8', timeout: 10_000 });
+  return /^\s*nbd$/m.test(help.stdout);
 }
 
 function hasProgram(name: string): boolean {

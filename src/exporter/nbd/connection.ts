@@ -332,7 +332,9 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     if (result <= 0) {
       this.#answering = false;
       if (!answering) this.#transmission.sender.sendFailed();
-      this.cut(`cannot send: ${statusText(result)}`);
+      // A client that says ABORT need not stay for the answer.
+      const farewell = this.#negotiation?.state === 'closed' && this.#negotiation.failure === null;
+      this.cut(farewell ? null : `cannot send: ${statusText(result)}`);
     } else if (answering) {
       this.#answerSent(result);
     } else {

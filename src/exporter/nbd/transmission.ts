@@ -419,7 +419,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
     this.requestDone(parent);
   }
 
-  /** Sends the pieces of a large simple read that are there, in order: the header with the first. */
+  /** Sends the pieces of a large simple read that are there, in order: first with the header. */
   #stream(parent: NbdRequest): void {
     const piecemeal = this.#isStreamed(parent);
     while (parent.firstSegment?.done === true) {

@@ -124,7 +124,7 @@ test('what was in flight when the client left still reaches the device', async (
   await fixture.stop(t);
 });
 
-test('a client that does not read its replies holds its own share of memory and no more', async (t) => {
+test('a client that does not read its replies holds its own share of memory only', async (t) => {
   const fixture = await NbdFixture.start();
   const slow = admitted(fixture);
   slow.capacity = 10_000;
@@ -314,6 +314,19 @@ test('a client that does not read its option replies is not served more options'
   t.true(peer.received.length <= 30);
   fixture.ring.pass(2_000_000);
   t.true(peer.serverClosed);
+  await fixture.stop(t);
+});
+
+test('a client may say ABORT and not stay for the answer', async (t) => {
+  const fixture = await NbdFixture.start();
+  const peer = fixture.peer();
+  peer.write(CLIENT_FLAGS);
+  fixture.ring.settle();
+  peer.write(option(nbd.OPT_ABORT));
+  fixture.ring.turn();
+  peer.reset();
+  fixture.ring.settle();
+  t.deepEqual(fixture.closed, [null]);
   await fixture.stop(t);
 });
 

@@ -97,7 +97,7 @@ test('a device that takes little at once is given little at once', async (t) => 
   }
 });
 
-test('requests that break the rules are refused, one by one, and the connection goes on', async (t) => {
+test('requests that break the rules are refused, and the connection goes on', async (t) => {
   await withFixture(t, { fragment: true }, async (fixture) => {
     const client = await fixture.client();
     const size = client.sizeBytes;
@@ -281,7 +281,7 @@ test('NO_HOLE keeps blocks allocated', async (t) => {
   });
 });
 
-test('zeroes are written where the device cannot make them, and are then not called fast', async (t) => {
+test('zeroes are written where the device cannot make them, which is not fast', async (t) => {
   const device = { geometry: { features: 0, requestBlocksMax: 16 } };
   await withFixture(t, { device }, async (fixture) => {
     const client = await fixture.client();
@@ -314,7 +314,7 @@ test('a read-only export refuses everything that writes', async (t) => {
   }
 });
 
-test('the errors of the device reach the client, also in the middle of a large request', async (t) => {
+test('errors of the device reach the client, also amid a large request', async (t) => {
   const bad = 300;
   for (const dialect of DIALECTS) {
     await withFixture(t, { device: { delayUsMax: 30 } }, async (fixture) => {

@@ -10,7 +10,7 @@ import { NbdFixture, pattern } from '../../_helpers/nbd-fixture.ts';
 const CARELESS = { blockSizes: false } as const;
 const SEED = Number(process.env['BANDSTAND_SEED'] ?? 7);
 
-test('reads and writes of any offset and length work for clients that know no block size', async (t) => {
+test('any offset and length works for clients that know no block size', async (t) => {
   const fixture = await NbdFixture.start({ fragment: true });
   const client = await fixture.client(CARELESS);
   const model = Buffer.from(pattern(4096 * 4096, 9));
