@@ -89,7 +89,8 @@ test.serial('timers expire in order and not before their time, while the thread 
     }
     await reactor.run();
     t.deepEqual(seen, [10, 20, 30]);
-    t.true(reactor.stats.sleeps >= 3 && reactor.stats.sleeps < 20);
+    // A late machine may find several timers due at once; a spinning one would count thousands.
+    t.true(reactor.stats.sleeps >= 1 && reactor.stats.sleeps < 20);
     t.true(native.threadCpuUs() - cpuBefore < 20_000, 'an idle reactor uses no processor');
   }),
 );
