@@ -2,8 +2,10 @@
  * Where a memory device keeps its bytes.                                              (data plane)
  *
  * On a ring reactor: anonymous memory mapped by the addon in chunks of 1 GiB, in huge pages where
- * there are any (a fault per 2 MiB instead of per 4 KiB), and one native copy per operation (bench/cases.ts, `mem`). On any other reactor, which is to say in the simulator: plain
- * JavaScript arrays, made chunk by chunk when first written. Both start out as zeroes.
+ * there are any (a fault per 2 MiB instead of per 4 KiB), and one native copy per operation
+ * (measured by the `mem` cases of bench/cases.ts). On any other reactor, which is to say in the
+ * simulator: plain JavaScript arrays, made chunk by chunk when first written. Both start out as
+ * zeroes.
  */
 
 import type { Arena } from '../block/arena.ts';
