@@ -169,8 +169,9 @@ export interface NativeAddon {
   setIoFlusher(on: boolean): number;
   getIoFlusher(): number;
   /**
-   * unshare(CLONE_NEWNS) and make every mount private; returns 0 or -errno. Applies to the calling
-   * thread and the threads that it starts from then on.
+   * unshare(CLONE_NEWNS) and make every mount a slave: mounts made here stay here, mounts made or
+   * taken away outside follow. Returns 0 or -errno. Applies to the calling thread and the threads
+   * that it starts from then on.
    */
   privateMounts(): number;
   /** Signal to this process when its parent dies (0 = none); returns 0 or -errno. */

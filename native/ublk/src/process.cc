@@ -65,7 +65,9 @@ Napi::Value getIoFlusher(const Napi::CallbackInfo& info) {
 
 Napi::Value privateMounts(const Napi::CallbackInfo& info) {
   if (unshare(CLONE_NEWNS) != 0) return outcome(info, -errno);
-  return orErrno(info, mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  // Slaves, not private mounts: what is unmounted outside has to go here, too, or the copy that
+  // this namespace was born with would keep the file system and its device busy for ever.
+  return orErrno(info, mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr));
 }
 
 Napi::Value setParentDeathSignal(const Napi::CallbackInfo& info) {
