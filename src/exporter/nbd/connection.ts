@@ -36,6 +36,8 @@ const TOKEN_SEND = 2;
 const TOKEN_SHUTDOWN = 3;
 
 const SHUTDOWN_BOTH = 2;
+/** A payload is waited for in the kernel until it is complete, not piece by piece. */
+const MSG_WAITALL = 0x100;
 
 /** What every connection of an exporter shares. */
 export interface ConnectionContext {
@@ -289,16 +291,18 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     if (this.#receiving) return;
     let at: number;
     let bytes: number;
+    let flags = 0;
     if (this.#state === STATE_TRANSMISSION) {
       bytes = this.#transmission.receiveBytes();
       at = this.#transmission.receiveAt;
+      if (this.#transmission.receivesInPlace) flags = MSG_WAITALL;
     } else {
       bytes = this.#window.makeRoom();
       at = this.#window.tail;
     }
     if (bytes === 0) return;
     this.#receiving = true;
-    this.#ring.receive(this.#slot, at, bytes, 0, this.#handlerId, TOKEN_RECEIVE);
+    this.#ring.receive(this.#slot, at, bytes, flags, this.#handlerId, TOKEN_RECEIVE);
   }
 
   #received(result: number): void {
