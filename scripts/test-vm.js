@@ -42,7 +42,7 @@ function selectFiles(wanted) {
 /** The titles that a file would report, read from its text. */
 function titlesOf(file) {
   const text = readFileSync(path.join(folder, `${file}.sh`), 'utf8');
-  return [...text.matchAll(/^scenario '(.*)' \w+$/gm)].map(([, title]) => title);
+  return [...text.matchAll(/^(?:scenario|foundation) '(.*)' \w+$/gm)].map(([, title]) => title);
 }
 
 async function findObstacle() {

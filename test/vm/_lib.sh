@@ -2,7 +2,8 @@
 # What every guest script shares. A script sources this file, defines functions, and ends with lines
 #   scenario 'a sentence that states the property' function
 # Each function runs in a subshell with errexit; its output is shown when it fails. `skip REASON`
-# ends one as skipped. The guest is thrown away afterwards, so nothing has to be tidied for good,
+# ends one as skipped. After a failed `foundation`, which is a scenario that the next ones stand on,
+# those fail without being run. The guest is thrown away afterwards, so nothing has to be tidied for good,
 # but a script leaves no server, device or mount behind for the next one.
 set -euo pipefail
 
@@ -11,6 +12,7 @@ mount_point=$work/mnt
 mkdir "$mount_point"
 number=0
 failures=0
+missing_foundation=
 
 bandstand() { timeout -k 5 120 node bin/bandstand.js "$@"; }
 
@@ -56,10 +58,15 @@ eventually() {
 scenario() {
   local title=$1 function=$2 log=$work/log status
   number=$((number + 1))
+  if [[ $missing_foundation ]]; then
+    failures=$((failures + 1))
+    not_ok "$title" <<<"not run, because this failed: $missing_foundation"
+    return
+  fi
   set +e
   (
     set -eE
-    trap 'echo "failed in ${FUNCNAME[0]:-main}, line $LINENO: $BASH_COMMAND"' ERR
+    trap 'echo "failed in ${FUNCNAME[0]:-main}, line $LINENO: $BASH_COMMAND" >&2' ERR
     "$function"
   ) >"$log" 2>&1 </dev/null
   status=$?
@@ -69,10 +76,31 @@ scenario() {
     77) echo "ok $number - $title # SKIP $(tail -n 1 "$log")" ;;
     *)
       failures=$((failures + 1))
-      echo "not ok $number - $title"
-      tail -n 60 "$log" | sed 's/^/#   /'
+      not_ok "$title" < <(tail -n 60 "$log" && server_logs)
+      # The next scenario is not to fail for what this one left mounted.
+      umount "$mount_point" 2>/dev/null || true
       ;;
   esac
+}
+
+foundation() {
+  local before=$failures
+  scenario "$@"
+  ((failures == before)) || missing_foundation=${missing_foundation:-$1}
+}
+
+server_logs() {
+  local log
+  for log in /run/bandstand/*.log; do
+    [[ -s $log ]] && echo "$log:" && tail -n 15 "$log"
+  done
+  return 0
+}
+
+# $1: a title; the details come on standard input
+not_ok() {
+  echo "not ok $number - $1"
+  sed 's/^/#   /'
 }
 
 # Every byte of the given disks reads as zero afterwards.

@@ -106,7 +106,7 @@ via_ublk_loads_the_driver() {
   bandstand stop net
 }
 
-scenario 'a mirror is made for what follows' creates_mirror
+foundation 'a mirror is made for what follows' creates_mirror
 scenario 'export obeys --id, --queues and --depth' options_are_obeyed
 scenario 'SIGTERM stops the server and removes the device' sigterm_stops
 scenario 'export recovers a killed server under a mounted file system' export_recovers_after_a_kill
