@@ -340,6 +340,21 @@ test('the changelog has releases, newest first, with known groups in their order
   });
 });
 
+test('decisions are numbered without gaps, have their three parts, and are listed', (t) => {
+  const architecture = readFileSync(path.join(ROOT, 'docs/architecture.md'), 'utf8');
+  const files = listFiles(['docs/decisions'], ['.md']);
+  files.forEach((file, index) => {
+    const number = String(index + 1).padStart(4, '0');
+    const text = readFileSync(path.join(ROOT, file), 'utf8');
+    t.true(path.basename(file).startsWith(`${number}-`), `${file} is not number ${number}`);
+    t.regex(text, new RegExp(`^# ${number} \\S`), file);
+    const parts = [...text.matchAll(/^## (.*)$/gm)].map(([, part]) => part);
+    t.deepEqual(parts, ['Context', 'Decision', 'Consequences'], file);
+    t.true(architecture.includes(`(decisions/${path.basename(file)})`), `${file} is not listed`);
+  });
+  t.true(files.length > 0);
+});
+
 test('every relative link in the documents leads to a file', (t) => {
   const broken: string[] = [];
   for (const { path: file, text } of PROSE.filter(({ path: name }) => name.endsWith('.md'))) {
