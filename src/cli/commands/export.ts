@@ -54,7 +54,7 @@ export const exportCommand: Command = {
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
   examples: [
-    ['export tank', 'prints /dev/ublkb0, or an NBD URI where there is no ublk'],
+    ['export tank', 'prints /dev/ublkb0, or an NBD URI'],
     ['export tank --nbd tcp:127.0.0.1:10809', 'serves it to NBD clients of this machine'],
   ],
   async run(context, args) {

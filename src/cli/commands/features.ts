@@ -26,7 +26,7 @@ export const features: Command = {
     { name: 'directory', kind: 'text', value: 'DIR', summary: 'try O_DIRECT in this directory' },
   ],
   examples: [
-    ['features', 'shows what works here, and why something does not'],
+    ['features', 'shows what works here, and what does not'],
     ['features --json | jq .data.ublk.available', 'prints true where ublk can be used'],
   ],
   async run(context, args) {

@@ -1,0 +1,169 @@
+/** The frame of the command line: verbs, help, streams, exit status, JSON errors. */
+
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import test from 'ava';
+import { COMMANDS } from '../../src/cli/command-table.ts';
+import { commandHelp, programHelp } from '../../src/cli/help.ts';
+import { version } from '../../src/cli/version.ts';
+import { CliWorld, runMain } from '../_helpers/run-cli.ts';
+
+const LINES_MAX = 24;
+const COLUMNS_MAX = 100;
+
+for (const entry of COMMANDS) {
+  test(`help of ${entry.name} starts with two examples and fits 24 lines of 100 columns`, async (t) => {
+    const command = await entry.load();
+    t.is(command.name, entry.name);
+    t.is(command.examples.length, 2);
+    const lines = commandHelp(command).split('\n');
+    t.true(lines[0]!.startsWith('bandstand ') && lines[1]!.startsWith('bandstand '));
+    t.true(lines.length <= LINES_MAX, `${lines.length} lines`);
+    for (const line of lines) t.true(line.length <= COLUMNS_MAX, line);
+    for (const words of [
+      [entry.name, '-h'],
+      ['--help', entry.name],
+      ['help', entry.name],
+    ]) {
+      t.deepEqual(await runMain(words), { status: 0, stdout: `${lines.join('\n')}\n`, stderr: '' });
+    }
+  });
+}
+
+test('help of the program lists every verb', async (t) => {
+  const help = programHelp(COMMANDS);
+  for (const { name } of COMMANDS) t.regex(help, new RegExp(`^ {2}${name} `, 'm'));
+  t.deepEqual(await runMain(['--help']), { status: 0, stdout: `${help}\n`, stderr: '' });
+  t.deepEqual(await runMain([]), { status: 2, stdout: '', stderr: `${help}\n` });
+});
+
+test('--version prints the version and nothing else', async (t) => {
+  for (const words of [['--version'], ['-V'], ['list', '--version']]) {
+    t.deepEqual(await runMain(words), {
+      status: 0,
+      stdout: `bandstand ${version()}\n`,
+      stderr: '',
+    });
+  }
+});
+
+test('a misspelt verb gets one suggestion', async (t) => {
+  t.deepEqual(await runMain(['exprt', 'tank']), {
+    status: 2,
+    stdout: '',
+    stderr: "bandstand: cannot do 'exprt': there is no such verb\n  did you mean export?\n",
+  });
+  t.deepEqual(await runMain(['monitor']), {
+    status: 2,
+    stdout: '',
+    stderr: "bandstand: cannot do 'monitor': there is no such verb\n  see bandstand --help\n",
+  });
+});
+
+test('with --json an error is one JSON line on stderr', async (t) => {
+  const { status, stdout, stderr } = await runMain(['status', 'a/b', '--json', '--bogus']);
+  t.is(status, 2);
+  t.is(stdout, '');
+  t.deepEqual(JSON.parse(stderr), {
+    error: {
+      code: 'BANDSTAND_USAGE',
+      message: 'cannot use --bogus: status has no such option',
+      hint: 'see bandstand status --help',
+      details: {},
+    },
+  });
+  t.is(stderr.split('\n').length, 2);
+});
+
+test('options may stand before the verb', async (t) => {
+  const world = new CliWorld(t);
+  const words = ['--run-dir', world.path('run'), '--json', '--state-dir', world.path('s'), 'list'];
+  const { status, stdout } = await runMain(words);
+  t.is(status, 0);
+  t.deepEqual(JSON.parse(stdout).data, { stacks: [] });
+  const verbAsValue = await runMain([
+    '--run-dir',
+    'status',
+    '--state-dir',
+    world.path('s'),
+    'list',
+  ]);
+  t.is(verbAsValue.status, 0, verbAsValue.stderr);
+});
+
+test('an unknown stack is an error that names where was looked', async (t) => {
+  const world = new CliWorld(t);
+  for (const verb of ['status', 'stop', 'export', 'unexport']) {
+    const { status, stdout, stderr } = await world.run(verb, 'tank');
+    t.is(status, 1);
+    t.is(stdout, '');
+    t.is(
+      stderr,
+      `bandstand: cannot find a stack called tank: nothing is known of it in ${world.path('state')}\n` +
+        '  see which ones there are: bandstand list\n',
+    );
+  }
+});
+
+test('values of options are checked before anything else happens', async (t) => {
+  const world = new CliWorld(t);
+  const cases: readonly (readonly [words: string[], stderr: string])[] = [
+    [
+      ['export', 'tank', '--via', 'scsi'],
+      "cannot use --via 'scsi': it has to be auto, ublk or nbd\n",
+    ],
+    [
+      ['export', 'tank', '--nbd', 'tcp:0.0.0.0:10809'],
+      "cannot listen at 'tcp:0.0.0.0:10809': NBD over TCP has no authentication, so only loopback is possible\n  listen at 127.0.0.1 and forward it through a tunnel\n",
+    ],
+    [
+      ['export', 'tank', '--nbd', '/tmp/x'],
+      "cannot listen at '/tmp/x': it is no address\n  write unix:PATH or tcp:127.0.0.1:PORT\n",
+    ],
+    [
+      ['export', 'tank', '--via', 'ublk', '--nbd', 'unix:/tmp/x'],
+      'cannot use --nbd with --via ublk\n  choose one of them\n',
+    ],
+    [
+      ['export', 'tank', '--via', 'nbd', '--queues', '2'],
+      'cannot use --queues with NBD: it is about ublk devices\n  leave it out\n',
+    ],
+    [
+      ['export', 'tank', '--depth', '0'],
+      "cannot use --depth '0': it has to be a whole number from 1 to 1024\n",
+    ],
+    [
+      ['export', 'tank', '--discard-cache'],
+      'cannot use --discard-cache: this version has no write cache\n  leave it out\n',
+    ],
+    [
+      ['export', 'tank', '--device', 'raid0(/a,/b)'],
+      "cannot use --device 'raid0(/a,/b)': members are devices, not arrays\n  name each member with a --device of its own\n",
+    ],
+    [
+      ['list', '--json', '--plain'],
+      'cannot use --json and --plain together\n  choose one of them\n',
+    ],
+    [['list', '--timeout', 'soon'], "cannot use --timeout 'soon': it is not a duration\n"],
+    [['status', '--watch=0'], 'cannot use --watch=0: it is not a duration of 0.1 s or more\n'],
+  ];
+  for (const [words, stderr] of cases) {
+    const outcome = await world.run(...words);
+    t.is(outcome.status, 2, words.join(' '));
+    const text = words.includes('--json')
+      ? `bandstand: ${JSON.parse(outcome.stderr).error.message}\n  ${JSON.parse(outcome.stderr).error.hint}\n`
+      : outcome.stderr;
+    t.true(text.startsWith(`bandstand: ${stderr}`), text);
+  }
+});
+
+test('a reader that goes away ends the program quietly', async (t) => {
+  const program = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
+  const child = spawn(process.execPath, [program, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  let stderr = '';
+  child.stderr.on('data', (text) => (stderr += text));
+  const status = await new Promise((resolve) => child.once('close', resolve));
+  t.is(status, 0);
+  t.is(stderr, '');
+});

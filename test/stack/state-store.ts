@@ -1,0 +1,95 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { type RememberedStack, StateStore } from '../../src/stack/state-store.ts';
+
+const STACK: RememberedStack = {
+  name: 'tank',
+  uuid: '5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44',
+  level: 'raid1',
+  stripBytes: 0,
+  blockBytes: 4096,
+  sizeBytes: 2 ** 30,
+  superblock: true,
+  ftl: false,
+  members: [
+    { slot: 0, uuid: '00000000-0000-4000-8000-000000000001', path: '/dev/disk/by-id/a' },
+    { slot: 1, uuid: null, path: '/dev/disk/by-id/b' },
+  ],
+};
+
+function store(t: ExecutionContext): StateStore {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bs-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return new StateStore(path.join(folder, 'deep', 'state'));
+}
+
+test('what was saved is loaded, and nothing else lies about', (t) => {
+  const states = store(t);
+  t.deepEqual(states.names(), []);
+  t.is(states.load('tank'), null);
+  states.save(STACK);
+  t.deepEqual(states.load('tank'), STACK);
+  t.deepEqual(states.names(), ['tank']);
+  t.deepEqual(readdirSync(states.directory), ['tank.json']);
+  states.forget('tank');
+  t.is(states.load('tank'), null);
+});
+
+test('files that are no names are not listed', (t) => {
+  const states = store(t);
+  states.save(STACK);
+  for (const name of ['.hidden.json', '-x.json', 'a b.json', 'notes.txt']) {
+    writeFileSync(path.join(states.directory, name), '{}');
+  }
+  t.deepEqual(states.names(), ['tank']);
+});
+
+const DAMAGE: readonly (readonly [
+  why: string,
+  change: (value: Record<string, unknown>) => unknown,
+])[] = [
+  ['it is not an object', () => []],
+  ['its schema is not bandstand.stack/1', (value) => ({ ...value, schema: 'bandstand.stack/2' })],
+  ['its name is no name', (value) => ({ ...value, name: '../tank' })],
+  ["it is about 'other'", (value) => ({ ...value, name: 'other' })],
+  ['its uuid is no UUID', (value) => ({ ...value, uuid: 'x' })],
+  ['its level is missing', (value) => ({ ...value, level: 1 })],
+  ['its flags are missing', (value) => ({ ...value, superblock: 'yes' })],
+  ['its size_bytes is no size', (value) => ({ ...value, size_bytes: -1 })],
+  ['its block_size is no size', (value) => ({ ...value, block_size: 1.5 })],
+  ['its members are missing', (value) => ({ ...value, members: [] })],
+  ['a member is not an object', (value) => ({ ...value, members: ['/dev/sda'] })],
+  [
+    'the slot of a member is no slot',
+    (value) => ({ ...value, members: [{ slot: 256, path: '/a' }] }),
+  ],
+  [
+    'the path of a member is missing',
+    (value) => ({ ...value, members: [{ slot: 0, uuid: null }] }),
+  ],
+  [
+    'the uuid of a member is no UUID',
+    (value) => ({ ...value, members: [{ slot: 0, path: '/a', uuid: 'x' }] }),
+  ],
+];
+
+for (const [why, change] of DAMAGE) {
+  test(`a damaged file is refused: ${why}`, (t) => {
+    const states = store(t);
+    states.save(STACK);
+    const file = states.path('tank');
+    writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, 'utf8')))));
+    t.throws(() => states.load('tank'), {
+      message: `cannot read what is remembered of tank in ${file}: ${why}`,
+    });
+  });
+}
+
+test('what is not JSON is refused', (t) => {
+  const states = store(t);
+  states.save(STACK);
+  writeFileSync(states.path('tank'), '{"schema":');
+  t.throws(() => states.load('tank'), { message: /: it is not JSON$/ });
+});
