@@ -38,12 +38,15 @@ async function serve(options: ServerOptions): Promise<void> {
   });
   await reactor.drive(exporter.start(reactor, device));
   writeSync(1, 'ready\n');
+  const before = process.cpuUsage();
+  const turnsBefore = reactor.stats.turns;
   await reactor.run();
+  const { user, system } = process.cpuUsage(before);
+  const turns = reactor.stats.turns - turnsBefore;
   await reactor.drive(exporter.stop());
   await reactor.drive(device.close());
   const seen = device instanceof RecordingDevice ? device.seen : {};
-  const cpuUs = native.threadCpuUs();
-  writeSync(1, `${JSON.stringify({ seen, cpu_us: cpuUs, ...reactor.stats })}\n`);
+  writeSync(1, `${JSON.stringify({ seen, user_us: user, system_us: system, turns })}\n`);
   await reactor.close();
 }
 
