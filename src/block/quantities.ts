@@ -1,5 +1,5 @@
 /**
- * Sizes and durations as people write and read them.                                 (control plane)
+ * Sizes and durations as people write and read them.                                (control plane)
  *
  * Sizes are binary: `512K`, `4KiB` and `1.5T` are powers of 1024, a bare number is bytes. Spellings
  * with two meanings in use (`4KB`: 1000 or 1024; `512b`: bytes or blocks of 512) are refused rather

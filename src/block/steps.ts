@@ -1,5 +1,5 @@
 /**
- * Steps: life-cycle work as a list of named actions with undo.                       (control plane)
+ * Steps: life-cycle work as a list of named actions with undo.                      (control plane)
  *
  * Start, recovery and stop are tables of steps (the idea is SPDK's management process). A step has
  * a name in sentence case that is shown to people, logged and printed in status, so that the user

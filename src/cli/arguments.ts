@@ -1,5 +1,5 @@
 /**
- * Arguments: one command line, parsed and checked against a command's data.          (control plane)
+ * Arguments: one command line, parsed and checked against a command's data.         (control plane)
  *
  * yargs does the parsing, with the settings that keep names intact (no numbers, no dots, no greedy
  * arrays). What it would do silently is made explicit here: a repeated scalar option is an error,

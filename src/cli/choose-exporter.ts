@@ -1,5 +1,5 @@
 /**
- * Chooses between ublk and NBD for `--via auto`, and says which and why.             (control plane)
+ * Chooses between ublk and NBD for `--via auto`, and says which and why.            (control plane)
  */
 
 import { BandstandError } from '../block/errors.ts';

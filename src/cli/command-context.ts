@@ -1,5 +1,5 @@
 /**
- * CommandContext: what a verb may know of the world around it.                       (control plane)
+ * CommandContext: what a verb may know of the world around it.                      (control plane)
  *
  * Directories, time limits and the notes stream, decided once from the common options. stdout is
  * not here: the result goes there, and only main.ts writes it.

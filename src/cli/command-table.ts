@@ -1,5 +1,5 @@
 /**
- * The verbs, in the order of the help text.                                          (control plane)
+ * The verbs, in the order of the help text.                                         (control plane)
  *
  * Each verb's module is loaded only when it is used: starting `bandstand list` must not pay for the
  * data path.

@@ -1,5 +1,5 @@
 /**
- * Command: what a verb of the command line is made of.                               (control plane)
+ * Command: what a verb of the command line is made of.                              (control plane)
  *
  * A verb is plain data (arguments, options, examples) plus one function. Help, completion and the
  * parser are all made from the data, so they cannot disagree. The function returns its result as

@@ -1,5 +1,5 @@
 /**
- * Refuses to take away a block device that somebody uses, and names who.             (control plane)
+ * Refuses to take away a block device that somebody uses, and names who.            (control plane)
  *
  * Runs in the command's process, because the server has a mount namespace of its own and does not
  * see later mounts. NBD clients are not asked for: their connections end with an error that NBD

@@ -1,5 +1,5 @@
 /**
- * Help texts, made from the command table.                                           (control plane)
+ * Help texts, made from the command table.                                          (control plane)
  *
  * Help for a verb starts with two examples and fits 24 lines of 100 columns (a test counts them);
  * the manual has everything.
@@ -39,8 +39,8 @@ export function commandHelp(command: Command): string {
   }
   lines.push(
     '',
-    'common: --json --plain --quiet --verbose --no-input --color=WHEN --run-dir DIR --state-dir DIR',
-    '        --timeout T',
+    'common: --json --plain --quiet --verbose --no-input --color=WHEN --run-dir DIR',
+    '        --state-dir DIR --timeout T',
   );
   return lines.join('\n');
 }

@@ -1,5 +1,5 @@
 /**
- * Finds stacks by name: running ones by their sockets, others by what is remembered. (control plane)
+ * Finds stacks by name: running ones by sockets, others by what is remembered.     (control plane)
  *
  * Reading verbs also look where root's stacks are (directories.ts), so that `list` and `status`
  * need no sudo. A socket without a server behind it is what a killed server leaves: such a stack
@@ -89,7 +89,7 @@ function crashedStatus(name: string): StatusDocument {
 export function notFound(directories: Directories, name: string): BandstandError {
   const near = suggest(name, stackNames(directories));
   return new BandstandError('BANDSTAND_STACK_NOT_FOUND', {
-    message: `cannot find a stack called ${name}: nothing is known of it in ${directories.stateDir}`,
+    message: `cannot find a stack called ${name}: ${directories.stateDir} does not know it`,
     hint:
       near === null
         ? 'see which ones there are: bandstand list'

@@ -1,5 +1,5 @@
 /**
- * What a killed server leaves behind, and how it is removed.                         (control plane)
+ * What a killed server leaves behind, and how it is removed.                        (control plane)
  *
  * Sockets without a listener, the note of its ublk device, and the device itself, which waits for
  * another server (state `quiesced`). A device is removed only when the driver's own record agrees

@@ -1,5 +1,5 @@
 /**
- * The value of --raid: our level names, and SPDK's spellings of them.                (control plane)
+ * The value of --raid: our level names, and SPDK's spellings of them.               (control plane)
  */
 
 import { orList, usageError } from './arguments.ts';

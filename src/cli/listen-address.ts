@@ -1,5 +1,5 @@
 /**
- * Addresses to listen at: `unix:PATH` and `tcp:HOST:PORT`.                           (control plane)
+ * Addresses to listen at: `unix:PATH` and `tcp:HOST:PORT`.                          (control plane)
  *
  * Over TCP there is neither authentication nor encryption, so only loopback addresses are taken.
  */
@@ -41,7 +41,7 @@ export function parseListen(text: string): ListenAddress {
   }
   if (!/^127\./.test(host) && host !== '::1') {
     throw usageError(
-      `cannot listen at '${text}': NBD over TCP has no authentication, so only loopback is possible`,
+      `cannot listen at '${text}': NBD over TCP has no passwords, so only loopback is possible`,
       'listen at 127.0.0.1 and forward it through a tunnel',
     );
   }

@@ -1,9 +1,10 @@
 /**
- * The command line: words in, one result on stdout, an exit status out.              (control plane)
+ * The command line: words in, one result on stdout, an exit status out.             (control plane)
  *
  * Finds the verb, loads its module, parses, runs, prints. All printing to stdout of all verbs
  * happens here: as the JSON envelope, as plain records, or as text rendered from the same data.
- * Errors become one message on stderr; with --json stdout stays empty and stderr gets one JSON line.
+ * Errors become one message on stderr; with --json stdout stays empty and the message is one JSON
+ * line.
  */
 
 import { BandstandError } from '../block/errors.ts';

@@ -1,5 +1,5 @@
 /**
- * Whether a process still runs: a zombie that nobody has reaped yet does not.        (control plane)
+ * Whether a process still runs: a zombie that nobody has reaped yet does not.       (control plane)
  */
 
 import { readFileSync } from 'node:fs';

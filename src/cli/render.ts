@@ -1,5 +1,5 @@
 /**
- * From a command's result to the bytes for stdout: envelope, records or text.        (control plane)
+ * From a command's result to the bytes for stdout: envelope, records or text.       (control plane)
  */
 
 import type { Arguments } from './arguments.ts';

@@ -1,5 +1,5 @@
 /**
- * Errors for people and programs: the one place that prints them.                    (control plane)
+ * Errors for people and programs: the one place that prints them.                   (control plane)
  *
  * Text: `bandstand: <message>` and the hint, indented, on the next line. With --json: one JSON line
  * on stderr. Anything that is not a BandstandError is a defect of ours and says so, with its stack.

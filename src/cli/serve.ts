@@ -1,11 +1,11 @@
 /**
- * The server process of one stack: composition root.                                 (control plane)
+ * The server process of one stack: composition root.                                (control plane)
  *
  * Everything that the process will ever need is imported here, before it serves: a later import
  * could have to read a file system that lives on the very device that is served. Then, in order:
  * the lock (two servers never run for one stack), the log, the process's place in memory reclaim
- * (I/O flusher, locked memory, out-of-memory score, private mounts), the stack, the control sockets,
- * the export, `ready`.
+ * (I/O flusher, locked memory, out-of-memory score, mount namespace), the stack, the control
+ * sockets, the export, `ready`.
  *
  * Signals: TERM and INT flush, remove the export, mark clean and end with 0, a second one ends at
  * once; HUP reopens the log; USR1 writes the status to the log (without a handler Node would open
@@ -19,6 +19,7 @@ import { EAGAIN, statusName, statusText } from '../block/status.ts';
 import type { ExportReply, ExportRequest } from '../control/schema.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { loadAddon } from '../native/load.ts';
+import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
@@ -161,13 +162,27 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): voi
     logger.warn({ errno }, 'cannot protect the process from the out-of-memory killer');
   }
   if (options.request.via !== 'nbd' && options.request.nbd === null) {
-    const mounts = native.privateMounts();
-    if (mounts < 0) logger.warn({ errno: statusName(mounts) }, 'cannot leave the mount namespace');
+    leaveMountNamespace(native, log);
   }
   const SIGTERM = constants.signals.SIGTERM;
   if (options.exitWithParent && native.setParentDeathSignal(SIGTERM) < 0) {
     logger.warn('cannot follow the parent process');
   }
+}
+
+/**
+ * A server that is the last process in a mount namespace with a mount of its own device would wait
+ * for itself when it ends. But a copy of a mount that does not follow its original would keep that
+ * file system busy after it was unmounted outside, so the namespace is left only where they follow.
+ */
+function leaveMountNamespace(native: NativeAddon, { logger }: ServerLog): void {
+  const stuck = readMounts().find((mount) => !mount.follows && !mount.device.startsWith('0:'));
+  if (stuck !== undefined) {
+    logger.info({ mount: stuck.target }, 'stays in the mount namespace: mounts are not shared');
+    return;
+  }
+  const result = native.privateMounts();
+  if (result < 0) logger.warn({ errno: statusName(result) }, 'cannot leave the mount namespace');
 }
 
 function handleSignals(

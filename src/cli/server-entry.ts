@@ -1,5 +1,5 @@
 /**
- * Entry of a detached server process.                                                (control plane)
+ * Entry of a detached server process.                                               (control plane)
  *
  * The command that starts it sends the options over the IPC channel and gets one answer: ready, or
  * the error, which it shows as its own. Then the channel is closed and the server lives alone.

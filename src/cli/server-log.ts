@@ -1,5 +1,5 @@
 /**
- * The log of a server process.                                                       (control plane)
+ * The log of a server process.                                                      (control plane)
  *
  * pino makes JSON lines. Where they go decides their form: a file gets them as they are, a terminal
  * gets plain lines, and the journal gets them with a syslog priority in front (`<4>`), which it

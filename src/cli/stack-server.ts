@@ -1,5 +1,5 @@
 /**
- * StackServer: the main thread of a server process.                                  (control plane)
+ * StackServer: the main thread of a server process.                                 (control plane)
  *
  * Owns the worker with the data path, the control sockets and the exports; turns what the worker
  * reports into log lines. Changes (export, unexport, stop) are done one after another, whoever asks

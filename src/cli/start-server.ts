@@ -1,5 +1,5 @@
 /**
- * Starts a detached server process and waits until its export can be used.           (control plane)
+ * Starts a detached server process and waits until its export can be used.          (control plane)
  *
  * The server tells over the IPC channel that it is ready, or why it cannot be: that error is shown
  * as if it had happened here. After that the two are strangers: the channel is closed, the server

@@ -1,5 +1,5 @@
 /**
- * Text of status and list, rendered from the status document and nothing else.       (control plane)
+ * Text of status and list, rendered from the status document and nothing else.      (control plane)
  */
 
 import { formatCount, formatDuration, formatSize } from '../block/quantities.ts';

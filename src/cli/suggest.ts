@@ -1,5 +1,5 @@
 /**
- * One suggestion for a misspelt word.                                                (control plane)
+ * One suggestion for a misspelt word.                                               (control plane)
  *
  * Optimal string alignment distance (insert, delete, replace, swap of neighbours). Nothing is
  * suggested beyond a third of the word, so that a wrong guess stays rare.

@@ -1,5 +1,5 @@
 /**
- * Tables and aligned key lines for people.                                           (control plane)
+ * Tables and aligned key lines for people.                                          (control plane)
  *
  * Columns are as wide as their widest cell, separated by two spaces; numbers are right-aligned on
  * request; nothing trails. Text that comes from outside (labels of foreign file systems, paths) is

@@ -1,5 +1,5 @@
 /**
- * The process that sends ublk control commands for a server.                         (control plane)
+ * The process that sends ublk control commands for a server.                        (control plane)
  *
  * START_DEV and STOP_DEV wait for I/O that the server has to answer, so the server must not send
  * them itself: on kernels before 6.18.4 a server that dies in its own START_DEV cannot be killed.
@@ -112,6 +112,6 @@ process.on('message', (message) => {
 process.on('disconnect', () => {
   void queue.then(() => control?.close());
 });
-// The server handles the signals of a terminal or a service manager; this process finishes its work.
+// The server handles the signals of a terminal or a service manager; this process ends its work.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const)
   process.on(signal, () => {});

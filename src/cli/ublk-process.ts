@@ -1,5 +1,5 @@
 /**
- * UblkProcess: the server's handle of its ublk helper process (ublk-helper.ts).      (control plane)
+ * UblkProcess: the server's handle of its ublk helper process (ublk-helper.ts).     (control plane)
  *
  * One command at a time; a helper that dies rejects the command in hand.
  */

@@ -1,5 +1,5 @@
 /**
- * Which ublk device belongs to a stack: RUN_DIR/NAME.ublk.                           (control plane)
+ * Which ublk device belongs to a stack: RUN_DIR/NAME.ublk.                          (control plane)
  *
  * Written before the device exists for users and removed after it is deleted, so that a server that
  * was killed leaves a note of what has to be cleaned up. RUN_DIR dies with the machine, and so do

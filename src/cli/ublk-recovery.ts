@@ -1,5 +1,5 @@
 /**
- * Taking over the ublk device of a server that was killed.                           (control plane)
+ * Taking over the ublk device of a server that was killed.                          (control plane)
  *
  * Such a device waits in state `quiesced`: /dev/ublkbN is there, its users' I/O waits. A new server
  * of the same stack recovers it, and the I/O goes on as if nothing had happened. That is right only

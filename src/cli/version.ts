@@ -1,5 +1,5 @@
 /**
- * The version of the program, from package.json.                                     (control plane)
+ * The version of the program, from package.json.                                    (control plane)
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * Control client: one call to the server of a stack.                                 (control plane)
+ * Control client: one call to the server of a stack.                                (control plane)
  *
  * Each call makes a connection, sends one line and reads one. "There is no server" is an ordinary
  * answer (null), because every reading verb has to live with it; a server that answers nonsense or

@@ -1,5 +1,5 @@
 /**
- * The control protocol and the documents that travel over it: types and decoders.    (control plane)
+ * The control protocol and the documents that travel over it: types and decoders.   (control plane)
  *
  * JSON lines over a Unix socket: one request, one response, each a line of at most LINE_BYTES_MAX
  * bytes, both carrying the protocol's version and the request's number. Two sockets per stack:
@@ -103,7 +103,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-// --- export requests -------------------------------------------------------------------------------
+// --- export requests ----------------------------------------------------------------------------
 
 /** How a stack is to be exported; what `export` sends and the server process is started with. */
 export interface ExportRequest {
@@ -155,7 +155,7 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-// --- status: bandstand.status/1 --------------------------------------------------------------------
+// --- status: bandstand.status/1 -----------------------------------------------------------------
 
 export type Health = 'healthy' | 'degraded' | 'failed' | 'stopped';
 export type ActivityKind =

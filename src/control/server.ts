@@ -1,5 +1,5 @@
 /**
- * Control server: the two Unix sockets of a stack's server process.                  (control plane)
+ * Control server: the two Unix sockets of a stack's server process.                 (control plane)
  *
  * `control` (0600) takes every method, `status` (0666) only reading ones: reading needs no
  * privileges, changing does. Clients are untrusted: a line has a maximum length, a connection has a

@@ -1,5 +1,5 @@
 /**
- * bench: a load on a device, or on an arrangement of devices.                        (control plane)
+ * bench: a load on a device, or on an arrangement of devices.                       (control plane)
  *
  * The target is a device specification; arrays in it have no superblock, their members begin at
  * block 0. Writing destroys, so a target that keeps what is written (a file or a block device) has

@@ -1,10 +1,10 @@
 /**
- * create: checks everything that can be checked, shows the plan, writes the metadata. (control plane)
+ * create: checks all that can be checked, plans, and writes the metadata.          (control plane)
  *
  * Two halves. `prepareCreate` opens nothing for writing: it identifies the devices, refuses what is
  * missing, busy, given twice or holds data that was not named with --erase, and plans the array.
- * `executeCreate` opens the members exclusively, looks once more, and writes. --dry-run is the first
- * half alone, so what it shows is what would be done.
+ * `executeCreate` opens the members exclusively, looks once more, and writes. --dry-run is the
+ * first half alone, so what it shows is what would be done.
  */
 
 import type { BlockDevice, Geometry } from '../block/block-device.ts';

@@ -1,9 +1,10 @@
 /**
- * Device specifications: what a DEVICE argument may look like.                       (control plane)
+ * Device specifications: what a DEVICE argument may look like.                      (control plane)
  *
  *   device  = path [ "=" uuid ] | ( "null:" | "mem:" ) size | filter | array
  *   filter  = ( "error" | "delay" ) "(" device { "," key "=" value } ")"
- *   array   = ( "raid0" | "raid1" | "raid5f" | "concat" ) "(" [ "strip=" size "," ] device { "," device } ")"
+ *   array   = level "(" [ "strip=" size "," ] device { "," device } ")"
+ *   level   = "raid0" | "raid1" | "raid5f" | "concat"
  *
  * Outside parentheses a word that is none of the forms above is a path, whatever characters it has;
  * `./null:1G` names a file that looks like a form. Inside parentheses a path ends at a comma or a

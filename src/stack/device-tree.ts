@@ -1,5 +1,5 @@
 /**
- * From a device specification to a tree of BlockDevices, not yet opened.             (control plane)
+ * From a device specification to a tree of BlockDevices, not yet opened.            (control plane)
  *
  * Arrays inside a specification have no superblock: their members start at block 0, as for a
  * benchmark or a test. Arrays that people keep are created and assembled through their superblocks.

@@ -1,5 +1,5 @@
 /**
- * Who uses a device: mounts, swap, holders, loop devices, exclusive opens.           (control plane)
+ * Who uses a device: mounts, swap, holders, loop devices, exclusive opens.          (control plane)
  *
  * A device is asked for by its identity (major:minor, or device:inode of a regular file), never by
  * its path, so that symbolic links, hard links and bind mounts cannot hide a user. Partitions count
@@ -27,6 +27,8 @@ export interface Mount {
   readonly device: string;
   readonly target: string;
   readonly source: string;
+  /** True when a copy of it in another namespace is unmounted with it. */
+  readonly follows: boolean;
 }
 
 /** Throws BANDSTAND_DEVICE_MISSING, _PERMISSION or _INVALID. */
@@ -122,6 +124,7 @@ export function readMounts(text: string | null = readText('/proc/self/mountinfo'
         device: fields[2]!,
         target: unescapeOctal(fields[4]!),
         source: unescapeOctal(after.split(' ')[1] ?? ''),
+        follows: fields.slice(6).some((field) => /^(shared|master):/.test(field)),
       },
     ];
   });

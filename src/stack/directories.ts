@@ -1,5 +1,5 @@
 /**
- * Run and state directories.                                                         (control plane)
+ * Run and state directories.                                                        (control plane)
  *
  * RUN_DIR holds what dies with the machine: control and status sockets, locks, logs, NBD sockets.
  * STATE_DIR holds what is remembered of each stack (`NAME.json`). Both are world-searchable so that

@@ -1,8 +1,8 @@
 /**
- * examine and wipe: what is on a device, and taking our metadata off it.             (control plane)
+ * examine and wipe: what is on a device, and taking our metadata off it.            (control plane)
  *
  * Both work on devices that no running stack uses. Examining opens read-only and needs no more than
- * permission to read; wiping opens exclusively, removes what is recognised as ours and nothing else.
+ * permission to read; wiping opens exclusively, removes what is recognised as ours, nothing else.
  */
 
 import { BandstandError } from '../block/errors.ts';

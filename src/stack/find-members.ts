@@ -1,5 +1,5 @@
 /**
- * Finds the devices of a stack and decides which fills which slot.                   (control plane)
+ * Finds the devices of a stack and decides which fills which slot.                  (control plane)
  *
  * Looks at the devices that the user gave; else at the remembered paths, and when those do not
  * suffice at every block device of the machine. Looking opens devices read-only and changes

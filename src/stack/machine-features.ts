@@ -1,5 +1,5 @@
 /**
- * What this machine offers to a stack: kernel, io_uring, CPU kernels, O_DIRECT.      (control plane)
+ * What this machine offers to a stack: kernel, io_uring, CPU kernels, O_DIRECT.     (control plane)
  *
  * Everything is tried, not guessed from version numbers.
  */

@@ -1,5 +1,5 @@
 /**
- * A reactor for the length of one command that looks at or writes devices itself.    (control plane)
+ * A reactor for the length of one command that looks at or writes devices itself.   (control plane)
  *
  * Small: few buffers, ordinary pages, nothing pinned that the command does not need.
  */

@@ -1,16 +1,16 @@
 /**
- * Signatures: what a device holds before we write to it.                             (control plane)
+ * Signatures: what a device holds before we write to it.                            (control plane)
  *
  * `create` refuses a device that carries anything recognisable and names it. Recognition is a table
  * of magic numbers (position, bytes) with a few readers for labels; where the program `blkid` is
  * installed it is asked as well when the table knows nothing, because it knows hundreds of formats.
- * The table alone has to be enough for the common ones: containers and rescue systems have no blkid.
+ * The table alone has to do for the common ones: containers and rescue systems have no blkid.
  *
  * Everything read here is untrusted: positions are checked against the size, text is cut at its
  * first zero byte, and printing makes it printable.
  *
- * Sources of the positions: the documents and headers of the formats themselves (ext4 disk layout in
- * the kernel's documentation, XFS and btrfs on-disk format documents, the UEFI specification for
+ * Sources of the positions: the documents and headers of the formats themselves (ext4 disk layout
+ * in the kernel's documentation, XFS and btrfs on-disk format documents, the UEFI specification for
  * GPT, md_p.h, LUKS2 specification, ZFS on-disk specification, SPDK's blobstore and RAID sources).
  */
 

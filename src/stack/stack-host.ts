@@ -1,5 +1,5 @@
 /**
- * StackHost: the main thread's handle of the data-path worker.                       (control plane)
+ * StackHost: the main thread's handle of the data-path worker.                      (control plane)
  *
  * Requests are promises; a message is posted first and the reactor woken after it, so that none is
  * left lying. When the worker ends unexpectedly every open request is rejected and `failed` is told

@@ -1,5 +1,5 @@
 /**
- * Names of stacks: what is safe in a file name, an NBD export name and a URI.        (control plane)
+ * Names of stacks: what is safe in a file name, an NBD export name and a URI.       (control plane)
  */
 
 import { BandstandError } from '../block/errors.ts';

@@ -1,5 +1,5 @@
 /**
- * The data-path thread of a server: reactor, stack and exporter.                     (control plane)
+ * The data-path thread of a server: reactor, stack and exporter.                    (control plane)
  *
  * Started by stack-host.ts. Creates the reactor on this thread, reports the descriptor with which
  * it is woken, and then turns until told to close. Requests of the main thread are taken between

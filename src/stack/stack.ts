@@ -1,9 +1,9 @@
 /**
- * Stack: the whole assembled thing, from member devices to the export.               (control plane)
+ * Stack: the whole assembled thing, from member devices to the export.              (control plane)
  *
  * Opening is a table of steps, closing is their undo in reverse. While the stack may be written to,
- * its members are marked dirty; the marks become clean after the last flush. A stack with redundancy
- * that was found dirty stays marked so until a resync has made its members equal.
+ * its members are marked dirty; the marks become clean after the last flush. A stack with
+ * redundancy that was found dirty stays marked so until a resync has made its members equal.
  *
  * Runs on the reactor's thread, inside its turns or driven by them. Not here: processes, sockets,
  * logs (cli/), which devices to look at (find-members.ts).

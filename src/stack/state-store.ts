@@ -1,5 +1,5 @@
 /**
- * What is remembered of each stack: STATE_DIR/NAME.json.                             (control plane)
+ * What is remembered of each stack: STATE_DIR/NAME.json.                            (control plane)
  *
  * A convenience, never the truth: members are found again by their superblocks and labels, and the
  * file only says where to look first. The exception is an array without superblock, of which

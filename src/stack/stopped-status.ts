@@ -1,5 +1,5 @@
 /**
- * The status of a stack that has no server, from what is remembered of it.           (control plane)
+ * The status of a stack that has no server, from what is remembered of it.          (control plane)
  *
  * Reading must need no privileges, so members are not opened: one whose path is there counts as ok,
  * and whether it really is the member is found out at export, or by `examine`.

@@ -1,5 +1,5 @@
 /**
- * Errors on their way to another thread or process.                                  (control plane)
+ * Errors on their way to another thread or process.                                 (control plane)
  */
 
 import { BandstandError } from '../block/errors.ts';

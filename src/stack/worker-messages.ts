@@ -1,5 +1,5 @@
 /**
- * Messages between the main thread of a server and its data-path worker.             (control plane)
+ * Messages between the main thread of a server and its data-path worker.            (control plane)
  *
  * The main thread asks, the worker answers with the request's number; the worker also reports
  * events. Everything is plain data (structured clone). Both ends are the same program, so nothing

@@ -75,7 +75,7 @@ test('the status socket takes reading methods only, and everybody may use it', a
   t.not(await call(status, 'status', {}, { name: 'tank' }), null);
   for (const method of ['stop', 'export', 'unexport'] as const) {
     await t.throwsAsync(call(status, method, {}, { name: 'tank' }), {
-      message: `cannot understand the request: the status socket does not take the method ${method}`,
+      message: new RegExp(`: the status socket does not take the method ${method}$`),
     });
   }
 });

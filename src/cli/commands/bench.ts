@@ -1,5 +1,5 @@
 /**
- * `bandstand bench TARGET`: measures a device or an arrangement of devices.          (control plane)
+ * `bandstand bench TARGET`: measures a device or an arrangement of devices.         (control plane)
  */
 
 import { formatCount, formatSize } from '../../block/quantities.ts';

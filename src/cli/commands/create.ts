@@ -1,5 +1,5 @@
 /**
- * `bandstand create NAME --raid LEVEL MEMBER…`: makes a stack, starts nothing.       (control plane)
+ * `bandstand create NAME --raid LEVEL MEMBER…`: makes a stack, starts nothing.      (control plane)
  *
  * Refusals come first and name the device; what would be lost has to be named with --erase, device
  * by device, and confirmed: by typing the stack's name on a terminal, by --confirm NAME or --yes in

@@ -1,5 +1,5 @@
 /**
- * `bandstand examine DEVICE…`: what is on these devices.                             (control plane)
+ * `bandstand examine DEVICE…`: what is on these devices.                            (control plane)
  *
  * Needs no server and no privileges beyond reading the device. The text is short; --json has every
  * field of the superblock and of both label copies as they are on the disk.

@@ -1,5 +1,5 @@
 /**
- * `bandstand export NAME`: assembles, starts a server, prints the path or URI.       (control plane)
+ * `bandstand export NAME`: assembles, starts a server, prints the path or URI.      (control plane)
  *
  * stdout gets the address and nothing else, so that `dev=$(bandstand export tank)` works; what a
  * person should know besides goes to stderr. Exporting an exported stack prints the same address.

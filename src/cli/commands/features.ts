@@ -1,5 +1,5 @@
 /**
- * `bandstand features`: what this machine offers.                                    (control plane)
+ * `bandstand features`: what this machine offers.                                   (control plane)
  */
 
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
 /**
- * `bandstand list`: every known stack, one line each.                                (control plane)
+ * `bandstand list`: every known stack, one line each.                               (control plane)
  */
 
 import { BandstandError } from '../../block/errors.ts';

@@ -1,5 +1,5 @@
 /**
- * `bandstand status [NAME]`: health, activity, members and I/O.                      (control plane)
+ * `bandstand status [NAME]`: health, activity, members and I/O.                     (control plane)
  *
  * Without a name: all stacks, as `list` does, or the only one in full. `--watch` prints again every
  * S seconds until it is interrupted; with --json that is one document per line.

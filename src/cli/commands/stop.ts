@@ -1,5 +1,5 @@
 /**
- * `bandstand stop NAME`: flushes, removes the export, marks clean, ends the server.  (control plane)
+ * `bandstand stop NAME`: flushes, removes the export, marks clean, ends the server. (control plane)
  *
  * Refuses while the block device is mounted, held or open, and names by whom; `--stop-in-use` goes
  * on. After a server was killed it removes what was left: the ublk device, sockets and notes.

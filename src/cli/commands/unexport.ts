@@ -1,5 +1,5 @@
 /**
- * `bandstand unexport NAME`: removes the export; the stack keeps running.            (control plane)
+ * `bandstand unexport NAME`: removes the export; the stack keeps running.           (control plane)
  */
 
 import { call } from '../../control/client.ts';

@@ -1,5 +1,5 @@
 /**
- * `bandstand wipe DEVICE…`: erases bandstand's metadata from devices.                (control plane)
+ * `bandstand wipe DEVICE…`: erases bandstand's metadata from devices.               (control plane)
  *
  * Removes superblock and member labels, and nothing else: the data of the array stays where it is,
  * but nothing can find it any more. So it is confirmed, device by device: by typing on a terminal,
