@@ -28,6 +28,7 @@ import {
   IORING_OP_SEND,
   IORING_OP_SENDMSG,
   IORING_OP_SHUTDOWN,
+  IORING_OP_TIMEOUT,
   IORING_OP_URING_CMD,
   IORING_OP_WRITE,
   IORING_OP_WRITE_FIXED,
@@ -39,6 +40,9 @@ import {
 const TWO_32 = 2 ** 32;
 /** log2 of the size of a registered buffer. */
 const BUFFER_SHIFT = 30;
+
+/** Slot of operations that have no file: the kernel does not look at the descriptor. */
+const NO_FILE = PLAIN_SLOT;
 
 const NO_HANDLER: RingHandler = {
   ringComplete(): void {
@@ -245,10 +249,18 @@ export abstract class RingOperations {
     words[at + 15] = word3;
   }
 
+  /**
+   * Completes with -ETIME after the time in the struct __kernel_timespec at `timespecAt` in the
+   * arena, which must stay as it is until the entry has been submitted.
+   */
+  timeout(timespecAt: number, handlerId: number, token: number): void {
+    const entry = this.#fill(IORING_OP_TIMEOUT, NO_FILE, 0, 1, 0, handlerId, token);
+    this.#setAddress(entry, timespecAt);
+  }
+
   cancelRequest(handlerId: number, token: number): void {
-    const at = this.#fill(IORING_OP_ASYNC_CANCEL, -1, 0, 0, 0, 0, 0);
+    const at = this.#fill(IORING_OP_ASYNC_CANCEL, NO_FILE, 0, 0, 0, 0, 0);
     const words = this.queues.words;
-    words[at] = IORING_OP_ASYNC_CANCEL;
     words[at + 4] = token;
     words[at + 5] = handlerId;
   }

@@ -70,6 +70,15 @@ export class RingQueues {
     return this.#toSubmit > 0 || this.#backlogCount > 0 || this.#state[0]! > 0;
   }
 
+  /** True when the next entry is certain to reach the kernel with the next `enter`. */
+  get roomy(): boolean {
+    return (
+      this.#backlogCount === 0 &&
+      this.inFlight < this.#inFlightMax &&
+      this.#toSubmit < this.#sqEntries
+    );
+  }
+
   /** Reserves the next entry; returns the index of its first word in `words`. */
   claim(): number {
     if (this.#backlogCount > 0 || this.inFlight >= this.#inFlightMax) return this.#claimBacklog();

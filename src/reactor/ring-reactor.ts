@@ -28,6 +28,7 @@ import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Kernels } from '../block/kernels.ts';
 import type { Timer, TurnHook } from '../block/reactor.ts';
 import type { NativeAddon, NativeRing } from '../native/addon.ts';
+import { ALARM_MIN_US, Alarm } from './alarm.ts';
 import { FileTable } from './file-table.ts';
 import { Mailbox, type MessageHandler } from './mailbox.ts';
 import { NativeKernels } from './native-kernels.ts';
@@ -81,6 +82,7 @@ export class RingReactor extends RingOperations implements Ring {
   readonly #timers = new TimerQueue();
   readonly #poll: PollPolicy;
   readonly #mailbox: Mailbox;
+  readonly #alarm: Alarm;
   /** Two lists that change places each turn, so that no list is allocated per turn. */
   #hooks: TurnHook[] = [];
   #hooksNext: TurnHook[] = [];
@@ -125,6 +127,7 @@ export class RingReactor extends RingOperations implements Ring {
     this.#randomState = (options.seed ?? performance.now() * 1000) >>> 0;
     this.kernels = new NativeKernels(native, memory.arena);
     this.#mailbox = new Mailbox(this);
+    this.#alarm = new Alarm(this);
   }
 
   /** Another thread posts to a port attached here, then calls `eventfdWrite(wakeFd)`. */
@@ -243,6 +246,7 @@ export class RingReactor extends RingOperations implements Ring {
     this.#serving = false;
     while (this.#pumping !== null) await this.#pumping.catch(() => {});
     this.#mailbox.stop();
+    this.#alarm.cancel();
     const deadlineUs = performance.now() * 1000 + CLOSE_WAIT_US;
     while (this.queues.inFlight > 0 || this.queues.unsubmitted) {
       if (performance.now() * 1000 > deadlineUs) break;
@@ -293,7 +297,7 @@ export class RingReactor extends RingOperations implements Ring {
     for (let left = ran; left > 0; left -= 1) this.#takeOne();
     ran += this.#runCompletions();
     if (this.#mailbox.pending) this.#deliver();
-    if (this.#timers.length > 0) ran += this.#runTimers();
+    if (this.#timers.nextDueUs() < this.#alarm.dueUs) ran += this.#runTimers();
     if (this.#hooks.length > 0) ran += this.#runHooks();
     return ran;
   }
@@ -306,9 +310,11 @@ export class RingReactor extends RingOperations implements Ring {
   #wait(sleepUs: number): void {
     const queues = this.queues;
     let limitUs = sleepUs;
-    if (this.#timers.length > 0) {
-      const untilUs = Math.max(0, Math.ceil(this.#timers.nextDueUs() - this.nowUs()));
-      limitUs = limitUs < 0 ? untilUs : Math.min(limitUs, untilUs);
+    const dueUs = this.#timers.nextDueUs();
+    if (dueUs < this.#alarm.dueUs) {
+      const untilUs = Math.max(0, Math.ceil(dueUs - this.nowUs()));
+      if (untilUs >= ALARM_MIN_US && queues.roomy) this.#alarm.set(dueUs, untilUs);
+      else limitUs = limitUs < 0 ? untilUs : Math.min(limitUs, untilUs);
       this.#nowUs = -1;
     }
     if (limitUs === 0 || this.#spin(limitUs)) {
