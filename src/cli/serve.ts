@@ -23,7 +23,7 @@ import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
-import { StackServer } from './stack-server.ts';
+import { DEPTH_DEFAULT, StackServer } from './stack-server.ts';
 import { version } from './version.ts';
 
 export interface ServeOptions {
@@ -35,7 +35,12 @@ export interface ServeOptions {
   readonly exitWithParent: boolean;
 }
 
-const ARENA_BYTES = 56 * 2 ** 20;
+/** Buffers for NBD clients (5.5 MiB each), labels and the array's own work. */
+const ARENA_BYTES_MIN = 56 * 2 ** 20;
+/** What is needed besides the request buffers of a ublk device. */
+const ARENA_SPARE_BYTES = 24 * 2 ** 20;
+const UBLK_BUFFER_BYTES = 256 * 1024;
+const ARENA_BYTES_MAX = 2 ** 30;
 const POLL_US = 50;
 const OOM_SCORE = '-1000';
 /** The service manager wants to hear more often than it waits. */
@@ -78,7 +83,7 @@ async function serveLocked(
       runDir,
       stateDir,
       version: version(),
-      worker: { plan, arenaBytes: ARENA_BYTES, pollUs: POLL_US },
+      worker: { plan, arenaBytes: arenaBytesFor(options), pollUs: POLL_US },
       onProgress: (line) => native.sdNotify(`STATUS=${line}`),
       onFailure: (error) => {
         log.logger.fatal({ code: error.code, details: error.details }, error.message);
@@ -97,6 +102,17 @@ async function serveLocked(
       reject(error);
     });
   });
+}
+
+/** A ublk device has one buffer for each request in flight, of at least one write unit. */
+function arenaBytesFor({ plan, request }: ServeOptions): number {
+  if (request.via === 'nbd' || request.nbd !== null) return ARENA_BYTES_MIN;
+  const remembered = plan.remembered;
+  const unit =
+    remembered?.level === 'raid5f' ? remembered.stripBytes * (remembered.members.length - 1) : 0;
+  const buffers = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
+  const bytes = buffers * Math.max(UBLK_BUFFER_BYTES, unit) + ARENA_SPARE_BYTES;
+  return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, bytes));
 }
 
 async function start(

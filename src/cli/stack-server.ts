@@ -32,7 +32,8 @@ import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
 import { UblkProcess } from './ublk-process.ts';
 import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
 
-const DEPTH_DEFAULT = 128;
+/** Requests in flight per queue of a ublk device. */
+export const DEPTH_DEFAULT = 128;
 const STATUS_TIMEOUT_MS = 5000;
 
 export interface StackServerOptions {

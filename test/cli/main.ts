@@ -133,6 +133,10 @@ test('values of options are checked before anything else happens', async (t) => 
       "cannot use --depth '0': it has to be a whole number from 1 to 1024\n",
     ],
     [
+      ['export', 'tank', '--queues', '64', '--depth', '64'],
+      'cannot export with 4096 requests in flight: at most 2048 are possible\n  use fewer --queues or a smaller --depth\n',
+    ],
+    [
       ['export', 'tank', '--discard-cache'],
       'cannot use --discard-cache: this version has no write cache\n  leave it out\n',
     ],

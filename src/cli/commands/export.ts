@@ -26,6 +26,9 @@ const TIMEOUT_MS_DEFAULT = 60_000;
 const QUEUES_MAX = 64;
 const DEPTH_MAX = 1024;
 const ID_MAX = 2 ** 20;
+/** Of all queues together: the driver's requests share one completion queue. */
+const REQUESTS_MAX = 2048;
+const DEPTH_DEFAULT = 128;
 
 export const exportCommand: Command = {
   name: 'export',
@@ -100,6 +103,13 @@ function exportRequest(args: Arguments): ExportRequest {
     nbd,
     read_only: args.flag('read-only'),
   };
+  const inFlight = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
+  if (inFlight > REQUESTS_MAX) {
+    throw usageError(
+      `cannot export with ${inFlight} requests in flight: at most ${REQUESTS_MAX} are possible`,
+      'use fewer --queues or a smaller --depth',
+    );
+  }
   for (const [option, value] of [
     ['id', request.ublk_id],
     ['queues', request.queues],

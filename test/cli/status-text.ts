@@ -1,0 +1,129 @@
+/** Text of status and list: exact, from documents. */
+
+import test from 'ava';
+import { healthExitStatus, latencyText, listText, statusText } from '../../src/cli/status-text.ts';
+import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
+
+const STARTED = '2026-11-20T09:14:02.000Z';
+const NOW = Date.parse(STARTED) + 273_600_000;
+const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+
+const TANK: StatusDocument = {
+  name: 'tank',
+  uuid: '5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44',
+  server: { pid: 7, version: '0.1.0', started_at: STARTED },
+  health: 'degraded',
+  reason: 'the member in slot 1 is missing',
+  action: 'bring the member back; a further failure may lose data',
+  size_bytes: 3_840_755_982_336,
+  block_size: 4096,
+  activity: IDLE,
+  exports: [{ kind: 'ublk', address: '/dev/ublkb0', read_only: true }],
+  array: {
+    level: 'raid5f',
+    strip_size_bytes: 131_072,
+    superblock_seq: 2,
+    members: [
+      {
+        slot: 0,
+        device: '/dev/nvme0n1',
+        uuid: null,
+        health: 'ok',
+        read_errors: 1234,
+        write_errors: 0,
+        repaired_blocks: null,
+      },
+      {
+        slot: 1,
+        device: null,
+        uuid: null,
+        health: 'missing',
+        read_errors: 0,
+        write_errors: 0,
+        repaired_blocks: null,
+      },
+    ],
+    spares: [],
+  },
+  ftl: null,
+  cache: null,
+  io: {
+    read: { ios: 1_234_567, bytes: 5_056_786_432, p50_us: 9.5, p99_us: 812, p999_us: 22_000 },
+    write: QUIET,
+    flush: QUIET,
+    trim: QUIET,
+  },
+};
+
+test('status shows health, reason and action first, then members and I/O', (t) => {
+  t.is(
+    statusText(TANK, NOW),
+    [
+      '   stack: tank (5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44), running 3 d 4 h',
+      '  health: degraded',
+      'activity: idle',
+      '  reason: the member in slot 1 is missing',
+      '  action: bring the member back; a further failure may lose data',
+      '  export: /dev/ublkb0, 3.49 TiB, read-only',
+      '',
+      '          DEVICE                 ROLE    HEALTH     READ  WRITE',
+      '   array  raid5f, strip 128 KiB          degraded',
+      '       0  /dev/nvme0n1           member  ok        1 234      0',
+      '       1  -                      member  missing       0      0',
+      '',
+      '          OPERATIONS      DATA     P50     P99    P99.9',
+      '    read   1 234 567  4.71 GiB  9.5 us  812 us  22.0 ms',
+      '   write           0       0 B       -       -        -',
+      '   flush           0                 -       -        -',
+      '    trim           0       0 B       -       -        -',
+    ].join('\n'),
+  );
+});
+
+test('list shows one line each', (t) => {
+  const stopped: StatusDocument = {
+    ...TANK,
+    name: 'vault',
+    server: null,
+    health: 'stopped',
+    exports: [],
+    size_bytes: null,
+    array: null,
+  };
+  t.is(
+    listText([TANK, stopped]),
+    [
+      'NAME   HEALTH    ACTIVITY  SIZE      LEVEL   EXPORTS',
+      'tank   degraded  idle      3.49 TiB  raid5f  /dev/ublkb0',
+      'vault  stopped   -         -         -       -',
+    ].join('\n'),
+  );
+  t.is(listText([]), 'no stacks are known; make one with bandstand create');
+});
+
+test('control characters from outside do not reach the terminal', (t) => {
+  const nasty = { ...TANK, reason: 'a\u001b[2Jb\nc\u202ed' };
+  t.true(statusText(nasty, NOW).includes('  reason: a?[2Jb?c?d\n'));
+});
+
+test('the exit code is that of the worst stack', (t) => {
+  const health = (...values: StatusDocument['health'][]): number =>
+    healthExitStatus(values.map((value) => ({ ...TANK, health: value })));
+  t.is(health(), 0);
+  t.is(health('healthy'), 0);
+  t.is(health('healthy', 'stopped'), 5);
+  t.is(health('stopped', 'degraded'), 3);
+  t.is(health('degraded', 'failed', 'stopped'), 4);
+});
+
+test('latencies have three digits at most', (t) => {
+  const cases: Record<number, string> = {
+    0: '0.0 us',
+    9.46: '9.5 us',
+    812.4: '812 us',
+    1500: '1.50 ms',
+    22000: '22.0 ms',
+    1500000: '1.5 s',
+  };
+  for (const [us, text] of Object.entries(cases)) t.is(latencyText(Number(us)), text);
+});
