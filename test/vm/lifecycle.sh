@@ -94,7 +94,7 @@ falls_back_to_nbd() {
   grep -qi ublk "$work/error"
   nbdinfo --size "$uri"
   nbdcopy "$work/content" "$uri"
-  nbdcopy "$uri" - | cmp -n $((4 << 20)) - "$work/content"
+  cmp -n $((4 << 20)) <(nbdcopy "$uri" -) "$work/content"
   bandstand stop net
   no_ublk_nodes
 }
