@@ -23,7 +23,7 @@ export function blockDevicePath(id: number): string {
   return `/dev/ublkb${id}`;
 }
 
-// --- commands to /dev/ublk-control ----------------------------------------------------------------
+// --- commands to /dev/ublk-control ----------------------------------------------------------
 // Encoded as _IOR or _IOWR('u', number, struct ublksrv_ctrl_cmd): direction << 30 | size << 16 | …
 
 export const CMD_GET_QUEUE_AFFINITY = 0x80207501;
@@ -308,7 +308,7 @@ export function encodeParamsRequest(): Uint8Array {
 
 // --- queues of /dev/ublkcN --------------------------------------------------------------------
 
-/** Once per tag, before START_DEV. The thread that sends it owns the tag's commands from then on. */
+/** Once per tag, before START_DEV. The sending thread owns the tag's commands from then on. */
 export const IO_FETCH_REQ = 0xc0107520;
 /** Answers the tag's request and waits for its next one. */
 export const IO_COMMIT_AND_FETCH_REQ = 0xc0107521;

@@ -182,8 +182,10 @@ export class UblkExporter implements Exporter, UblkQueueOwner {
 
   #openError(errno: number, missing: boolean): BandstandError {
     const why = errno === EBUSY ? 'another server has it open' : statusText(errno);
+    const disk = blockDevicePath(this.#options.id);
+    const reason = `opening ${this.#path}: ${why} (${statusName(errno)})`;
     const options = {
-      message: `cannot serve ${blockDevicePath(this.#options.id)}: opening ${this.#path}: ${why} (${statusName(errno)})`,
+      message: `cannot serve ${disk}: ${reason}`,
       details: { id: this.#options.id, path: this.#path, errno },
     };
     if (missing) {

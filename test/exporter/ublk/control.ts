@@ -182,7 +182,7 @@ test('a command that waits is cancelled at its time limit', async (t) => {
   t.is(fake.mappings.size, 0);
 });
 
-test('a command that cannot even be cancelled is given up, and its buffer stays mapped', async (t) => {
+test('a command that cannot be cancelled is given up, and its buffer stays mapped', async (t) => {
   const { fake, control } = await open((command) => (command.op === CMD_STOP_DEV ? 'hang' : 0));
   const error = await failure(control.stop(7));
   t.is(error.code, 'BANDSTAND_UBLK_TIMEOUT');

@@ -73,7 +73,7 @@ test('without a deadline a request waits as long as it takes', (t) => {
   t.is(queue.abandoned, 0);
 });
 
-test('an overdue tag goes on with another buffer until the device gives the first one back', (t) => {
+test('an overdue tag goes on with another buffer until it gets the first one back', (t) => {
   const { driver, device, queue } = setup();
   const own = driver.waitsAt(0)!;
   driver.deliver(0, { op: WRITE, sectors: 8, start: 0, data: block(1) });
@@ -97,7 +97,7 @@ test('an overdue tag goes on with another buffer until the device gives the firs
   t.is(queue.abandoned, 0);
 });
 
-test('the first request after a stall is served through the other buffer, without an error', (t) => {
+test('the first request after a stall is served through the other buffer', (t) => {
   const { driver, device } = setup();
   const own = driver.waitsAt(0)!;
   for (const op of [READ, WRITE]) {
@@ -214,7 +214,7 @@ class Disk {
 }
 
 for (let seed = SEED; seed < SEED + 20; seed += 1) {
-  test(`any history gives one answer per request and the data last acknowledged, seed ${seed}`, (t) => {
+  test(`any history gives one answer per request and right data, seed ${seed}`, (t) => {
     const random = generator(seed);
     const { driver, device, queue } = setup(6);
     const disk = new Disk();

@@ -158,7 +158,7 @@ test('stop waits for the last request and for every tag, then lets go of everyth
   await exporter.stop();
 });
 
-test('a device that the kernel stops on its own is reported, and stop then ends at once', async (t) => {
+test('a device that the kernel stops on its own is reported, and stop then ends', async (t) => {
   const fixture = setup();
   await start(fixture);
   for (let tag = 0; tag < DEPTH; tag += 1) fixture.driver.retire(tag);
