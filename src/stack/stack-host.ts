@@ -126,6 +126,8 @@ export class StackHost {
     this.#closing = true;
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#pending.clear();
+    // An open port would keep the process from ending.
+    this.#port.close();
     if (!closing) this.#observer.stackFailed(error);
   }
 }
