@@ -48,6 +48,8 @@ lay_overlay() {
 }
 
 bring_up() {
+  # As on any machine with systemd: mounts and unmounts propagate to namespaces made later.
+  mount --make-rshared /
   mkdir -p /dev/pts /dev/shm /dev/disk/by-id /run/lock /lib/modules
   mount -t devpts devpts /dev/pts
   mount -t tmpfs -o mode=1777 tmpfs /dev/shm
