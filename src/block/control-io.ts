@@ -1,5 +1,5 @@
 /**
- * Control-plane I/O: one operation on a BlockDevice as a promise.                    (control plane)
+ * Control-plane I/O: one operation on a BlockDevice as a promise.                   (control plane)
  *
  * For metadata (superblocks, labels) and tests. Allocates, so it is not for the data path. The
  * promise settles in a reactor turn: await it inside `reactor.drive` or while the reactor runs.

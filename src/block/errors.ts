@@ -1,5 +1,5 @@
 /**
- * BandstandError: every error that a person may see.                                 (control plane)
+ * BandstandError: every error that a person may see.                                (control plane)
  *
  * The message says what could not be done, to which object, and why: lower case, no full stop,
  * values included. The hint, on the next line, starts with a verb. Codes are stable across minor
@@ -12,9 +12,10 @@ export const ERROR_CODES = {
   // the machine
   BANDSTAND_ADDON_MISSING: 'the native addon is not built or cannot be loaded',
   BANDSTAND_ARENA_FULL: 'not enough buffer memory for the requested depth and sizes',
+  BANDSTAND_DEFECT: 'bandstand met a defect of its own; please report it',
+  BANDSTAND_OUTPUT: 'standard output cannot be written',
   BANDSTAND_URING_FAILED: 'the kernel refused an operation of a running io_uring',
   BANDSTAND_URING_UNAVAILABLE: 'io_uring is missing from this kernel or forbidden',
-  BANDSTAND_OUTPUT: 'standard output cannot be written',
   // the command line
   BANDSTAND_NOT_CONFIRMED: 'data would be lost and nobody has confirmed it',
   BANDSTAND_USAGE: 'the command line is wrong',

@@ -14,7 +14,7 @@ export interface Kernels {
    * sources; ranges otherwise do not overlap. sourceCount ≥ 1; one source is a copy.
    */
   xor(target: number, sources: Uint32Array, sourceCount: number, bytes: number): void;
-  /** The usual CRC-32C (RFC 3720): starts with all ones and is inverted. "123456789" → 0xE3069283. */
+  /** The usual CRC-32C (RFC 3720): starts with all ones, is inverted. "123456789" → 0xE3069283. */
   crc32c(at: number, bytes: number): number;
   /** SPDK's raw form: no initial or final inversion. Seed 0: "123456789" → 0x58E3FA20. */
   crc32cRaw(seed: number, at: number, bytes: number): number;

@@ -17,7 +17,7 @@ import type { Kernels } from './kernels.ts';
 
 /** An intrusive timer: subclass or embed it; `schedule` it again from `expire` to repeat. */
 export abstract class Timer {
-  /** Absolute expiry in microseconds of the reactor's clock; -1 when not scheduled. The reactor's. */
+  /** Expiry in microseconds of the reactor's clock; -1 when not scheduled. The reactor's. */
   dueUs = -1;
   /** Tie breaker that keeps timers of one instant in the order of scheduling. The reactor's. */
   order = 0;

@@ -1,5 +1,5 @@
 /**
- * UUIDs as 16 bytes in RFC 4122 network order and as text.                           (control plane)
+ * UUIDs as 16 bytes in RFC 4122 network order and as text.                          (control plane)
  */
 
 import { randomBytes } from 'node:crypto';

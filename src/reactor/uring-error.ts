@@ -104,7 +104,7 @@ function explain(errno: number, facts: UringFacts): Explanation {
     default:
       return {
         why: `Linux ${facts.kernel} answers ${statusName(errno)}`,
-        hint: 'run `bandstand doctor` to see what this kernel offers',
+        hint: 'run `bandstand features` to see what this kernel offers',
       };
   }
 }

@@ -63,7 +63,7 @@ test('an error keeps code, message, hint and details on its way', async (t) => {
 test('a defect of the server is an error, not its end', async (t) => {
   const { control } = await serve(t, () => Promise.reject(new TypeError('x is undefined')));
   await t.throwsAsync(call(control, 'ping', {}, { name: 'tank' }), {
-    message: 'the server met a defect of its own: x is undefined',
+    message: 'stopped by a defect of its own: x is undefined',
   });
   await t.throwsAsync(call(control, 'ping', {}, { name: 'tank' }));
 });

@@ -1,4 +1,4 @@
-/** Which devices a stack finds: given, remembered, moved, unlabelled, degraded, and read by whom. */
+/** Which devices a stack finds: given, remembered, moved, unlabelled, degraded; and who reads. */
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, openSync, renameSync, writeSync } from 'node:fs';

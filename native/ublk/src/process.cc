@@ -28,8 +28,8 @@ Napi::Value orErrno(const Napi::CallbackInfo& info, int result) {
 
 // Not mlockall(2): V8 gives back memory by mprotect and MADV_DONTNEED, takes the failure of the
 // latter, which locked memory causes, for corruption, and ends the process (seen with Node 20 when
-// a thread ends or a page of code is freed). So its anonymous heaps stay as they are, and everything
-// else is locked: files (the program, its libraries, the addon), stack and malloc heap of the main
+// a thread ends or a page of code is freed). So its anonymous heaps stay as they are, and all the
+// rest is locked: files (the program, its libraries, the addon), stack and malloc heap of the main
 // thread, and what the addon maps on any thread.
 int lockProcess() {
   FILE* maps = fopen("/proc/self/maps", "re");
