@@ -8,6 +8,7 @@
  * Not here: the protocol (negotiation.ts, transmission.ts), sockets and paths (address.ts).
  */
 
+import { assert } from '../../block/assert.ts';
 import type { BlockDevice } from '../../block/block-device.ts';
 import { FEATURE_WRITE_ZEROES } from '../../block/block-device.ts';
 import { BandstandError } from '../../block/errors.ts';
@@ -99,6 +100,7 @@ interface Session {
 
 export class NbdExporter implements Exporter, RingHandler {
   readonly #options: NbdExporterOptions;
+  #started = false;
   #session: Session | null = null;
   #address: NbdAddress;
   #connections: NbdConnection[] = [];
@@ -142,6 +144,8 @@ export class NbdExporter implements Exporter, RingHandler {
   }
 
   async start(ring: Ring, device: BlockDevice): Promise<void> {
+    assert(!this.#started, 'an exporter is started once');
+    this.#started = true;
     const { geometry } = device;
     const readOnly = this.#options.readOnly ?? false;
     const info = exportInfo(
