@@ -33,7 +33,7 @@ const CONNECTIONS_MAX_DEFAULT = 16;
 const REQUESTS_MAX_DEFAULT = 128;
 const HANDSHAKE_TIMEOUT_MS_DEFAULT = 10_000;
 const FINISH_TIMEOUT_MS_DEFAULT = 5_000;
-const SEGMENT_BYTES = 262_144;
+const SEGMENT_BYTES = 131_072;
 const WINDOW_BYTES = 131_072;
 /** How long to wait after an accept that failed (out of descriptors) before the next. */
 const ACCEPT_RETRY_US = 100_000;

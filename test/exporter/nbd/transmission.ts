@@ -172,7 +172,7 @@ test('reads with DF come in one chunk, longer ones in as many as there are segme
     const whole = client.request(nbd.CMD_READ, nbd.CMD_FLAG_DF, 4096, 65_536);
     t.is((await fixture.drive(whole)).chunks.length, 1);
     const parts = (await fixture.drive(client.request(nbd.CMD_READ, 0, 0, MIB))).chunks;
-    t.is(parts.length, 4);
+    t.is(parts.length, 8);
     t.is(
       parts.reduce((sum, chunk) => sum + chunk.length, 0),
       MIB,
@@ -236,7 +236,7 @@ test('FUA is passed on where the device has it', async (t) => {
     await fixture.drive(client.write(0, Buffer.alloc(MIB), nbd.CMD_FLAG_FUA));
     await fixture.drive(client.read(0, 4096, nbd.CMD_FLAG_FUA));
     const writing = fixture.device.log.filter((io) => io.op !== OP_READ);
-    t.is(writing.length, 7);
+    t.is(writing.length, 11);
     t.true(writing.every((io) => io.flags === FLAG_FUA));
     t.is(fixture.device.log.at(-1)!.flags, 0);
   });
@@ -259,10 +259,7 @@ test('FUA is a flush after the last write where the device does not have it', as
         OP_FLUSH,
         OP_WRITE_ZEROES,
         OP_FLUSH,
-        OP_WRITE,
-        OP_WRITE,
-        OP_WRITE,
-        OP_WRITE,
+        ...new Array<number>(8).fill(OP_WRITE),
         OP_FLUSH,
       ],
     );
@@ -329,7 +326,7 @@ test('errors of the device reach the client, also amid a large request', async (
           ? (faults.get(io.op as 0 | 1 | 2) ?? OK)
           : OK;
       t.is(await fixture.errorOf(client.read(bad * 4096, 4096)), nbd.NBD_EIO);
-      t.is(await fixture.errorOf(client.read(0, 3 * MIB)), nbd.NBD_EIO);
+      t.is(await fixture.errorOf(client.read(MIB, MIB)), nbd.NBD_EIO);
       t.is(await fixture.errorOf(client.write(bad * 4096, Buffer.alloc(4096))), nbd.NBD_ENOSPC);
       t.is(await fixture.errorOf(client.write(0, Buffer.alloc(3 * MIB))), nbd.NBD_ENOSPC);
       t.is(await fixture.errorOf(client.flush()), nbd.NBD_EIO);
