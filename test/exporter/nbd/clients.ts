@@ -129,6 +129,7 @@ requires('fio with nbd')(
         '--size=16m',
         '--iodepth=32',
         '--verify=crc32c',
+        '--verify_state_save=0',
         '--output-format=json',
       );
       const [job] = JSON.parse(output.slice(output.indexOf('{'))).jobs;
