@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 
 interface Refusal {
   readonly title: string;
-  /** Words after `create`; `A`, `B`, `C` are files of 16 MiB, `S` one of 64 KiB, `F` the folder. */
+  /** Words after `create`; `A`, `B`, `C` are files of 4 MiB, `S` one of 64 KiB, `F` the folder. */
   readonly words: readonly string[];
   readonly status: 1 | 2;
   readonly stderr: string;
@@ -184,10 +184,10 @@ const REFUSALS: readonly Refusal[] = [
 ];
 
 function prepare(world: CliWorld) {
-  const [a, b, c] = world.files(3, 16 * MIB) as [string, string, string];
+  const [a, b, c] = world.files(3, 4 * MIB) as [string, string, string];
   const s = world.file('small.img', 65536);
-  const x = world.file('xfs.img', 16 * MIB);
-  const content = Buffer.alloc(16 * MIB);
+  const x = world.file('xfs.img', 4 * MIB);
+  const content = Buffer.alloc(4 * MIB);
   content.write('XFSB', 0);
   content.write('backup', 108);
   writeFileSync(x, content);
@@ -224,7 +224,7 @@ for (const { title, words, status, stderr } of REFUSALS) {
 
 test('create writes superblocks, remembers the stack and starts nothing', async (t) => {
   const world = new CliWorld(t);
-  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const [a, b] = world.files(2, 4 * MIB) as [string, string];
   const uuid = '5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44';
   const made = await world.run('create', 'tank', '--raid', 'raid1', '--uuid', uuid, a, b);
   t.is(made.status, 0);
@@ -233,11 +233,11 @@ test('create writes superblocks, remembers the stack and starts nothing', async 
     made.stdout,
     [
       '  array   raid1, 2 members',
-      '  usable  15 MiB of 32 MiB raw',
+      '  usable  3 MiB of 8 MiB raw',
       '',
-      `  SLOT  DEVICE${' '.repeat(a.length - 6)}  SIZE    NOW HOLDS`,
-      `  0     ${a}  16 MiB  nothing recognised`,
-      `  1     ${b}  16 MiB  nothing recognised`,
+      `  SLOT  DEVICE${' '.repeat(a.length - 6)}  SIZE   NOW HOLDS`,
+      `  0     ${a}  4 MiB  nothing recognised`,
+      `  1     ${b}  4 MiB  nothing recognised`,
       '',
       `created tank (${uuid})`,
       '  export it: bandstand export tank',
@@ -251,7 +251,7 @@ test('create writes superblocks, remembers the stack and starts nothing', async 
   t.is(status.schema, 'bandstand.status/1');
   t.is(status.data.health, 'stopped');
   t.is(status.data.server, null);
-  t.is(status.data.size_bytes, 15 * MIB);
+  t.is(status.data.size_bytes, 3 * MIB);
   t.deepEqual(
     status.data.array.members.map((member: { device: string }) => member.device),
     [a, b],
@@ -260,21 +260,21 @@ test('create writes superblocks, remembers the stack and starts nothing', async 
 
 test('create --json prints one envelope, with exact numbers', async (t) => {
   const world = new CliWorld(t);
-  const disks = world.files(3, 16 * MIB);
+  const disks = world.files(3, 4 * MIB);
   const made = await world.run('create', 'fast', '--raid', '0', '--json', ...disks);
   const { schema, generated_at, data } = JSON.parse(made.stdout);
   t.is(schema, 'bandstand.create/1');
   t.regex(generated_at, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   t.is(data.level, 'raid0');
   t.is(data.strip_size_bytes, 131_072);
-  t.is(data.size_bytes, 45 * MIB);
+  t.is(data.size_bytes, 9 * MIB);
   t.is(data.members.length, 3);
   t.is(data.members[2].data_offset_bytes, MIB);
 });
 
 test('create --dry-run shows the same plan and writes nothing', async (t) => {
   const world = new CliWorld(t);
-  const disks = world.files(2, 16 * MIB);
+  const disks = world.files(2, 4 * MIB);
   const shown = await world.run('create', 'tank', '--raid', 'raid1', '--dry-run', ...disks);
   t.is(shown.status, 0);
   t.regex(shown.stdout, /would create tank; nothing was written\n$/);
@@ -284,7 +284,7 @@ test('create --dry-run shows the same plan and writes nothing', async (t) => {
 
 test('create refuses a name that is known, and the members of an array', async (t) => {
   const world = new CliWorld(t);
-  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const [a, b] = world.files(2, 4 * MIB) as [string, string];
   t.is((await world.run('create', 'tank', '--raid', 'raid1', a, b)).status, 0);
   const again = await world.run('create', 'tank', '--raid', 'raid1', a, b);
   t.is(again.status, 1);
@@ -304,10 +304,10 @@ test('create refuses a name that is known, and the members of an array', async (
 
 test('--erase loses the data of the device it names, once it is confirmed', async (t) => {
   const world = new CliWorld(t);
-  const [a, b] = world.files(2, 16 * MIB) as [string, string];
-  const content = Buffer.alloc(16 * MIB);
+  const [a, b] = world.files(2, 4 * MIB) as [string, string];
+  const content = Buffer.alloc(4 * MIB);
   content.write('EFI PART', 512);
-  content.write('EFI PART', 16 * MIB - 512);
+  content.write('EFI PART', 4 * MIB - 512);
   writeFileSync(a, content);
   const words = ['create', 'tank', '--raid', 'raid1', '--erase', a, a, b];
   const asked = await world.run(...words);
@@ -328,18 +328,18 @@ test('--erase loses the data of the device it names, once it is confirmed', asyn
 
 test('an array without superblock is only remembered', async (t) => {
   const world = new CliWorld(t);
-  const disks = world.files(2, 16 * MIB);
+  const disks = world.files(2, 4 * MIB);
   const made = await world.run('create', 'bare', '--raid', 'raid0', '--no-superblock', ...disks);
   t.is(made.status, 0);
   for (const disk of disks) t.true(readFileSync(disk).every((byte) => byte === 0));
   const remembered = JSON.parse(readFileSync(world.path('state/bare.json'), 'utf8'));
   t.is(remembered.superblock, false);
-  t.is(remembered.size_bytes, 32 * MIB);
+  t.is(remembered.size_bytes, 8 * MIB);
 });
 
 test('raid5f says honestly what can be done with it', async (t) => {
   const world = new CliWorld(t);
-  const made = await world.run('create', 'p', '--raid', '5F', ...world.files(3, 16 * MIB));
+  const made = await world.run('create', 'p', '--raid', '5F', ...world.files(3, 4 * MIB));
   t.regex(
     made.stdout,
     / {2}it can be exported read-only: this version has no FTL yet, which makes the full stripes that raid5f needs\n {2}export it: bandstand export p --read-only\n$/,
@@ -348,7 +348,7 @@ test('raid5f says honestly what can be done with it', async (t) => {
 
 test('a file that another program has locked is in use', async (t) => {
   const world = new CliWorld(t);
-  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const [a, b] = world.files(2, 4 * MIB) as [string, string];
   const native = loadAddon();
   const fd = native.fileOpen(a, 2, 0);
   t.is(native.fileLock(fd, true), 0);
@@ -366,7 +366,7 @@ test('a state directory that cannot be made is an error of its own', async (t) =
   const world = new CliWorld(t);
   mkdirSync(world.path('run'));
   writeFileSync(world.path('state'), 'not a directory');
-  const outcome = await world.run('create', 'tank', '--raid', 'raid1', ...world.files(2, 16 * MIB));
+  const outcome = await world.run('create', 'tank', '--raid', 'raid1', ...world.files(2, 4 * MIB));
   t.is(outcome.status, 1);
   t.regex(outcome.stderr, /^bandstand: cannot (use the state directory|read what is remembered)/);
 });
@@ -374,7 +374,7 @@ test('a state directory that cannot be made is an error of its own', async (t) =
 requires('mkfs.ext4')('create names an ext4 file system and its label', async (t) => {
   const { execFileSync } = await import('node:child_process');
   const world = new CliWorld(t);
-  const [a, b] = world.files(2, 16 * MIB) as [string, string];
+  const [a, b] = world.files(2, 4 * MIB) as [string, string];
   execFileSync('mkfs.ext4', ['-q', '-L', 'backup', b]);
   const outcome = await world.run('create', 'tank', '--raid', 'raid1', a, b);
   t.is(outcome.status, 1);
