@@ -12,6 +12,11 @@
  * Trims and write-zeroes advance in steps of a bounded size, so that a terabyte does not sit in the
  * kernel as one call; with FUA a data sync ends them.
  *
+ * Files in memory (tmpfs) are the exception: the ring has no asynchronous way to them and hands
+ * each operation to a worker thread of the kernel, which costs more than moving the bytes. Small
+ * reads and writes of such a file are therefore done at once, and complete in a later turn like any
+ * other; what does not go through whole takes the way of all others.
+ *
  * Not here: opening, exclusive use, block size, O_DIRECT or not (file-open.ts).
  */
 
@@ -35,6 +40,7 @@ import {
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EAGAIN, EINTR, EIO, ENODEV, ENXIO, EOPNOTSUPP, ESHUTDOWN, OK } from '../block/status.ts';
+import type { NativeAddon } from '../native/addon.ts';
 import type { Ring, RingHandler } from '../reactor/ring.ts';
 import { RWF_DSYNC } from '../reactor/uring.ts';
 import {
@@ -50,9 +56,12 @@ import {
   type OpenedFile,
   openFile,
 } from './file-open.ts';
+import { afterCompletions } from './leaf-device.ts';
 
 const DEPTH_DEFAULT = 512;
 const RETRIES_MAX = 200;
+/** Above this a worker thread of the kernel, on another processor, is worth its cost. */
+const AT_ONCE_BYTES_MAX = 32 * 1024;
 /** Longest step of a trim or write-zeroes. */
 const RANGE_BYTES_MAX = 2 ** 30;
 
@@ -88,6 +97,10 @@ export class FileDevice implements BlockDevice, RingHandler {
   #slot = -1;
   #handlerId = -1;
   #blockBytes = 4096;
+  /** Descriptor of a file in memory, or -1. */
+  #atOnceFd = -1;
+  #arenaAddress = 0;
+  #native: NativeAddon | null = null;
   #trimMethod = METHOD_NONE;
   #zeroMethod = METHOD_NONE;
   #zeroKeepMethod = METHOD_NONE;
@@ -130,6 +143,9 @@ export class FileDevice implements BlockDevice, RingHandler {
     this.#slot = file.slot;
     this.geometry = file.geometry;
     this.#blockBytes = file.geometry.blockBytes;
+    this.#atOnceFd = file.inMemory && this.#options.atOnce !== false ? file.fd : -1;
+    this.#arenaAddress = ring.arena.address;
+    this.#native = ring.native;
     this.#trimMethod = file.trimMethod;
     this.#zeroMethod = file.zeroMethod;
     this.#zeroKeepMethod = file.zeroKeepMethod;
@@ -148,6 +164,7 @@ export class FileDevice implements BlockDevice, RingHandler {
       this.#drained = null;
     }
     const ring = this.#ring!;
+    if (this.#atOnceFd >= 0) await afterCompletions(ring);
     ring.unregisterHandler(this.#handlerId);
     ring.unregisterFile(this.#slot);
     ring.native.fileClose(this.#file!.fd);
@@ -176,9 +193,29 @@ export class FileDevice implements BlockDevice, RingHandler {
   submit(io: BlockIo): void {
     assert(this.#open, 'the device is open');
     assert(checkIo(this.geometry, io) === OK, 'the operation fits the device');
+    if (this.#atOnceFd >= 0 && io.op <= OP_WRITE && this.#doneAtOnce(io)) return;
     this.#inFlight += 1;
     if (this.#freeCount === 0) this.#waiting.push(io);
     else this.#start(io);
+  }
+
+  /**
+   * Moves the bytes of a small operation on a file in memory; false when that did not do it. FUA
+   * needs nothing more: such a file system has nothing to sync to.
+   */
+  #doneAtOnce(io: BlockIo): boolean {
+    const bytes = io.blockCount * this.#blockBytes;
+    if (bytes > AT_ONCE_BYTES_MAX) return false;
+    const native = this.#native!;
+    const address = this.#arenaAddress + io.buffer;
+    const fileByte = io.block * this.#blockBytes;
+    const moved =
+      io.op === OP_READ
+        ? native.fileReadNow(this.#atOnceFd, address, bytes, fileByte)
+        : native.fileWriteNow(this.#atOnceFd, address, bytes, fileByte);
+    if (moved !== bytes) return false;
+    this.#ring!.finish(io, OK);
+    return true;
   }
 
   ringComplete(token: number, result: number, _flags: number): void {

@@ -67,6 +67,8 @@ export interface FileDeviceOptions {
   readonly blockBytes?: number;
   /** False: go through the page cache from the start. */
   readonly direct?: boolean;
+  /** False: use the ring also for a file in memory. */
+  readonly atOnce?: boolean;
   /** Operations in flight in the kernel; more queue. */
   readonly depth?: number;
 }
@@ -76,6 +78,8 @@ export interface OpenedFile {
   readonly slot: number;
   readonly kind: 'block' | 'file';
   readonly direct: boolean;
+  /** Its file system keeps it in memory, so that it answers at once. */
+  readonly inMemory: boolean;
   readonly geometry: Geometry;
   /** METHOD_* for OP_TRIM, OP_WRITE_ZEROES, and OP_WRITE_ZEROES with FLAG_NOUNMAP. */
   readonly trimMethod: number;
@@ -150,7 +154,8 @@ async function attempt(
     if (direct && !(await readsDirectly(ring, slot, blockBytes, info.sizeBytes))) return null;
     const methods = readOnly ? NO_METHODS : await findMethods(ring, slot, info);
     const geometry = geometryOf(info, blockBytes, readOnly, methods);
-    opened = { fd, slot, kind, direct, geometry, ...methods };
+    const { inMemory } = info;
+    opened = { fd, slot, kind, direct, inMemory, geometry, ...methods };
     return opened;
   } finally {
     if (opened === null) {

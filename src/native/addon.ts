@@ -60,6 +60,8 @@ export interface NativeDeviceInfo {
   /** True for "write back" caches; for files true (page cache and the disk below). */
   readonly volatileCache: boolean;
   readonly fua: boolean;
+  /** A file whose file system keeps it in memory (tmpfs, ramfs). */
+  readonly inMemory: boolean;
   readonly zoned: 'none' | 'host-aware' | 'host-managed';
   readonly zoneBytes: number;
   readonly maxOpenZones: number;
@@ -141,6 +143,12 @@ export interface NativeAddon {
   fileLock(fd: number, exclusive: boolean): number;
   fileUnlock(fd: number): number;
   /** Throws with errno; ENOTBLK for anything but a block device or a regular file. */
+  /**
+   * pread(2) and pwrite(2) between a file and `bytes` bytes of mapped memory, on this thread: only
+   * for files that answer at once. The bytes moved, or -errno; RangeError outside mapped memory.
+   */
+  fileReadNow(fd: number, address: number, bytes: number, fileByte: number): number;
+  fileWriteNow(fd: number, address: number, bytes: number, fileByte: number): number;
   deviceInfo(fd: number): NativeDeviceInfo;
   eventfd(): number;
   eventfdWrite(fd: number): number;

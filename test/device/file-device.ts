@@ -52,10 +52,11 @@ function makeFile(sizeBytes: number, where = folder): string {
 }
 
 const kinds: readonly (readonly [name: string, options: FileDeviceOptions])[] = [
-  ['direct, 4096-byte blocks', { blockBytes: 4096 }],
-  ['direct, 512-byte blocks', { blockBytes: 512 }],
-  ['buffered, 512-byte blocks', { blockBytes: 512, direct: false }],
-  ['direct, four operations at once', { depth: 4 }],
+  ['in memory, at once', { blockBytes: 4096 }],
+  ['direct, 4096-byte blocks', { blockBytes: 4096, atOnce: false }],
+  ['direct, 512-byte blocks', { blockBytes: 512, atOnce: false }],
+  ['buffered, 512-byte blocks', { blockBytes: 512, direct: false, atOnce: false }],
+  ['direct, four operations in flight', { depth: 4, atOnce: false }],
 ];
 for (const [name, options] of kinds) {
   conformance(`file, ${name}`, () => {
@@ -305,7 +306,7 @@ async function withTampering(
 ): Promise<void> {
   const reactor = openRingReactor();
   const file = makeFile(1 << 20);
-  const device = new FileDevice(file);
+  const device = new FileDevice(file, { atOnce: false });
   let armed = false;
   const whenArmed = (result: number, bytes: number): number =>
     armed ? tamper(result, bytes) : result;

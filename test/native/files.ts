@@ -99,6 +99,27 @@ test('deviceInfo of a file tells its size and what direct I/O needs', (t) => {
   addon.fileClose(fd);
 });
 
+test('bytes move at once between a file and mapped memory, inside it only', (t) => {
+  const file = path.join(folderFor(t), 'image');
+  writeFileSync(file, new Uint8Array(8192));
+  const fd = addon.fileOpen(file, O_RDWR, 0);
+  const { memory, address } = addon.memoryMap(8192, false);
+  const bytes = new Uint8Array(memory);
+  bytes.fill(0x5a, 0, 4096);
+  t.is(addon.fileWriteNow(fd, address, 4096, 4096), 4096);
+  t.is(addon.fileReadNow(fd, address + 4096, 4096, 4096), 4096);
+  t.deepEqual(bytes.subarray(4096), bytes.subarray(0, 4096));
+  t.is(addon.fileReadNow(fd, address, 4096, 8192), 0);
+  t.is(addon.fileReadNow(1_000_000, address, 4096, 0), -9);
+  t.throws(() => addon.fileReadNow(fd, address + 4097, 4096, 0), { instanceOf: RangeError });
+  t.throws(() => addon.fileWriteNow(fd, address, -1, 0), { instanceOf: RangeError });
+  t.throws(() => addon.fileReadNow(fd, address, 4096, -1), { instanceOf: RangeError });
+  t.throws(() => addon.fileReadNow(fd, address, 4096, Number.NaN), { instanceOf: RangeError });
+  addon.memoryUnmap(memory);
+  t.throws(() => addon.fileReadNow(fd, address, 4096, 0), { instanceOf: RangeError });
+  addon.fileClose(fd);
+});
+
 test('deviceInfo refuses what is neither a block device nor a file', (t) => {
   for (const target of ['/dev/null', tmpdir()]) {
     const flags = target === '/dev/null' ? O_RDONLY : O_RDONLY | O_DIRECTORY;

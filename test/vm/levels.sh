@@ -13,6 +13,7 @@ writes_land_where_they_should() {
   local name=$1 content=$2 device
   shift 2
   device=$(bandstand export "$name")
+  equal "$(blockdev --getss "$1")" "$(blockdev --getss "$device")" 'block size'
   dd if="$content" of="$device" bs=1M oflag=direct conv=fsync status=none
   cmp -n "$(stat -c %s "$content")" "$content" "$device"
   equal "$(reference size "$@")" "$(blockdev --getsize64 "$device")" size

@@ -61,21 +61,41 @@ stop_cleans_up_after_a_kill() {
   equal '' "$(ublk_nodes)" 'nodes left'
 }
 
+# The virtio device behind b, and what to write to make it disappear and come back.
+virtio=$(basename "$(readlink -f "/sys/block/$(basename "$b")/device")")
+pull() { echo "$virtio" >/sys/bus/virtio/drivers/virtio_blk/unbind; }
+plug() { echo "$virtio" >/sys/bus/virtio/drivers/virtio_blk/bind; }
+
 degraded_has_to_be_asked_for() {
-  fails_with 1 bandstand export pair --device "$a"
-  grep -qi 'missing\|degraded' "$work/error"
+  pull
+  [[ ! -e $b ]]
+  fails_with 1 bandstand export pair
+  grep -qi 'missing' "$work/error"
+  grep -q -- '--degraded' "$work/error"
   no_ublk_nodes
 }
 
 degraded_export_works() {
-  equal /dev/ublkb0 "$(bandstand export pair --degraded --device "$a")" stdout
-  bandstand status pair --json | jq -e '.data.health == "degraded"'
+  equal /dev/ublkb0 "$(bandstand export pair --degraded)" stdout
+  bandstand status pair --json | jq -e '
+    .data.health == "degraded" and [.data.array.members[].health] == ["ok", "missing"]'
   fails_with 3 bandstand status pair --exit-code
   e2fsck -fn /dev/ublkb0
   mount /dev/ublkb0 "$mount_point"
   cmp "$work/content" "$mount_point/content"
   cp "$work/content" "$mount_point/second"
   umount "$mount_point"
+  bandstand stop pair
+}
+
+stale_member_is_not_read() {
+  plug
+  eventually 5 test -b "$b"
+  bandstand export pair --degraded
+  mount -o ro /dev/ublkb0 "$mount_point"
+  cmp "$work/content" "$mount_point/second"
+  umount "$mount_point"
+  bandstand status pair --json | jq -e '.data.health == "degraded"'
   bandstand stop pair
 }
 
@@ -113,5 +133,6 @@ scenario 'export recovers a killed server under a mounted file system' export_re
 scenario 'stop removes what a killed server left' stop_cleans_up_after_a_kill
 scenario 'a missing member is refused without --degraded' degraded_has_to_be_asked_for
 scenario 'a degraded mirror serves and says so' degraded_export_works
+scenario 'a member that missed writes is not read when it is back' stale_member_is_not_read
 scenario 'export falls back to NBD where ublk cannot be had, and says so' falls_back_to_nbd
 scenario 'export --via ublk loads the driver' via_ublk_loads_the_driver

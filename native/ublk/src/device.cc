@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -38,6 +40,7 @@ struct Info {
   double writeZeroesMaxBytes = 0;
   bool volatileCache = true;
   bool fua = false;
+  bool inMemory = false;
   const char* zoned = "none";
   double zoneBytes = 0;
   double maxOpenZones = 0;
@@ -136,6 +139,9 @@ void describeFile(int fd, const struct stat& status, Info* info) {
   struct statvfs system;
   info->readOnly = fstatvfs(fd, &system) == 0 && (system.f_flag & ST_RDONLY) != 0;
   info->rotational = attribute(queueDirectory(status.st_dev), "rotational") == "1";
+  struct statfs kind;
+  info->inMemory =
+      fstatfs(fd, &kind) == 0 && (kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC);
   // Holes are punched and ranges zeroed by fallocate(2), which takes any length.
   info->discardGranularityBytes = info->physicalBlockBytes;
   info->discardMaxBytes = kUnlimited;
@@ -163,6 +169,7 @@ Napi::Value toObject(Napi::Env env, const Info& info) {
   number("writeZeroesMaxBytes", info.writeZeroesMaxBytes);
   flag("volatileCache", info.volatileCache);
   flag("fua", info.fua);
+  flag("inMemory", info.inMemory);
   result.Set("zoned", Napi::String::New(env, info.zoned));
   number("zoneBytes", info.zoneBytes);
   number("maxOpenZones", info.maxOpenZones);

@@ -53,6 +53,32 @@ Napi::Value fileUnlock(const Napi::CallbackInfo& info) {
   return orErrno(info, flock(fd, LOCK_UN));
 }
 
+// pread or pwrite between a file and mapped memory: the bytes moved, or a negative errno.
+template <bool writing>
+napi_value moveNow(napi_env env, napi_callback_info info) {
+  double arguments[4];
+  State* state = nullptr;
+  if (!hotArguments(env, info, arguments, &state)) return nullptr;
+  const double fd = arguments[0];
+  const double offset = arguments[3];
+  if (!(fd >= 0 && fd <= INT32_MAX) || !(offset >= 0 && offset <= 9007199254740991.0)) {
+    napi_throw_range_error(env, nullptr, "not a descriptor or not a position");
+    return nullptr;
+  }
+  if (!(arguments[2] <= INT32_MAX) || !state->ranges.contains(arguments[1], arguments[2], !writing)) {
+    napi_throw_range_error(env, nullptr, "the buffer lies outside mapped memory");
+    return nullptr;
+  }
+  auto* address = reinterpret_cast<void*>(static_cast<uintptr_t>(arguments[1]));
+  const auto bytes = static_cast<size_t>(arguments[2]);
+  const ssize_t moved =
+      writing ? pwrite(static_cast<int>(fd), address, bytes, static_cast<off_t>(offset))
+              : pread(static_cast<int>(fd), address, bytes, static_cast<off_t>(offset));
+  napi_value result = nullptr;
+  napi_create_int32(env, moved < 0 ? -errno : static_cast<int32_t>(moved), &result);
+  return result;
+}
+
 Napi::Value makeEventfd(const Napi::CallbackInfo& info) {
   return orErrno(info, eventfd(0, EFD_CLOEXEC));
 }
@@ -71,6 +97,8 @@ void addFileCalls(Napi::Env env, Napi::Object exports, State* state) {
   addCall<fileClose>(env, exports, "fileClose", state);
   addCall<fileLock>(env, exports, "fileLock", state);
   addCall<fileUnlock>(env, exports, "fileUnlock", state);
+  addHotCall(env, exports, "fileReadNow", moveNow<false>, state);
+  addHotCall(env, exports, "fileWriteNow", moveNow<true>, state);
   addCall<makeEventfd>(env, exports, "eventfd", state);
   addCall<writeEventfd>(env, exports, "eventfdWrite", state);
 }
