@@ -5,6 +5,7 @@
  * person should know besides goes to stderr. Exporting an exported stack prints the same address.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BandstandError } from '../../block/errors.ts';
 import { parseUuid } from '../../block/uuid.ts';
 import { call, protocolError } from '../../control/client.ts';
@@ -23,6 +24,7 @@ import type { ServeOptions } from '../serve.ts';
 import { startServer } from '../start-server.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
+const JOIN_RETRY_MS = 100;
 const QUEUES_MAX = 64;
 const DEPTH_MAX = 1024;
 const ID_MAX = 2 ** 20;
@@ -78,8 +80,7 @@ export const exportCommand: Command = {
     }
     const options = serveOptions(context, args, name, request, devices);
     if (args.flag('foreground')) return await stay(context, options);
-    const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
-    return report(context, name, await startServer(options, timeoutMs));
+    return report(context, name, await startOrJoin(context, options));
   },
 };
 
@@ -149,6 +150,23 @@ async function askRunning(
   const reply = decodeExportReply(answer.result);
   if ('why' in reply) throw protocolError(name, reply.why);
   return reply.value;
+}
+
+/** Another command may be starting a server at the same moment: then that one is waited for. */
+async function startOrJoin(context: CommandContext, options: ServeOptions): Promise<ExportReply> {
+  const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await startServer(options, timeoutMs);
+    } catch (error) {
+      const other = error instanceof BandstandError && error.code === 'BANDSTAND_STACK_RUNNING';
+      if (!other || Date.now() > deadline) throw error;
+    }
+    await sleep(JOIN_RETRY_MS);
+    const running = await askRunning(context, options.plan.name, options.request);
+    if (running !== null) return running;
+  }
 }
 
 function alreadyRunning(name: string, reply: ExportReply): BandstandError {

@@ -7,7 +7,9 @@
  */
 
 import { existsSync } from 'node:fs';
+import { BandstandError } from '../../block/errors.ts';
 import { call } from '../../control/client.ts';
+import { type ExportStatus, isRecord } from '../../control/schema.ts';
 import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
@@ -16,6 +18,7 @@ import { refuseInUse } from '../export-in-use.ts';
 import { notFound, runningStatus } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { processAlive } from '../process-alive.ts';
+import { readUblkRecord } from '../ublk-record.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
 
@@ -40,8 +43,8 @@ export const stop: Command = {
     const { runDir, stateDir } = context.directories;
     const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
     const paths = stackPaths(runDir, name);
-    const status = await runningStatus(runDir, name, context.timeoutMs ?? undefined);
-    if (status === null) {
+    const pid = await serverPid(paths.controlSocket, name);
+    if (pid === null) {
       const left = existsSync(paths.statusSocket) || existsSync(paths.controlSocket);
       if (!left && new StateStore(stateDir).load(name) === null) {
         throw notFound(context.directories, name);
@@ -51,12 +54,51 @@ export const stop: Command = {
       const was = removed.length > 0 ? 'crashed' : 'stopped';
       return done(name, was, removed);
     }
-    if (!args.flag('stop-in-use')) refuseInUse('stop', name, status.exports, status.server?.pid);
-    await call(paths.controlSocket, 'stop', {}, { name, timeoutMs });
-    await waitForEnd(paths.controlSocket, status.server?.pid ?? 0, timeoutMs);
+    if (!args.flag('stop-in-use')) refuseInUse('stop', name, await exportsOf(runDir, name), pid);
+    await askToStop(paths.controlSocket, name, pid, timeoutMs);
+    await waitForEnd(paths.controlSocket, pid, timeoutMs);
     return done(name, 'running', []);
   },
 };
+
+/** Asked without the data path, so that a server whose data path hangs can be stopped, too. */
+async function serverPid(socket: string, name: string): Promise<number | null> {
+  const answer = await call(socket, 'ping', {}, { name });
+  if (answer === null) return null;
+  const { result } = answer;
+  return isRecord(result) && typeof result['pid'] === 'number' ? result['pid'] : 0;
+}
+
+async function exportsOf(
+  runDir: string,
+  name: string,
+): Promise<readonly Pick<ExportStatus, 'kind' | 'address'>[]> {
+  try {
+    return (await runningStatus(runDir, name))?.exports ?? [];
+  } catch {
+    const record = readUblkRecord(runDir, name);
+    return record === null ? [] : [{ kind: 'ublk', address: `/dev/ublkb${record.id}` }];
+  }
+}
+
+async function askToStop(
+  socket: string,
+  name: string,
+  pid: number,
+  timeoutMs: number,
+): Promise<void> {
+  try {
+    await call(socket, 'stop', {}, { name, timeoutMs });
+  } catch (error) {
+    if (!(error instanceof BandstandError) || error.code !== 'BANDSTAND_SERVER_TIMEOUT')
+      throw error;
+    throw new BandstandError(error.code, {
+      message: error.message,
+      hint: `wait longer with --timeout, or give up on it: kill -9 ${pid}; bandstand stop ${name}`,
+      details: { ...error.details, pid },
+    });
+  }
+}
 
 function done(name: string, was: 'running' | 'crashed' | 'stopped', removed: readonly string[]) {
   return {
