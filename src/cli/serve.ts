@@ -213,7 +213,10 @@ function handleSignals(
       if (asked) {
         log.logger.warn({ signal }, 'ended without a clean stop');
         log.flush();
-        process.exit(128 + constants.signals[signal]);
+        // As if there had never been a handler: at once, whatever the other threads do.
+        process.removeAllListeners(signal);
+        process.kill(process.pid, signal);
+        return;
       }
       asked = true;
       log.logger.info({ signal }, 'stopping');

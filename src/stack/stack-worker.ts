@@ -8,6 +8,7 @@
  */
 
 import { type MessagePort, workerData } from 'node:worker_threads';
+import { type Reactor, Timer } from '../block/reactor.ts';
 import { loadAddon } from '../native/load.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
 import { Stack } from './stack.ts';
@@ -19,6 +20,25 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from './worker-messages.ts';
+
+/**
+ * Node joins this thread when the process exits, and can end it only while it runs JavaScript: a
+ * thread that sleeps in the kernel for ever would keep a failed process alive for ever.
+ */
+class Heartbeat extends Timer {
+  readonly #reactor: Reactor;
+
+  constructor(reactor: Reactor) {
+    super();
+    this.#reactor = reactor;
+  }
+
+  expire(): void {
+    this.#reactor.schedule(this, HEARTBEAT_US);
+  }
+}
+
+const HEARTBEAT_US = 1_000_000;
 
 interface WorkerData {
   readonly port: MessagePort;
@@ -55,8 +75,11 @@ async function serve({ port, options }: WorkerData): Promise<void> {
       post({ kind: 'error', id: request.id, error: errorToWire(error) });
     }
   });
+  const heartbeat = new Heartbeat(reactor);
+  heartbeat.expire();
   try {
     await reactor.run();
+    reactor.cancel(heartbeat);
     reactor.detachPort(port);
     await reactor.close();
   } catch (error) {

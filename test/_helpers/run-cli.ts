@@ -42,13 +42,14 @@ export class CliWorld {
     return Array.from({ length: count }, (_, index) => this.file(`disk${index}.img`, bytes));
   }
 
-  get #directories(): string[] {
+  /** Options that keep a command in this world. */
+  get directories(): string[] {
     return ['--run-dir', this.path('run'), '--state-dir', this.path('state')];
   }
 
   /** In this process: fast, for what needs no server. */
   async run(...words: string[]): Promise<CliOutcome> {
-    return await runMain([...words.slice(0, 1), ...this.#directories, ...words.slice(1)]);
+    return await runMain([...words.slice(0, 1), ...this.directories, ...words.slice(1)]);
   }
 
   /** A process of the installed program (built before by `npm run build:ts`). */
@@ -56,7 +57,7 @@ export class CliWorld {
     const root = path.join(import.meta.dirname, '..', '..');
     const program = path.join(root, 'bin', 'bandstand.js');
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [program, ...words, ...this.#directories], {
+      const child = spawn(process.execPath, [program, ...words, ...this.directories], {
         stdio: ['ignore', 'pipe', 'pipe'],
         cwd: this.folder,
         timeout: 90_000,

@@ -177,6 +177,35 @@ test.serial(
   },
 );
 
+test.serial(
+  'a foreground server outlives its reader, and a second signal ends it at once',
+  async (t) => {
+    const world = new StackWorld(t);
+    await mirror(world);
+    const child = spawn(
+      process.execPath,
+      [PROGRAM, 'export', 'tank', '--foreground', '--via', 'nbd', ...world.directories],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    t.teardown(() => child.kill('SIGKILL'));
+    child.stdout.destroy();
+    child.stderr.resume();
+    await eventually('the server listens', () => existsSync(world.path('run/tank.nbd')));
+    await world.ok('status', 'tank');
+    t.is(child.exitCode, null, 'it did not mind');
+    const ended = new Promise((resolve) =>
+      child.once('exit', (code, signal) => resolve(signal ?? code)),
+    );
+    child.kill('SIGSTOP');
+    child.kill('SIGTERM');
+    child.kill('SIGINT');
+    child.kill('SIGCONT');
+    // Both were pending; the kernel decides which comes first.
+    t.regex(String(await ended), /^SIG(TERM|INT)$/);
+    await world.ok('stop', 'tank');
+  },
+);
+
 test.serial('exports at the same moment share one server', async (t) => {
   const world = new StackWorld(t);
   await mirror(world);

@@ -225,6 +225,8 @@ async function stay(context: CommandContext, options: ServeOptions): Promise<Com
   const { serve } = await import('../serve.ts');
   const { stdout } = context.streams;
   const { name } = options.plan;
+  // The server goes on when nobody reads its output any more.
+  stdout.removeAllListeners('error').on('error', () => {});
   const exitStatus = await serve(options, (reply) => {
     for (const note of reply.notes) context.note(note);
     const done = result(name, reply);
