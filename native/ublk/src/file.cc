@@ -65,7 +65,8 @@ napi_value moveNow(napi_env env, napi_callback_info info) {
     napi_throw_range_error(env, nullptr, "not a descriptor or not a position");
     return nullptr;
   }
-  if (!(arguments[2] <= INT32_MAX) || !state->ranges.contains(arguments[1], arguments[2], !writing)) {
+  if (!(arguments[2] <= INT32_MAX) ||
+      !state->ranges.contains(arguments[1], arguments[2], !writing)) {
     napi_throw_range_error(env, nullptr, "the buffer lies outside mapped memory");
     return nullptr;
   }
