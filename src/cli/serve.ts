@@ -26,6 +26,12 @@ import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
 import { DEPTH_DEFAULT, StackServer } from './stack-server.ts';
 import { version } from './version.ts';
 
+/**
+ * What the kernel sends when the parent dies. Not SIGTERM, because the kernel repeats it for each
+ * thread that a dying parent's children are handed to, and a second SIGTERM ends a server at once.
+ */
+const PARENT_DIED = 'SIGUSR2';
+
 export interface ServeOptions {
   readonly plan: StackPlan;
   readonly request: ExportRequest;
@@ -180,8 +186,8 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): voi
   if (options.request.via !== 'nbd' && options.request.nbd === null) {
     leaveMountNamespace(native, log);
   }
-  const SIGTERM = constants.signals.SIGTERM;
-  if (options.exitWithParent && native.setParentDeathSignal(SIGTERM) < 0) {
+  const { [PARENT_DIED]: signal } = constants.signals;
+  if (options.exitWithParent && native.setParentDeathSignal(signal) < 0) {
     logger.warn('cannot follow the parent process');
   }
 }
@@ -208,6 +214,21 @@ function handleSignals(
   end: (status: number) => void,
 ): void {
   let asked = false;
+  const stop = (signal: string): void => {
+    asked = true;
+    log.logger.info({ signal }, 'stopping');
+    native.sdNotify('STOPPING=1');
+    server.stop().then(
+      () => end(0),
+      (error: unknown) => {
+        log.logger.error(error instanceof Error ? error.message : String(error));
+        end(1);
+      },
+    );
+  };
+  process.on(PARENT_DIED, () => {
+    if (!asked) stop(PARENT_DIED);
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (asked) {
@@ -218,16 +239,7 @@ function handleSignals(
         process.kill(process.pid, signal);
         return;
       }
-      asked = true;
-      log.logger.info({ signal }, 'stopping');
-      native.sdNotify('STOPPING=1');
-      server.stop().then(
-        () => end(0),
-        (error: unknown) => {
-          log.logger.error(error instanceof Error ? error.message : String(error));
-          end(1);
-        },
-      );
+      stop(signal);
     });
   }
   process.on('SIGHUP', () => log.reopen());
