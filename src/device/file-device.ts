@@ -13,9 +13,10 @@
  * kernel as one call; with FUA a data sync ends them.
  *
  * Files in memory (tmpfs) are the exception: the ring has no asynchronous way to them and hands
- * each operation to a worker thread of the kernel, which costs more than moving the bytes. Small
- * reads and writes of such a file are therefore done at once, and complete in a later turn like any
- * other; what does not go through whole takes the way of all others.
+ * each operation to a worker thread of the kernel, which costs more than moving a few bytes. Small
+ * reads and writes of such a file are therefore done at once where that is faster
+ * (at-once-policy.ts), and complete in a later turn like any other; what does not go through whole
+ * takes the way of all others.
  *
  * Not here: opening, exclusive use, block size, O_DIRECT or not (file-open.ts).
  */
@@ -43,6 +44,7 @@ import { EAGAIN, EINTR, EIO, ENODEV, ENXIO, EOPNOTSUPP, ESHUTDOWN, OK } from '..
 import type { NativeAddon } from '../native/addon.ts';
 import type { Ring, RingHandler } from '../reactor/ring.ts';
 import { RWF_DSYNC } from '../reactor/uring.ts';
+import { AtOncePolicy } from './at-once-policy.ts';
 import {
   type FileDeviceOptions,
   METHOD_DISCARD,
@@ -101,6 +103,7 @@ export class FileDevice implements BlockDevice, RingHandler {
   #atOnceFd = -1;
   #arenaAddress = 0;
   #native: NativeAddon | null = null;
+  readonly #policy = new AtOncePolicy();
   #trimMethod = METHOD_NONE;
   #zeroMethod = METHOD_NONE;
   #zeroKeepMethod = METHOD_NONE;
@@ -200,12 +203,13 @@ export class FileDevice implements BlockDevice, RingHandler {
   }
 
   /**
-   * Moves the bytes of a small operation on a file in memory; false when that did not do it. FUA
+   * Moves the bytes of an operation on a file in memory; false when that did not do it. FUA
    * needs nothing more: such a file system has nothing to sync to.
    */
   #doneAtOnce(io: BlockIo): boolean {
     const bytes = io.blockCount * this.#blockBytes;
     if (bytes > AT_ONCE_BYTES_MAX) return false;
+    if (!this.#policy.choose(this.#ring!.nowUs(), this.#inFlight)) return false;
     const native = this.#native!;
     const address = this.#arenaAddress + io.buffer;
     const fileByte = io.block * this.#blockBytes;
