@@ -34,7 +34,7 @@ export class AtOncePolicy {
   #preferredRate = 0;
 
   /**
-   * Asked once for each operation. `nowUs`: the reactor's clock, the same within a turn; `inFlight`:
+   * Asked once for each operation. `nowUs`: the clock, the same within a turn; `inFlight`:
    * operations of the device in the ring.
    */
   choose(nowUs: number, inFlight: number): boolean {

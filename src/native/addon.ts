@@ -108,11 +108,11 @@ export interface NativeAddon {
   // --- memory -----------------------------------------------------------------------------------
   /**
    * Anonymous private memory (at most 4 GiB), page aligned; with `hugePages` aligned to 2 MiB, from
-   * the huge page pool if it has enough, otherwise with transparent huge pages. Not inherited by
-   * child processes. Throws with errno. Mapped until memoryUnmap or the end of the thread; the
-   * garbage collector never unmaps.
+   * the huge page pool if it has enough, otherwise with transparent huge pages, or without them
+   * when `transparent` is false. Not inherited by child processes. Throws with errno. Mapped until
+   * memoryUnmap or the end of the thread; the garbage collector never unmaps.
    */
-  memoryMap(bytes: number, hugePages: boolean): NativeMapping;
+  memoryMap(bytes: number, hugePages: boolean, transparent?: boolean): NativeMapping;
   /**
    * Maps `fd` at `offset`, shared; a read-only mapping must not be written (it faults; the kernels
    * refuse it as a target). Throws with errno.

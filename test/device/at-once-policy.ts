@@ -1,7 +1,7 @@
 import test from 'ava';
 import { AtOncePolicy } from '../../src/device/at-once-policy.ts';
 
-/** Runs turns of `perTurn` operations; each way takes its own time per operation, in microseconds. */
+/** Runs turns of `perTurn` operations; each way takes its own time per operation (microseconds). */
 function shareAtOnce(
   perTurn: number,
   atOnceUs: number,

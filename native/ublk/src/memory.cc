@@ -46,11 +46,21 @@ void* alignedToHugePages(size_t bytes) {
   return reinterpret_cast<void*>(start);
 }
 
-bool mapAnonymous(size_t bytes, bool hugePages, Mapped* out) {
-  if (!hugePages) {
+bool mapAnonymous(size_t bytes, bool hugePages, bool transparent, Mapped* out) {
+  if (hugePages && !transparent) {
+    out->bytes = roundUp(bytes, kHugePage);
+    out->address = anonymous(out->bytes, kHugePageFlags);
+    out->hugePages = out->address != nullptr;
+    if (out->address != nullptr) return true;
+  }
+  if (!hugePages || !transparent) {
     out->bytes = roundUp(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
     out->address = anonymous(out->bytes, 0);
     out->hugePages = false;
+    // Advice too: kernels without transparent huge pages refuse it.
+    if (out->address != nullptr && !transparent) {
+      madvise(out->address, out->bytes, MADV_NOHUGEPAGE);
+    }
     return out->address != nullptr;
   }
   out->bytes = roundUp(bytes, kHugePage);
@@ -92,7 +102,8 @@ Napi::Value memoryMap(const Napi::CallbackInfo& info) {
   size_t bytes = 0;
   if (!argument(info, 0, 1, kBytesMax, "bytes", &bytes)) return Napi::Value();
   Mapped mapped{};
-  if (!mapAnonymous(bytes, info[1].ToBoolean(), &mapped)) {
+  const bool transparent = info[2].IsUndefined() || info[2].ToBoolean();
+  if (!mapAnonymous(bytes, info[1].ToBoolean(), transparent, &mapped)) {
     throwErrno(info.Env(), errno, "mmap");
     return Napi::Value();
   }
