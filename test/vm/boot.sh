@@ -24,7 +24,14 @@ disks_are_there() {
   equal 'write back' "$(<"/sys/block/$(basename "$(disk a)")/queue/write_cache")" cache
 }
 
+# Needs CAP_SYS_RESOURCE, which a container may lack; here it is there for certain.
+io_flusher_is_set_and_read_back() {
+  equal '[0,0,1,0,0]' "$(node test/_fixtures/addon-child.js \
+    "$PWD/native/ublk/build/Release/bandstand.node" ioFlusher)" 'I/O flusher before, set, after'
+}
+
 scenario 'the guest runs a 6.12 kernel' kernel_is_612
 scenario 'the guest writes to an overlay, as root' root_is_thrown_away
 scenario 'the ublk driver loads' driver_loads
 scenario 'virtio disks have the asked sizes and caches' disks_are_there
+scenario 'the I/O flusher state can be set and read back' io_flusher_is_set_and_read_back
