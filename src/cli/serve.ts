@@ -13,7 +13,7 @@
  */
 
 import { constants as fileConstants, readFileSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import { BandstandError } from '../block/errors.ts';
 import { EAGAIN, statusName, statusText } from '../block/status.ts';
 import type { ExportReply, ExportRequest } from '../control/schema.ts';
@@ -47,7 +47,8 @@ const ARENA_BYTES_MIN = 56 * 2 ** 20;
 const ARENA_SPARE_BYTES = 24 * 2 ** 20;
 const UBLK_BUFFER_BYTES = 256 * 1024;
 const ARENA_BYTES_MAX = 2 ** 30;
-const POLL_US = 50;
+/** On a single processor a spin would keep away the very work that it waits for. */
+const POLL_US = availableParallelism() > 1 ? 50 : 0;
 const OOM_SCORE = '-1000';
 /** The service manager wants to hear more often than it waits. */
 const WATCHDOG_DIVISOR = 2;
