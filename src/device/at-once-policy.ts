@@ -13,8 +13,9 @@
 const WINDOW_OPS = 1024;
 /** Fewer outstanding operations than this keep no second processor busy. */
 const CROWD = 8;
-/** Windows between two trials of the other way. */
+/** Windows between two trials of the other way: at first, and after many that changed nothing. */
 const TRIAL_EVERY = 32;
+const TRIAL_EVERY_MAX = 512;
 /** A trial is two windows: what the first started still ends in it, the second is measured. */
 const TRIAL_WINDOWS = 2;
 /** How much faster the other way has to be. */
@@ -26,6 +27,7 @@ export class AtOncePolicy {
   #trial = 0;
   /** Windows until the next trial; the first comes early. */
   #untilTrial = 2;
+  #trialEvery = TRIAL_EVERY;
   #ops = 0;
   #turns = 0;
   #turnUs = -1;
@@ -56,6 +58,7 @@ export class AtOncePolicy {
     if (!crowded) {
       this.#preferred = true;
       this.#trial = 0;
+      this.#trialEvery = TRIAL_EVERY;
       this.#untilTrial = TRIAL_EVERY;
       return;
     }
@@ -67,7 +70,12 @@ export class AtOncePolicy {
     }
     this.#trial -= 1;
     if (this.#trial > 0) return;
-    this.#untilTrial = TRIAL_EVERY;
-    if (rate > this.#preferredRate * GAIN_MIN) this.#preferred = !this.#preferred;
+    if (rate > this.#preferredRate * GAIN_MIN) {
+      this.#preferred = !this.#preferred;
+      this.#trialEvery = TRIAL_EVERY;
+    } else {
+      this.#trialEvery = Math.min(TRIAL_EVERY_MAX, this.#trialEvery * 2);
+    }
+    this.#untilTrial = this.#trialEvery;
   }
 }
