@@ -14,8 +14,8 @@ const WINDOW_OPS = 1024;
 /** Fewer outstanding operations than this keep no second processor busy. */
 const CROWD = 8;
 /** Windows between two trials of the other way: at first, and after many that changed nothing. */
-const TRIAL_EVERY = 32;
-const TRIAL_EVERY_MAX = 512;
+const TRIAL_EVERY = 16;
+const TRIAL_EVERY_MAX = 128;
 /** A trial is two windows: what the first started still ends in it, the second is measured. */
 const TRIAL_WINDOWS = 2;
 /** How much faster the other way has to be. */
