@@ -30,6 +30,8 @@ export class Member {
   writeErrors = 0;
   /** Blocks of reads in flight: what raid1 balances by. */
   readingBlocks = 0;
+  /** The status of its last failed flush: every later flush fails with it. */
+  flushStatus = 0;
   /** The status with which the device reported that it has failed, or 0. */
   failedStatus = 0;
 

@@ -85,7 +85,8 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
   readonly members: readonly Member[];
   readonly blockBytes: number;
   readonly stripBlocks: number;
-  readonly steadyReads: boolean;
+  /** Set by a crash, and by a write that one member has and another has not. */
+  steadyReads: boolean;
   memberBlocksMax = 0;
   observer: DeviceObserver | null = null;
   memberObserver: MemberObserver | null = null;
@@ -372,7 +373,7 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
     const piece = this.#pool.pieces[child.cookie >>> SLOT_BITS]!;
     const slot = child.cookie & SLOT_MASK;
     if (child.status !== 0) this.#childFailed(child, slot);
-    if (piece.op === OP_FLUSH) this.finish(piece, child.status);
+    if (piece.op === OP_FLUSH) this.finish(piece, this.members[slot]!.flushStatus);
     else this.#level.childDone(piece, child, slot);
   }
 
@@ -438,6 +439,9 @@ export class RaidArray implements BlockDevice, LevelHost, DeviceObserver {
     const member = this.members[slot]!;
     if (child.op === OP_READ) member.readErrors += 1;
     else member.writeErrors += 1;
+    // What a failed flush has lost, the next one does not bring back: it is never trusted again.
+    if (child.op === OP_FLUSH) member.flushStatus = child.status;
+    else if (child.op !== OP_READ) this.steadyReads = true;
     this.memberObserver?.memberError(this, slot, child.op, child.status);
   }
 

@@ -260,7 +260,8 @@ export class Stack implements MemberObserver, DeviceObserver {
   /** Members may differ since an earlier crash, and nothing has made them equal yet. */
   get #staysDirty(): boolean {
     const { superblock, slots, clean } = this.#assembly!;
-    return clean === false && levelRules(superblock.level).tolerates(slots.length) > 0;
+    const differ = clean === false || this.#array?.steadyReads === true;
+    return differ && levelRules(superblock.level).tolerates(slots.length) > 0;
   }
 
   async #flush(): Promise<void> {

@@ -126,6 +126,32 @@ test('a flush that fails on one member fails', async (t) => {
   await fixture.close();
 });
 
+test('a member whose flush has failed once is never trusted with a flush again', async (t) => {
+  const fixture = await openArray({ ...TRIO, level: 'raid1' });
+  fixture.devices[1]!.fault = (io) => (io.op === OP_FLUSH ? EIO : OK);
+  t.is(await fixture.reactor.drive(fixture.run(OP_FLUSH, 0, 0)), EIO);
+  fixture.devices[1]!.fault = () => OK;
+  t.is(await fixture.reactor.drive(fixture.run(OP_FLUSH, 0, 0)), EIO);
+  t.is(await fixture.reactor.drive(fixture.run(OP_WRITE, 0, 1, new Uint8Array(512))), OK);
+  t.false(fixture.array.steadyReads, 'the mirrors do not differ for that');
+  await fixture.close();
+});
+
+test('after a write that one mirror missed, reads stay with one mirror', async (t) => {
+  const fixture = await openArray({ ...TRIO, level: 'raid1' });
+  fixture.devices[0]!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  t.is(await fixture.reactor.drive(fixture.run(OP_WRITE, 0, 1, new Uint8Array(512))), EIO);
+  t.true(fixture.array.steadyReads);
+  for (const device of fixture.devices) device.log.length = 0;
+  const reads = [0, 1, 2, 3].map((block) => fixture.run(OP_READ, block, 1));
+  t.deepEqual(await fixture.reactor.drive(Promise.all(reads)), [OK, OK, OK, OK]);
+  t.deepEqual(
+    fixture.devices.map(({ log }) => log.length),
+    [4, 0, 0],
+  );
+  await fixture.close();
+});
+
 test('FUA and NOUNMAP are passed down to members that have FUA', async (t) => {
   const fixture = await openArray({ ...TRIO, level: 'raid1', geometry: { volatileCache: true } });
   await fixture.write(0, new Uint8Array(512), FLAG_FUA);
