@@ -218,8 +218,7 @@ export function labelCopy(sequence: number): 0 | 1 {
 }
 
 export function encodeLabel(label: Label): Uint8Array {
-  const wrong = contradiction(label);
-  assert(wrong === null, `a label that is written does not contradict itself (${wrong?.field})`);
+  assert(contradiction(label) === null, 'a label agrees with itself');
   const { process } = label;
   const bytes = new Uint8Array(LABEL_BYTES);
   LABEL_LAYOUT.encode(
