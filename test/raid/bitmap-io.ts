@@ -34,7 +34,7 @@ async function opened(blockBytes = 512) {
 }
 
 for (const blockBytes of [512, 4096]) {
-  test(`blocks of ${blockBytes} give back what was written, and nothing else changes`, async (t) => {
+  test(`blocks of ${blockBytes} give back what was written and no more changes`, async (t) => {
     const { device, read, write } = await opened(blockBytes);
     t.is(regionsOf(REGIONS * 64, 64), REGIONS);
     device.bytes.fill(0x77);
