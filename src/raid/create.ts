@@ -115,9 +115,11 @@ function firstLabel(
     arrayUuid: superblock.uuid,
     superblockSeq: superblock.seq,
     slot,
+    role: 'member',
     state,
     eventCount: 0,
     bitmap: null,
     process: NO_PROCESS,
+    missedSince: 0,
   };
 }

@@ -5,7 +5,8 @@
  * there what it needs besides: which member this device is (SPDK stores it nowhere), whether the
  * array was stopped cleanly, where the write-intent bitmap is, and how far a background process
  * had come. An array without labels (made by SPDK) works too, once somebody says which device is
- * which; SPDK ignores labels.
+ * which; SPDK ignores labels. A spare has a label and nothing else; the device that a rebuild is
+ * filling says so in its role, so that nobody takes it for a member before it is complete.
  *
  * Two copies, far enough apart that no physical sector holds both. Label number s is written to
  * copy s mod 2, so that a torn write destroys at most the older one; the newest valid copy counts.
@@ -13,10 +14,11 @@
  * A label names the superblock sequence that it goes with. When the superblock has moved on without
  * the label (SPDK wrote in between), identity still holds, but bitmap and process are void.
  *
- * The bitmap (at 128 KiB, up to the end of the first MiB) and the process fields are defined here
- * and not used yet.
+ * Version 1.0 had no role, no target and no missed_since, and never wrote a bitmap or a process; a
+ * reader of 1.0 treats what stands there as absent. The bitmap itself is in bitmap-format.ts.
  */
 
+import { assert } from '../block/assert.ts';
 import { crc32c } from '../block/crc32c.ts';
 import { BandstandError } from '../block/errors.ts';
 import { firstNonZero, Layout, type LayoutValues } from '../block/layout.ts';
@@ -32,7 +34,11 @@ export const BITMAP_AREA_START = 128 * 1024;
 export const BITMAP_AREA_END = 2 ** 20;
 
 const VERSION_MAJOR = 1;
-const VERSION_MINOR = 0;
+const VERSION_MINOR = 1;
+/** Where version 1.0 ended: all bytes from here on were reserved. */
+const RESERVED_IN_1_0 = 128;
+/** Bitmaps consist of blocks of this size. */
+export const BITMAP_BLOCK_BYTES = 4096;
 
 export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
   { name: 'signature', offset: 0, bytes: 8, type: 'bytes', meaning: 'ASCII `BANDSTND`, no NUL' },
@@ -42,7 +48,7 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     offset: 10,
     bytes: 2,
     type: 'u16',
-    meaning: '0; a greater one may use reserved bytes',
+    meaning: '1; 0 is read too, a greater one may use reserved bytes',
   },
   { name: 'length', offset: 12, bytes: 4, type: 'u32', meaning: '4096' },
   {
@@ -97,7 +103,7 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     offset: 104,
     bytes: 8,
     type: 'u64',
-    meaning: 'blocks of the array per bit, a power of two',
+    meaning: 'blocks of the array per region, a power of two',
   },
   {
     name: 'process_kind',
@@ -112,13 +118,50 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     offset: 120,
     bytes: 8,
     type: 'u64',
-    meaning: 'block of the array below which it is done',
+    meaning: 'block of the data area of a member below which it is done',
   },
-  { name: 'reserved', offset: 128, bytes: 3968, type: 'zero', meaning: 'zero' },
+  {
+    name: 'role',
+    offset: 128,
+    bytes: 4,
+    type: 'u32',
+    meaning: '0 member, 1 target of a rebuild (not complete), 2 spare (slot 0, no superblock)',
+  },
+  {
+    name: 'process_flags',
+    offset: 132,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'bit 0 repair (check, resync), bit 1 replace (rebuild), bit 2 paused',
+  },
+  {
+    name: 'process_uuid',
+    offset: 136,
+    bytes: 16,
+    type: 'uuid',
+    meaning: 'UUID of the target of a rebuild; all zeroes for every other process',
+  },
+  {
+    name: 'missed_since',
+    offset: 152,
+    bytes: 8,
+    type: 'u64',
+    meaning:
+      'a member with this superblock sequence or a later one lacks at most the missed regions; 0 = unknown',
+  },
+  { name: 'reserved', offset: 160, bytes: 3936, type: 'zero', meaning: 'zero' },
 ]);
 
 export type LabelState = 'clean' | 'dirty' | 'creating';
 const STATES: readonly (LabelState | null)[] = [null, 'clean', 'dirty', 'creating'];
+
+export type LabelRole = 'member' | 'target' | 'spare';
+const ROLES: readonly LabelRole[] = ['member', 'target', 'spare'];
+
+const FLAG_REPAIR = 1;
+const FLAG_REPLACE = 2;
+const FLAG_PAUSED = 4;
+const FLAGS_KNOWN = FLAG_REPAIR | FLAG_REPLACE | FLAG_PAUSED;
 
 export type ProcessKind = 'none' | 'rebuild' | 'resync' | 'check';
 const PROCESS_KINDS: readonly ProcessKind[] = ['none', 'rebuild', 'resync', 'check'];
@@ -132,7 +175,15 @@ export interface LabelBitmap {
 export interface LabelProcess {
   readonly kind: ProcessKind;
   readonly slot: number;
+  /** Member data blocks: the process is done below it. */
   readonly block: number;
+  /** A check or resync that writes what differs. */
+  readonly repair: boolean;
+  /** A rebuild whose slot has a member in service until the end. */
+  readonly replace: boolean;
+  readonly paused: boolean;
+  /** The UUID of the target of a rebuild, otherwise null. */
+  readonly uuid: string | null;
 }
 
 export interface Label {
@@ -140,14 +191,26 @@ export interface Label {
   readonly memberUuid: string;
   readonly arrayUuid: string;
   readonly superblockSeq: number;
+  /** 0 for a spare. */
   readonly slot: number;
+  readonly role: LabelRole;
   readonly state: LabelState;
   readonly eventCount: number;
   readonly bitmap: LabelBitmap | null;
   readonly process: LabelProcess;
+  /** The superblock sequence from which on the missed bits are complete; 0 = they say nothing. */
+  readonly missedSince: number;
 }
 
-export const NO_PROCESS: LabelProcess = { kind: 'none', slot: 0, block: 0 };
+export const NO_PROCESS: LabelProcess = {
+  kind: 'none',
+  slot: 0,
+  block: 0,
+  repair: false,
+  replace: false,
+  paused: false,
+  uuid: null,
+};
 
 /** The copy that label number `sequence` is written to. */
 export function labelCopy(sequence: number): 0 | 1 {
@@ -155,6 +218,8 @@ export function labelCopy(sequence: number): 0 | 1 {
 }
 
 export function encodeLabel(label: Label): Uint8Array {
+  assert(contradiction(label) === null, 'a label agrees with itself');
+  const { process } = label;
   const bytes = new Uint8Array(LABEL_BYTES);
   LABEL_LAYOUT.encode(
     {
@@ -174,9 +239,16 @@ export function encodeLabel(label: Label): Uint8Array {
       bitmap_offset: label.bitmap?.offsetBytes ?? 0,
       bitmap_bytes: label.bitmap?.bytes ?? 0,
       bitmap_region_blocks: label.bitmap?.regionBlocks ?? 0,
-      process_kind: PROCESS_KINDS.indexOf(label.process.kind),
-      process_slot: label.process.slot,
-      process_block: label.process.block,
+      process_kind: PROCESS_KINDS.indexOf(process.kind),
+      process_slot: process.slot,
+      process_block: process.block,
+      role: ROLES.indexOf(label.role),
+      process_flags:
+        (process.repair ? FLAG_REPAIR : 0) |
+        (process.replace ? FLAG_REPLACE : 0) |
+        (process.paused ? FLAG_PAUSED : 0),
+      process_uuid: process.uuid ?? UUID_NULL,
+      missed_since: label.missedSince,
     },
     bytes,
   );
@@ -203,17 +275,69 @@ export function decodeLabel(bytes: Uint8Array, copy: 0 | 1, device: string): Lab
   checkIntegrity(values, bytes, refuse);
   checkIdentity(values, copy, refuse);
   const state = STATES[values.state] ?? refuse('state', `${values.state} is unknown`);
-  return {
+  const role = ROLES[values.role] ?? refuse('role', `${values.role} is unknown`);
+  const [bitmap, process] = [decodeBitmap(values, refuse), decodeProcess(values, refuse)];
+  // Nothing of 1.0 ever wrote the two, and process_block has changed its unit since.
+  const early = values.version_minor === 0;
+  const label: Label = {
     sequence: Number(values.sequence),
     memberUuid: values.member_uuid,
     arrayUuid: values.array_uuid,
     superblockSeq: Number(values.superblock_seq),
     slot: values.slot,
+    role,
     state,
     eventCount: Number(values.event_count),
-    bitmap: decodeBitmap(values, refuse),
-    process: decodeProcess(values, refuse),
+    bitmap: early ? null : bitmap,
+    process: early ? NO_PROCESS : process,
+    missedSince: Number(values.missed_since),
   };
+  const wrong = contradiction(label);
+  if (wrong !== null) refuse(wrong.field, wrong.why);
+  return label;
+}
+
+/** What in a label of known values cannot be true together, or null. */
+function contradiction(label: Label): { readonly field: string; readonly why: string } | null {
+  const { role, process } = label;
+  const wrong = (field: string, why: string) => ({ field, why });
+  if (role === 'spare') {
+    if (label.slot !== 0) return wrong('slot', `a spare has slot 0, not ${label.slot}`);
+    if (label.bitmap !== null) return wrong('bitmap_offset', 'a spare has no bitmap');
+    if (process.kind !== 'none') return wrong('process_kind', 'a spare takes part in no process');
+    if (label.missedSince !== 0) return wrong('missed_since', 'a spare has missed nothing');
+  }
+  if (label.missedSince > label.superblockSeq) {
+    const { missedSince, superblockSeq } = label;
+    return wrong('missed_since', `${missedSince} lies after superblock_seq ${superblockSeq}`);
+  }
+  return processContradiction(label);
+}
+
+function processContradiction(label: Label): { field: string; why: string } | null {
+  const { role, process } = label;
+  const wrong = (field: string, why: string) => ({ field, why });
+  const rebuilds = process.kind === 'rebuild';
+  if (rebuilds !== (process.uuid !== null)) {
+    const has = rebuilds ? 'a rebuild without a target' : `a target without a rebuild`;
+    return wrong('process_uuid', has);
+  }
+  if (process.replace && !rebuilds) return wrong('process_flags', 'only a rebuild can replace');
+  if (process.repair && process.kind !== 'check' && process.kind !== 'resync') {
+    return wrong('process_flags', 'only a check or a resync can repair');
+  }
+  if (process.paused && process.kind === 'none') {
+    return wrong('process_flags', 'no process is there that could be paused');
+  }
+  if ((role === 'target') !== (process.uuid === label.memberUuid)) {
+    return role === 'target'
+      ? wrong('process_uuid', 'a target carries its own UUID here')
+      : wrong('role', `a ${role} is not the target of a rebuild, but process_uuid names it`);
+  }
+  if (role === 'target' && process.slot !== label.slot) {
+    return wrong('process_slot', `the target is for slot ${label.slot}, not ${process.slot}`);
+  }
+  return null;
 }
 
 function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void {
@@ -232,13 +356,16 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
     );
   }
   if (values.flags !== 0) refuse('flags', `${values.flags} holds unknown flags`);
-  if (values.version_minor <= VERSION_MINOR && firstNonZero(values.reserved) !== -1) {
-    refuse('reserved', `byte ${firstNonZero(values.reserved)} is not zero`);
-  }
+  if (values.version_minor > VERSION_MINOR) return;
+  const start =
+    values.version_minor === 0 ? RESERVED_IN_1_0 : LABEL_LAYOUT.field('reserved').offset;
+  const at = firstNonZero(bytes.subarray(start));
+  if (at !== -1) refuse('reserved', `byte ${at} is not zero`);
 }
 
 function checkIdentity(values: Values, copy: number, refuse: Refuse): void {
-  for (const field of ['sequence', 'superblock_seq', 'event_count'] as const) {
+  const counters = ['sequence', 'superblock_seq', 'event_count', 'missed_since'] as const;
+  for (const field of counters) {
     if (values[field] > Number.MAX_SAFE_INTEGER) refuse(field, `${values[field]} is beyond 2^53`);
   }
   if (values.sequence === 0n) refuse('sequence', 'is 0');
@@ -256,8 +383,14 @@ function decodeBitmap(values: Values, refuse: Refuse): LabelBitmap | null {
   if (offset < BITMAP_AREA_START || offset >= BITMAP_AREA_END) {
     refuse('bitmap_offset', `${offset} lies outside the area for bitmaps`);
   }
+  if (offset % BigInt(BITMAP_BLOCK_BYTES) !== 0n) {
+    refuse('bitmap_offset', `${offset} is not a multiple of ${BITMAP_BLOCK_BYTES}`);
+  }
   if (bytes === 0n || offset + bytes > BITMAP_AREA_END) {
     refuse('bitmap_bytes', `${bytes} bytes at ${offset} do not lie in the area for bitmaps`);
+  }
+  if (bytes % BigInt(BITMAP_BLOCK_BYTES) !== 0n) {
+    refuse('bitmap_bytes', `${bytes} is not a multiple of ${BITMAP_BLOCK_BYTES}`);
   }
   if (region > Number.MAX_SAFE_INTEGER || !isPowerOfTwo(Number(region))) {
     refuse('bitmap_region_blocks', `${region} is not a power of two`);
@@ -275,5 +408,15 @@ function decodeProcess(values: Values, refuse: Refuse): LabelProcess {
   if (values.process_block > Number.MAX_SAFE_INTEGER) {
     refuse('process_block', `${values.process_block} is beyond 2^53`);
   }
-  return { kind, slot: values.process_slot, block: Number(values.process_block) };
+  const flags = values.process_flags;
+  if ((flags & ~FLAGS_KNOWN) !== 0) refuse('process_flags', `${flags} holds unknown flags`);
+  return {
+    kind,
+    slot: values.process_slot,
+    block: Number(values.process_block),
+    repair: (flags & FLAG_REPAIR) !== 0,
+    replace: (flags & FLAG_REPLACE) !== 0,
+    paused: (flags & FLAG_PAUSED) !== 0,
+    uuid: values.process_uuid === UUID_NULL ? null : values.process_uuid,
+  };
 }

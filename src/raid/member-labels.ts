@@ -69,10 +69,12 @@ export class MemberLabels {
       arrayUuid: this.#arrayUuid,
       superblockSeq: this.#superblockSeq,
       slot: member.slot,
+      role: 'member',
       state,
       eventCount: (last?.eventCount ?? 0) + (state === 'dirty' ? 1 : 0),
       bitmap: current ? last.bitmap : null,
       process: current ? last.process : NO_PROCESS,
+      missedSince: current ? last.missedSince : 0,
     };
   }
 }

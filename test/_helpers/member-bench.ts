@@ -7,7 +7,13 @@ import { BandstandError } from '../../src/block/errors.ts';
 import { type AssembleOptions, type Assembly, assembleArray } from '../../src/raid/assemble.ts';
 import { createArray } from '../../src/raid/create.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
-import { encodeLabel, LABEL_OFFSETS, type Label, labelCopy } from '../../src/raid/label.ts';
+import {
+  encodeLabel,
+  LABEL_OFFSETS,
+  type Label,
+  labelCopy,
+  NO_PROCESS,
+} from '../../src/raid/label.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
 import { planArray, plannedSuperblock } from '../../src/raid/plan.ts';
 import type { RaidArray } from '../../src/raid/raid-array.ts';
@@ -77,10 +83,12 @@ export async function openMembers(count: number, blockBytes = 512): Promise<Memb
         arrayUuid: plan.uuid,
         superblockSeq: plan.seq,
         slot,
+        role: 'member',
         state: 'clean',
         eventCount: 0,
         bitmap: null,
-        process: { kind: 'none', slot: 0, block: 0 },
+        process: NO_PROCESS,
+        missedSince: 0,
       });
       devices[slot]!.bytes.set(encodeLabel(label), LABEL_OFFSETS[labelCopy(label.sequence)]);
     },

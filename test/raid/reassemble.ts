@@ -2,7 +2,7 @@ import test from 'ava';
 import { readBlocks } from '../../src/block/control-io.ts';
 import { EIO } from '../../src/block/status.ts';
 import { assemblySpec } from '../../src/raid/assemble.ts';
-import { LABEL_OFFSETS } from '../../src/raid/label.ts';
+import { LABEL_OFFSETS, NO_PROCESS } from '../../src/raid/label.ts';
 import { MemberLabels } from '../../src/raid/member-labels.ts';
 import { planArray, planSpec } from '../../src/raid/plan.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
@@ -139,7 +139,7 @@ test('labels alternate, count starts, and a torn label leaves the one before', a
 test('bitmap and process of a label that the superblock left behind are void', async (t) => {
   const bench = await createdArray('raid1', 2);
   const bitmap = { offsetBytes: 131072, bytes: 4096, regionBlocks: 64 };
-  const process = { kind: 'rebuild', slot: 1, block: 77 } as const;
+  const process = { ...NO_PROCESS, kind: 'resync', slot: 1, block: 77, repair: true } as const;
   bench.label(0, (label) => ({ ...label, bitmap, process }));
   bench.label(1, (label) => ({ ...label, bitmap, process, superblockSeq: 0 }));
   const byName = new Map(bench.devices.map((device) => [device.name, device]));
