@@ -5,8 +5,9 @@
 import { type BlockDevice, FEATURE_READ_ONLY, type Geometry } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { ArraySpec } from './array-spec.ts';
-import type { Level, Member } from './level.ts';
+import type { Level } from './level.ts';
 import { levelRules } from './level-rules.ts';
+import type { Member } from './member.ts';
 
 /** What one request carries at least, whatever the strip size. */
 const REQUEST_BYTES = 2 ** 20;

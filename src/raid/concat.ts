@@ -67,6 +67,10 @@ export class Concat implements Level {
     );
   }
 
+  locked(piece: Piece): void {
+    this.start(piece);
+  }
+
   childDone(piece: Piece, child: BlockIo, _slot: number): void {
     this.#host.finish(piece, child.status);
   }

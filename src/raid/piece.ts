@@ -4,21 +4,35 @@
  * A *piece* is what a level does in one go: a read inside one strip, a mirrored write, a write of
  * one stripe. It owns its child operations, so that a piece that has been taken can always proceed.
  * An operation that is one piece (nearly all are) needs nothing else. A larger one has an *array
- * request* that takes pieces as they become free. Requests wait for pieces and pieces wait for
- * nobody (raid5f: only for scratch memory, which is held by pieces in flight), so that exhaustion
- * delays operations and cannot deadlock (law 8).
+ * request* that takes pieces as they become free. Requests wait for pieces; pieces wait for locks
+ * on their range, then for their write intent to be on disk, then for scratch memory, in this
+ * order and never the other way round, so that exhaustion delays operations and cannot deadlock
+ * (law 8).
  *
  * Both come from fixed pools; nothing is allocated per operation.
  */
 
 import { assert } from '../block/assert.ts';
 import { BlockIo, type Completer, OP_READ, type Op } from '../block/block-io.ts';
+import { type LockOwner, RangeLock } from './range-locks.ts';
 
 /** Children find their piece and slot in `cookie`: piece index · 256 + slot. */
 export const SLOT_BITS = 8;
 export const SLOT_MASK = 255;
+/** In place of a slot: the target of a rebuild. There are at most 255 slots. */
+export const SLOT_TARGET = 255;
 
-export class Piece {
+/** What a member did with its part of a piece (`Piece.failures`). */
+export const FAILED_READ = 1;
+export const FAILED_WRITE = 2;
+
+/** Whoever is told that a piece may go on: its array. */
+export interface PieceOwner extends Completer {
+  pieceLocked(piece: Piece): void;
+  pieceIntended(piece: Piece): void;
+}
+
+export class Piece implements LockOwner {
   readonly index: number;
   readonly children: readonly BlockIo[];
   op: Op = OP_READ;
@@ -31,21 +45,38 @@ export class Piece {
   io: BlockIo | null = null;
   /** The request that this piece is a part of, otherwise. */
   request: ArrayRequest | null = null;
+  /** When the operation came, in microseconds, while somebody wants to know its latency; else 0. */
+  startUs = 0;
   /** Children outstanding. */
   pending = 0;
   /** The first error of a child. */
   status = 0;
+  /** Held, or waited for, while the piece changes its range or computes from it. */
+  readonly lock: RangeLock;
+  /** True while the write intent counts this piece. */
+  intended = false;
+  /** Not 0: the intent could not be written. */
+  intentStatus = 0;
+  /** By slot: FAILED_* of a child of this piece, 0 for none; and how many slots are not 0. */
+  readonly failures: Uint8Array;
+  failureCount = 0;
   /** The following are the level's: what it is doing, to which member, how far it got. */
   step = 0;
   slot = 0;
   cursor = 0;
   done = 0;
+  /** Blocks that are read or computed at a time, from `done` on. */
+  span = 0;
   /** Position of scratch memory in the arena, or -1. */
   scratch = -1;
   next: Piece | null = null;
+  readonly #owner: PieceOwner;
 
-  constructor(index: number, width: number, completer: Completer) {
+  constructor(index: number, width: number, completer: PieceOwner) {
     this.index = index;
+    this.#owner = completer;
+    this.lock = new RangeLock(this);
+    this.failures = new Uint8Array(width);
     const children: BlockIo[] = [];
     for (let child = 0; child < width; child += 1) {
       const io = new BlockIo();
@@ -55,6 +86,22 @@ export class Piece {
     }
     this.children = children;
     widen(this);
+  }
+
+  locked(_lock: RangeLock): void {
+    this.#owner.pieceLocked(this);
+  }
+
+  /** Its write intent is on disk. */
+  proceed(): void {
+    this.#owner.pieceIntended(this);
+  }
+
+  /** Notes that the member in `slot` failed its part with `status`. */
+  noteFailure(slot: number, kind: number, status: number): void {
+    if (this.failures[slot] === 0) this.failureCount += 1;
+    this.failures[slot] = kind;
+    if (this.status === 0) this.status = status;
   }
 }
 
@@ -69,7 +116,7 @@ export class PiecePool {
   available = 0;
   #free: Piece | null = null;
 
-  constructor(count: number, width: number, completer: Completer) {
+  constructor(count: number, width: number, completer: PieceOwner) {
     const pieces: Piece[] = [];
     for (let index = 0; index < count; index += 1) pieces.push(new Piece(index, width, completer));
     this.pieces = pieces;
@@ -84,6 +131,11 @@ export class PiecePool {
     piece.next = null;
     piece.request = null;
     piece.status = 0;
+    piece.intentStatus = 0;
+    if (piece.failureCount !== 0) {
+      piece.failures.fill(0);
+      piece.failureCount = 0;
+    }
     this.available -= 1;
     return piece;
   }
@@ -96,16 +148,18 @@ export class PiecePool {
   }
 }
 
-/** First in, first out, over `Piece.next`: pieces that wait for scratch memory. */
+/** First in, first out, over `Piece.next`: pieces that wait for scratch memory or their intent. */
 export class PieceQueue {
   #head: Piece | null = null;
   #tail: Piece | null = null;
+  length = 0;
 
   push(piece: Piece): void {
     piece.next = null;
     if (this.#tail === null) this.#head = piece;
     else this.#tail.next = piece;
     this.#tail = piece;
+    this.length += 1;
   }
 
   shift(): Piece | null {
@@ -114,6 +168,7 @@ export class PieceQueue {
     this.#head = piece.next;
     if (this.#head === null) this.#tail = null;
     piece.next = null;
+    this.length -= 1;
     return piece;
   }
 }

@@ -104,7 +104,11 @@ export class Raid0 implements Level {
     }
   }
 
-  childDone(piece: Piece, child: BlockIo, _slot: number): void {
-    if (isLastChild(piece, child)) this.#host.finish(piece, piece.status);
+  locked(piece: Piece): void {
+    this.start(piece);
+  }
+
+  childDone(piece: Piece, _child: BlockIo, _slot: number): void {
+    if (isLastChild(piece)) this.#host.finish(piece, piece.status);
   }
 }

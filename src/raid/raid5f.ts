@@ -10,8 +10,11 @@
  *      1        2          P          3
  *      2        P          4          5
  *
- * Degraded: a read of the missing member's chunk, or one that failed on a present member, is the
- * XOR of the same range of all others; a write skips the missing member.
+ * Degraded: a read of the missing member's chunk is the XOR of the same range of all others, under
+ * a shared lock, so that it never mixes two versions of a stripe; a write skips the missing member.
+ * A read that a member in service could not deliver is computed in the same way under an exclusive
+ * lock, and written back to it; where the others cannot deliver the whole range either, it is done
+ * block by block. The target of a rebuild gets what the member in its slot would get.
  *
  * Trim and write-zeroes cover whole stripes, parity included: the XOR of zeroes is zero, so a
  * stripe of zeroes is consistent. Trim is offered only when trimmed blocks of every member read as
@@ -20,9 +23,10 @@
  * Scratch memory has a fixed size. A stripe is written, and a chunk reconstructed, in slices that
  * fit it; without a free buffer the piece waits. Who holds one waits for devices only.
  *
- * Not here: repair after a read error, ejection after a write error, and resync of a stripe that
- * was being written at a crash (until then a member lost *afterwards* makes its chunk garbage,
- * which is why FEATURE_ATOMIC_BLOCK is not passed on).
+ * A stripe that was being written at a crash may be torn between its chunks. Its parity is made
+ * right again by the resync that follows; a member lost before that makes its chunk of that stripe
+ * garbage, which is why FEATURE_ATOMIC_BLOCK is not passed on. Nothing but the operation that was
+ * in flight can be hit, because operations are whole stripes.
  */
 
 import { BufferPool } from '../block/arena.ts';
@@ -34,6 +38,7 @@ import {
   FEATURE_TRIM_ZEROES,
 } from '../block/block-device.ts';
 import { type BlockIo, OP_READ, OP_WRITE, type Op } from '../block/block-io.ts';
+import { EIO } from '../block/status.ts';
 import { isLastChild, type Level, type LevelHost } from './level.ts';
 import { levelRules } from './level-rules.ts';
 import { type Piece, PieceQueue } from './piece.ts';
@@ -54,6 +59,10 @@ const STEP_READ = 0;
 const STEP_RECONSTRUCT = 1;
 const STEP_WRITE = 2;
 const STEP_SPREAD = 3;
+/** Reading a single block from its own member, after a wider range could not be computed. */
+const STEP_RETRY = 4;
+/** Writing back what was computed. */
+const STEP_REPAIR = 5;
 
 export class Raid5f implements Level {
   readonly rules = levelRules('raid5f');
@@ -80,7 +89,7 @@ export class Raid5f implements Level {
     this.#chunkCount = this.#memberCount - 1;
     this.#stripBlocks = host.stripBlocks;
     this.#stripeBlocks = host.stripBlocks * this.#chunkCount;
-    this.width = this.#memberCount;
+    this.width = this.#memberCount + 1;
     this.writeUnitBlocks = this.#stripeBlocks;
     this.optimalBoundaryBlocks = host.stripBlocks;
     this.#sources = new Uint32Array(this.#memberCount);
@@ -127,6 +136,8 @@ export class Raid5f implements Level {
     this.#rebuiltBuffers = null;
   }
 
+  // data path
+
   pieceBlocks(op: Op, block: number, blockCount: number): number {
     if (op === OP_WRITE) return this.#stripeBlocks;
     if (op !== OP_READ) return blockCount;
@@ -143,9 +154,17 @@ export class Raid5f implements Level {
     else this.#startSpread(piece);
   }
 
-  childDone(piece: Piece, child: BlockIo, slot: number): void {
-    if (piece.step === STEP_READ) this.#readDone(piece, child, slot);
-    else if (!isLastChild(piece, child)) return;
+  /** Only for reads: the stripe does not change meanwhile. */
+  locked(piece: Piece): void {
+    piece.span = piece.blockCount;
+    this.#reconstruct(piece);
+  }
+
+  childDone(piece: Piece, child: BlockIo, _slot: number): void {
+    if (piece.step === STEP_READ) this.#readDone(piece, child);
+    else if (piece.step === STEP_RETRY) this.#retried(piece, child);
+    else if (piece.step === STEP_REPAIR) this.#repairDone(piece, child);
+    else if (!isLastChild(piece)) return;
     else if (piece.step === STEP_RECONSTRUCT) this.#sliceRead(piece);
     else if (piece.step === STEP_WRITE) this.#sliceWritten(piece);
     else this.#host.finish(piece, piece.status);
@@ -158,52 +177,63 @@ export class Raid5f implements Level {
     const stripe = Math.floor(piece.block / this.#stripeBlocks);
     const within = piece.block - stripe * this.#stripeBlocks;
     const chunk = Math.floor(within / this.#stripBlocks);
-    const parity = this.#paritySlot(stripe);
+    const parity = this.paritySlot(stripe);
     piece.slot = chunk < parity ? chunk : chunk + 1;
     piece.cursor = stripe * this.#stripBlocks + (within - chunk * this.#stripBlocks);
     piece.done = 0;
+    piece.span = piece.blockCount;
     piece.scratch = -1;
     piece.step = STEP_READ;
-    if (this.#host.members[piece.slot]!.device === null) {
-      this.#reconstruct(piece);
-      return;
-    }
+    if (this.#host.members[piece.slot]!.device === null) this.#host.lock(piece, true);
+    else this.#readDirectly(piece);
+  }
+
+  #readDirectly(piece: Piece): void {
+    const { done } = piece;
     this.#host.send(
       piece,
       piece.children[0]!,
       piece.slot,
       OP_READ,
       piece.flags,
-      piece.cursor,
-      piece.blockCount,
-      piece.buffer,
+      piece.cursor + done,
+      piece.span,
+      piece.buffer + done * this.#host.blockBytes,
     );
   }
 
-  #readDone(piece: Piece, child: BlockIo, slot: number): void {
-    if (child.status !== 0 && this.#othersPresent(slot)) {
-      piece.status = 0;
-      this.#reconstruct(piece);
-      return;
-    }
-    this.#host.finish(piece, child.status);
+  #readDone(piece: Piece, child: BlockIo): void {
+    if (child.status === 0) this.#host.finish(piece, 0);
+    else if (!this.#othersPresent(piece.slot)) this.#host.finish(piece, child.status);
+    else this.#host.lock(piece, !this.#mayRepair(piece));
+  }
+
+  #mayRepair(piece: Piece): boolean {
+    return this.#host.mayRepair && this.#host.members[piece.slot]!.device !== null;
   }
 
   /** Takes scratch memory, or waits for it, and reads the first slice from all other members. */
   #reconstruct(piece: Piece): void {
     piece.step = STEP_RECONSTRUCT;
+    piece.done = 0;
     piece.scratch = this.#rebuiltBuffers!.take();
     if (piece.scratch === -1) this.#waitForRebuilt.push(piece);
     else this.#readSlice(piece);
   }
 
   #readSlice(piece: Piece): void {
+    // Another member may have left since; then nothing can be computed any more.
+    if (!this.#othersPresent(piece.slot)) {
+      this.#endReconstruction(piece, piece.status === 0 ? EIO : piece.status);
+      return;
+    }
     const { blockBytes } = this.#host;
-    const left = piece.blockCount - piece.done;
-    const blocks = Math.min(left, this.#rebuiltSliceBlocks);
+    const blocks = this.#sliceBlocks(piece);
     const stride = this.#rebuiltSliceBlocks * blockBytes;
     let into = piece.buffer + piece.done * blockBytes;
     let scratch = piece.scratch;
+    piece.step = STEP_RECONSTRUCT;
+    piece.status = 0;
     piece.pending = this.#memberCount - 1;
     for (let slot = 0; slot < this.#memberCount; slot += 1) {
       if (slot === piece.slot) continue;
@@ -222,14 +252,77 @@ export class Raid5f implements Level {
     }
   }
 
+  /** How much is computed at once from `done` on: 1 block once the range as a whole has failed. */
+  #sliceBlocks(piece: Piece): number {
+    const left = piece.blockCount - piece.done;
+    return Math.min(left, this.#rebuiltSliceBlocks, piece.span);
+  }
+
   #sliceRead(piece: Piece): void {
-    if (piece.status === 0) {
-      this.#xorSlice(piece);
-      if (piece.done < piece.blockCount) {
-        this.#readSlice(piece);
-        return;
-      }
+    if (piece.status !== 0) {
+      if (piece.span === 1) this.#endReconstruction(piece, piece.status);
+      else this.#narrow(piece);
+      return;
     }
+    this.#xorSlice(piece);
+    // Block by block each is written back by itself, else the range in one go at the end.
+    const single = piece.span === 1;
+    if (single || piece.done === piece.blockCount) this.#repair(piece, single);
+    else this.#readSlice(piece);
+  }
+
+  /** Starts over, block by block: each from its own member if that can deliver it after all. */
+  #narrow(piece: Piece): void {
+    piece.span = 1;
+    piece.done = 0;
+    this.#nextBlock(piece);
+  }
+
+  #nextBlock(piece: Piece): void {
+    if (piece.done === piece.blockCount) {
+      this.#endReconstruction(piece, 0);
+    } else if (this.#host.members[piece.slot]!.device === null) {
+      this.#readSlice(piece);
+    } else {
+      piece.step = STEP_RETRY;
+      this.#readDirectly(piece);
+    }
+  }
+
+  #retried(piece: Piece, child: BlockIo): void {
+    if (child.status !== 0) {
+      this.#readSlice(piece);
+      return;
+    }
+    piece.done += 1;
+    this.#nextBlock(piece);
+  }
+
+  /** Writes back what was computed: the block before `done`, or the whole range. */
+  #repair(piece: Piece, single: boolean): void {
+    if (!this.#mayRepair(piece) || piece.lock.shared) {
+      this.#repaired(piece);
+      return;
+    }
+    const first = single ? piece.done - 1 : 0;
+    const count = single ? 1 : piece.blockCount;
+    const at = piece.buffer + first * this.#host.blockBytes;
+    const child = piece.children[piece.slot]!;
+    piece.step = STEP_REPAIR;
+    this.#host.send(piece, child, piece.slot, OP_WRITE, 0, piece.cursor + first, count, at);
+  }
+
+  #repairDone(piece: Piece, child: BlockIo): void {
+    if (child.status === 0) this.#host.repaired(piece.slot, child.blockCount);
+    this.#repaired(piece);
+  }
+
+  #repaired(piece: Piece): void {
+    if (piece.span === 1) this.#nextBlock(piece);
+    else this.#endReconstruction(piece, 0);
+  }
+
+  #endReconstruction(piece: Piece, status: number): void {
     const scratch = piece.scratch;
     const waiting = this.#waitForRebuilt.shift();
     if (waiting === null) {
@@ -238,13 +331,12 @@ export class Raid5f implements Level {
       waiting.scratch = scratch;
       this.#readSlice(waiting);
     }
-    this.#host.finish(piece, piece.status);
+    this.#host.finish(piece, status);
   }
 
   #xorSlice(piece: Piece): void {
     const { blockBytes, reactor } = this.#host;
-    const left = piece.blockCount - piece.done;
-    const blocks = Math.min(left, this.#rebuiltSliceBlocks);
+    const blocks = this.#sliceBlocks(piece);
     const target = piece.buffer + piece.done * blockBytes;
     const stride = this.#rebuiltSliceBlocks * blockBytes;
     const sources = this.#sources;
@@ -270,12 +362,13 @@ export class Raid5f implements Level {
   #startWrite(piece: Piece): void {
     assert(piece.blockCount === this.#stripeBlocks, 'a raid5f is written in full stripes');
     const stripe = Math.floor(piece.block / this.#stripeBlocks);
-    piece.slot = this.#paritySlot(stripe);
+    piece.slot = this.paritySlot(stripe);
     piece.cursor = stripe * this.#stripBlocks;
     piece.done = 0;
     piece.scratch = -1;
     piece.step = STEP_WRITE;
-    if (this.#host.members[piece.slot]!.device !== null) {
+    const { members, targetSlot } = this.#host;
+    if (members[piece.slot]!.device !== null || targetSlot === piece.slot) {
       piece.scratch = this.#parityBuffers!.take();
       if (piece.scratch === -1) {
         this.#waitForParity.push(piece);
@@ -287,7 +380,7 @@ export class Raid5f implements Level {
 
   /** Writes the next slice of every chunk, and its parity. */
   #writeSlice(piece: Piece): void {
-    const { blockBytes, members, reactor } = this.#host;
+    const { blockBytes, members, reactor, targetSlot } = this.#host;
     const left = this.#stripBlocks - piece.done;
     const blocks = Math.min(left, this.#paritySliceBlocks);
     const chunkBytes = this.#stripBlocks * blockBytes;
@@ -297,33 +390,44 @@ export class Raid5f implements Level {
       sources[chunk] = from;
       from += chunkBytes;
     }
-    let pending = 0;
-    for (let slot = 0; slot < this.#memberCount; slot += 1) {
-      if (members[slot]!.device !== null) pending += 1;
-    }
-    piece.pending = pending;
     if (piece.scratch !== -1) {
       reactor.kernels.xor(piece.scratch, sources, this.#chunkCount, blocks * blockBytes);
     }
-    for (let slot = 0; slot < this.#memberCount; slot += 1) {
-      if (members[slot]!.device === null) continue;
-      const chunk = slot < piece.slot ? slot : slot - 1;
-      this.#host.send(
-        piece,
-        piece.children[slot]!,
-        slot,
-        OP_WRITE,
-        piece.flags,
-        piece.cursor + piece.done,
-        blocks,
-        slot === piece.slot ? piece.scratch : sources[chunk]!,
-      );
-    }
+    piece.pending = this.#receivers(piece);
+    const start = piece.cursor + piece.done;
     piece.done += blocks;
+    for (let slot = 0; slot < this.#memberCount; slot += 1) {
+      const at =
+        slot === piece.slot ? piece.scratch : sources[slot < piece.slot ? slot : slot - 1]!;
+      if (at === -1) continue;
+      if (members[slot]!.device !== null) {
+        const child = piece.children[slot]!;
+        this.#host.send(piece, child, slot, OP_WRITE, piece.flags, start, blocks, at);
+      }
+      if (slot === targetSlot) {
+        this.#host.sendToTarget(piece, OP_WRITE, piece.flags, start, blocks, at);
+      }
+    }
+  }
+
+  /**
+   * How many get a part of this piece: members in service, and the target. Without a parity buffer
+   * (a target has come for the parity's slot since the piece began) nobody gets parity; the target
+   * does not need it, because its rebuild waits for the lock on this stripe.
+   */
+  #receivers(piece: Piece): number {
+    const { members, targetSlot } = this.#host;
+    const without = piece.op === OP_WRITE && piece.scratch === -1 ? piece.slot : -1;
+    let count = targetSlot !== -1 && targetSlot !== without ? 1 : 0;
+    for (let slot = 0; slot < members.length; slot += 1) {
+      if (slot !== without && members[slot]!.device !== null) count += 1;
+    }
+    return count;
   }
 
   #sliceWritten(piece: Piece): void {
-    if (piece.status === 0 && piece.done < this.#stripBlocks) {
+    // Also after an error: the other members get the whole stripe; the array decides at the end.
+    if (piece.done < this.#stripBlocks) {
       this.#writeSlice(piece);
       return;
     }
@@ -344,23 +448,26 @@ export class Raid5f implements Level {
 
   /** Whole stripes are one contiguous range, the same on every member. */
   #startSpread(piece: Piece): void {
-    const members = this.#host.members;
+    const { members, targetSlot } = this.#host;
     const start = (piece.block / this.#stripeBlocks) * this.#stripBlocks;
     const blocks = piece.blockCount / this.#chunkCount;
     piece.step = STEP_SPREAD;
-    let pending = 0;
+    piece.pending = this.#receivers(piece);
     for (let slot = 0; slot < members.length; slot += 1) {
-      if (members[slot]!.device !== null) pending += 1;
-    }
-    piece.pending = pending;
-    for (let slot = 0; slot < members.length; slot += 1) {
-      if (members[slot]!.device === null) continue;
-      const child = piece.children[slot]!;
-      this.#host.send(piece, child, slot, piece.op, piece.flags, start, blocks, 0);
+      if (members[slot]!.device !== null) {
+        const child = piece.children[slot]!;
+        this.#host.send(piece, child, slot, piece.op, piece.flags, start, blocks, 0);
+      }
+      if (slot === targetSlot) {
+        this.#host.sendToTarget(piece, piece.op, piece.flags, start, blocks, 0);
+      }
     }
   }
 
-  #paritySlot(stripe: number): number {
+  // end data path
+
+  /** The member that holds the parity of a stripe. */
+  paritySlot(stripe: number): number {
     const turn = stripe - Math.floor(stripe / this.#memberCount) * this.#memberCount;
     return this.#memberCount - 1 - turn;
   }

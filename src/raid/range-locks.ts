@@ -128,7 +128,7 @@ export class RangeLocks {
     return false;
   }
 
-  /** Holds what can be held now, in order of arrival; tells the owners when the table is settled. */
+  /** Holds what can be held now, in order of arrival; tells owners when the table is settled. */
   #grant(): void {
     let granted: RangeLock | null = null;
     let grantedLast: RangeLock | null = null;

@@ -27,7 +27,8 @@ import { examineDevice } from '../raid/examine.ts';
 import { levelRules } from '../raid/level-rules.ts';
 import { MemberLabels } from '../raid/member-labels.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
-import { type MemberObserver, RaidArray } from '../raid/raid-array.ts';
+import type { MemberObserver } from '../raid/array-core.ts';
+import { RaidArray } from '../raid/raid-array.ts';
 import { recordLoss } from '../raid/record-loss.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { makeLeaf } from './device-tree.ts';
@@ -425,8 +426,8 @@ export class Stack implements MemberObserver, DeviceObserver {
 
   // --- observers --------------------------------------------------------------------------------
 
-  memberError(array: RaidArray, slot: number, op: Op, status: number): void {
-    const member = array.members[slot]!;
+  memberError(slot: number, op: Op, status: number): void {
+    const member = this.#array!.members[slot]!;
     const count = op === OP_READ ? member.readErrors : member.writeErrors;
     // The first ones, then ever more rarely: a broken disk must not fill the log.
     if ((count & (count - 1)) !== 0) return;

@@ -1,5 +1,11 @@
 import test, { type ExecutionContext } from 'ava';
-import { OP_READ, OP_TRIM, OP_WRITE, OP_WRITE_ZEROES } from '../../src/block/block-io.ts';
+import {
+  type BlockIo,
+  OP_READ,
+  OP_TRIM,
+  OP_WRITE,
+  OP_WRITE_ZEROES,
+} from '../../src/block/block-io.ts';
 import { EIO, OK } from '../../src/block/status.ts';
 import { type Fixture, openArray, Random } from '../_helpers/array-fixture.ts';
 import { type Layout, referenceImages, referenceSize } from '../_helpers/raid-reference.ts';
@@ -201,11 +207,12 @@ test('raid1 reads elsewhere after an error, in slot order, and counts it', async
   const fixture = await openArray({ level: 'raid1', strip: 0, sizes: [50, 50, 50] });
   const content = new Random(3).bytes(50 * 512);
   await fixture.write(0, content);
-  fixture.devices[0]!.fault = () => EIO;
-  fixture.devices[1]!.fault = () => EIO;
+  const onRead = (io: BlockIo): number => (io.op === OP_READ ? EIO : OK);
+  fixture.devices[0]!.fault = onRead;
+  fixture.devices[1]!.fault = onRead;
   const errors: unknown[] = [];
   fixture.array.memberObserver = {
-    memberError: (_array, slot, op, status) => errors.push([slot, op, status]),
+    memberError: (slot, op, status) => errors.push([slot, op, status]),
   };
   sameBytes(t, await fixture.read(0, 50), content);
   t.deepEqual(errors, [
@@ -218,6 +225,54 @@ test('raid1 reads elsewhere after an error, in slot order, and counts it', async
   );
   await fixture.close();
 });
+
+for (const level of ['raid1', 'raid5f'] as const) {
+  test(`${level} writes back what a member could not read, and counts it`, async (t) => {
+    const fixture = await openArray({ level, strip: 8, sizes: [64, 64, 64] });
+    const { blockCount } = fixture.array.geometry;
+    const content = new Random(31).bytes(blockCount * 512);
+    await fixture.write(0, content);
+    const bad = fixture.devices[0]!;
+    const sound = bad.bytes.slice();
+    bad.bytes.fill(0xee, 0, 64 * 512);
+    const unreadable = new Set(Array.from({ length: 64 }, (_, block) => block));
+    bad.fault = (io) => {
+      for (let block = io.block; block < io.block + io.blockCount; block += 1) {
+        if (io.op === OP_WRITE) unreadable.delete(block);
+        else if (unreadable.has(block)) return EIO;
+      }
+      return OK;
+    };
+    sameBytes(t, await fixture.read(0, blockCount), content);
+    const repaired = fixture.array.memberStatus()[0]!.repaired_blocks;
+    t.is(repaired, level === 'raid1' ? 64 : 64 - 8 * 2, 'parity is not read, so not repaired');
+    t.is(unreadable.size, 64 - repaired);
+    for (let block = 0; block < 64; block += 1) {
+      if (unreadable.has(block)) continue;
+      const [from, to] = [block * 512, (block + 1) * 512];
+      t.deepEqual(bad.bytes.slice(from, to), sound.slice(from, to), `block ${block}`);
+    }
+    await fixture.close();
+  });
+
+  test(`${level} delivers a range whose blocks are unreadable on different members`, async (t) => {
+    const fixture = await openArray({ level, strip: 8, sizes: [64, 64, 64] });
+    const { blockCount } = fixture.array.geometry;
+    const content = new Random(32).bytes(blockCount * 512);
+    await fixture.write(0, content);
+    for (const [slot, device] of fixture.devices.entries()) {
+      // Each block is unreadable on one member at most.
+      device.fault = (io) => {
+        for (let block = io.block; block < io.block + io.blockCount; block += 1) {
+          if (io.op === OP_READ && block % 3 === slot) return EIO;
+        }
+        return OK;
+      };
+    }
+    sameBytes(t, await fixture.read(0, blockCount), content);
+    await fixture.close();
+  });
+}
 
 test('a raid1 read that starts at a later member also tries the earlier ones', async (t) => {
   const fixture = await openArray({ level: 'raid1', strip: 0, sizes: [50, 50], delayUsMax: 5 });
