@@ -37,6 +37,7 @@ const VERSION_MAJOR = 1;
 const VERSION_MINOR = 1;
 /** Where version 1.0 ended: all bytes from here on were reserved. */
 const RESERVED_IN_1_0 = 128;
+const COUNTER_LAST = BigInt(Number.MAX_SAFE_INTEGER);
 /** Bitmaps consist of blocks of this size. */
 export const BITMAP_BLOCK_BYTES = 4096;
 
@@ -132,7 +133,8 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     offset: 132,
     bytes: 4,
     type: 'u32',
-    meaning: 'bit 0 repair (check, resync), bit 1 replace (rebuild), bit 2 paused',
+    meaning:
+      'bit 0 repair (check, resync), bit 1 replace (rebuild), bit 2 paused, bit 3 delta (rebuild of the missed regions only)',
   },
   {
     name: 'process_uuid',
@@ -161,7 +163,8 @@ const ROLES: readonly LabelRole[] = ['member', 'target', 'spare'];
 const FLAG_REPAIR = 1;
 const FLAG_REPLACE = 2;
 const FLAG_PAUSED = 4;
-const FLAGS_KNOWN = FLAG_REPAIR | FLAG_REPLACE | FLAG_PAUSED;
+const FLAG_DELTA = 8;
+const FLAGS_KNOWN = FLAG_REPAIR | FLAG_REPLACE | FLAG_PAUSED | FLAG_DELTA;
 
 export type ProcessKind = 'none' | 'rebuild' | 'resync' | 'check';
 const PROCESS_KINDS: readonly ProcessKind[] = ['none', 'rebuild', 'resync', 'check'];
@@ -182,6 +185,8 @@ export interface LabelProcess {
   /** A rebuild whose slot has a member in service until the end. */
   readonly replace: boolean;
   readonly paused: boolean;
+  /** A rebuild of a former member, which lacks nothing but the missed regions. */
+  readonly delta: boolean;
   /** The UUID of the target of a rebuild, otherwise null. */
   readonly uuid: string | null;
 }
@@ -209,6 +214,7 @@ export const NO_PROCESS: LabelProcess = {
   repair: false,
   replace: false,
   paused: false,
+  delta: false,
   uuid: null,
 };
 
@@ -246,7 +252,8 @@ export function encodeLabel(label: Label): Uint8Array {
       process_flags:
         (process.repair ? FLAG_REPAIR : 0) |
         (process.replace ? FLAG_REPLACE : 0) |
-        (process.paused ? FLAG_PAUSED : 0),
+        (process.paused ? FLAG_PAUSED : 0) |
+        (process.delta ? FLAG_DELTA : 0),
       process_uuid: process.uuid ?? UUID_NULL,
       missed_since: label.missedSince,
     },
@@ -323,6 +330,9 @@ function processContradiction(label: Label): { field: string; why: string } | nu
     return wrong('process_uuid', has);
   }
   if (process.replace && !rebuilds) return wrong('process_flags', 'only a rebuild can replace');
+  if (process.delta && (!rebuilds || process.replace)) {
+    return wrong('process_flags', 'only the rebuild of a former member can be by delta');
+  }
   if (process.repair && process.kind !== 'check' && process.kind !== 'resync') {
     return wrong('process_flags', 'only a check or a resync can repair');
   }
@@ -366,7 +376,9 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
 function checkIdentity(values: Values, copy: number, refuse: Refuse): void {
   const counters = ['sequence', 'superblock_seq', 'event_count', 'missed_since'] as const;
   for (const field of counters) {
-    if (values[field] > Number.MAX_SAFE_INTEGER) refuse(field, `${values[field]} is beyond 2^53`);
+    const value = values[field];
+    if (value > Number.MAX_SAFE_INTEGER) refuse(field, `${value} is beyond 2^53`);
+    if (value === COUNTER_LAST) refuse(field, `${value} leaves no number for the next`);
   }
   if (values.sequence === 0n) refuse('sequence', 'is 0');
   if (Number(values.sequence % 2n) !== copy) {
@@ -417,6 +429,7 @@ function decodeProcess(values: Values, refuse: Refuse): LabelProcess {
     repair: (flags & FLAG_REPAIR) !== 0,
     replace: (flags & FLAG_REPLACE) !== 0,
     paused: (flags & FLAG_PAUSED) !== 0,
+    delta: (flags & FLAG_DELTA) !== 0,
     uuid: values.process_uuid === UUID_NULL ? null : values.process_uuid,
   };
 }

@@ -30,11 +30,16 @@ const LABEL: Label = {
     repair: false,
     replace: true,
     paused: true,
+    delta: false,
     uuid: TARGET,
   },
   missedSince: 2,
 };
 const AS_TARGET: Label = { ...LABEL, memberUuid: TARGET, slot: 1, role: 'target' };
+const DELTA: Label = {
+  ...AS_TARGET,
+  process: { ...LABEL.process, replace: false, paused: false, delta: true },
+};
 const SPARE: Label = {
   ...LABEL,
   slot: 0,
@@ -62,7 +67,7 @@ function refusal(bytes: Uint8Array, copy: 0 | 1 = 0): { field: unknown; message:
 }
 
 test('what was encoded is decoded, and copies alternate', (t) => {
-  for (const label of [LABEL, AS_TARGET, SPARE, CHECK]) {
+  for (const label of [LABEL, AS_TARGET, DELTA, SPARE, CHECK]) {
     t.deepEqual(decodeLabel(encodeLabel(label), 0, 'x'), label);
   }
   const plain: Label = {
@@ -220,7 +225,21 @@ test(
   '2048 is not a multiple of 4096',
 );
 test('a role', refuses, u32('role', 3), 'role', '3 is unknown');
-test('process flags', refuses, u32('process_flags', 9), 'process_flags', '9 holds unknown flags');
+test('process flags', refuses, u32('process_flags', 16), 'process_flags', '16 holds unknown flags');
+test(
+  'a replacement by delta',
+  refuses,
+  u32('process_flags', 10),
+  'process_flags',
+  'only the rebuild of a former member can be by delta',
+);
+test(
+  'the last sequence',
+  refuses,
+  u64('sequence', 2n ** 53n - 1n),
+  'sequence',
+  '9007199254740991 leaves no number for the next',
+);
 test(
   'a wide missed_since',
   refuses,
