@@ -93,10 +93,7 @@ export class ArrayMembers {
     const { target } = this;
     assert(target !== null, 'a target comes into service');
     const member = this.slots[target.slot]!;
-    assert(
-      member.device === null || target.replaces,
-      'the slot is free or is replaced',
-    );
+    assert(member.device === null || target.replaces, 'the slot is free or is replaced');
     const old = member.device ?? member.gone;
     member.device = target.device;
     member.gone = null;
