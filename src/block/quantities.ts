@@ -90,6 +90,21 @@ function twoUnits(large: number, largeUnit: string, small: number, smallUnit: st
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
 }
 
+/** Steps and limits of an estimate in seconds: coarser the further away. */
+const ESTIMATE_STEPS: readonly (readonly [below: number, step: number])[] = [
+  [60, 1],
+  [600, 10],
+  [36_000, 60],
+  [864_000, 3600],
+];
+
+/** `42 s`, `3 min 20 s`, `59 min`, `2 h 51 min`, `14 h`: as exact as an estimate can be. */
+export function formatEstimate(seconds: number): string {
+  const step = ESTIMATE_STEPS.find(([below]) => seconds < below)?.[1] ?? 86_400;
+  const rounded = Math.round(seconds / step) * step;
+  return formatDuration(rounded * 1000);
+}
+
 /** Digits in groups of three with a narrow separator that copies as plain text: `9 973`. */
 export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ');
