@@ -47,6 +47,11 @@ export interface Reactor {
   /** Queues `hook` for the end of this turn; does nothing when it is queued already. */
   atTurnEnd(hook: TurnHook): void;
   /**
+   * Control plane: work that was begun in a turn and goes on as promises. The reactor lets promises
+   * run until it settles; a rejection is a defect and stops the reactor.
+   */
+  keep(work: Promise<void>): void;
+  /**
    * Control plane: turns until `promise` settles and gives its outcome. Only for code that runs
    * outside a turn (create, examine, assembly, tests); never from a completion.
    */

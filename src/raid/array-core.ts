@@ -33,7 +33,15 @@ import {
   FEATURE_READ_ONLY,
   type Geometry,
 } from '../block/block-device.ts';
-import { type BlockIo, FLAG_FUA, OP_FLUSH, OP_READ, OP_TRIM, type Op } from '../block/block-io.ts';
+import {
+  type BlockIo,
+  FLAG_FUA,
+  OP_FLUSH,
+  OP_READ,
+  OP_TRIM,
+  OP_WRITE,
+  type Op,
+} from '../block/block-io.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { ArrayMembers } from './array-members.ts';
@@ -271,15 +279,20 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
       this.targetFailed(child.status);
       return;
     }
-    const member = this.members[slot]!;
-    const isRead = child.op === OP_READ;
-    if (isRead) member.readErrors += 1;
-    else member.writeErrors += 1;
+    const kind = child.op === OP_READ ? FAILED_READ : FAILED_WRITE;
     // What a failed flush has lost, the next one does not bring back: it is never trusted again.
-    if (child.op === OP_FLUSH) member.flushStatus = child.status;
-    else piece.noteFailure(slot, isRead ? FAILED_READ : FAILED_WRITE, child.status);
-    this.keeper?.memberError(slot, child.op, child.status);
-    this.memberObserver?.memberError(slot, child.op, child.status);
+    if (child.op === OP_FLUSH) this.members[slot]!.flushStatus = child.status;
+    else piece.noteFailure(slot, kind, child.status);
+    this.noteError(slot, child.op, child.status);
+  }
+
+  /** Counts an error of a member, and tells. */
+  noteError(slot: number, op: Op, status: number): void {
+    const member = this.members[slot]!;
+    if (op === OP_READ) member.readErrors += 1;
+    else member.writeErrors += 1;
+    this.keeper?.memberError(slot, op, status);
+    this.memberObserver?.memberError(slot, op, status);
   }
 
   /** Decides what the failures of a piece's children mean; `status` is the level's view. */
@@ -372,14 +385,26 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   }
 
   metadataFailed(slot: number, status: number): void {
-    this.members[slot]!.writeErrors += 1;
+    this.noteError(slot, OP_WRITE, status);
     if (this.mayEject(slot)) this.eject(slot, 'failed', status);
   }
 
-  /** All losses are on record: what waited for that is answered. Not OK: they cannot be. */
-  lossRecorded(status: number): void {
-    if (this.gate.isClosed) this.gate.open(status);
+  /** All losses are on record: what waited for that is answered. */
+  lossRecorded(): void {
+    if (this.gate.isClosed) this.gate.open(OK);
     if (this.drained !== null && this.isIdle) this.drained();
+  }
+
+  /** The metadata cannot be kept true: from now on nothing is changed, and the array has failed. */
+  refuseChanges(status: number): void {
+    this.gate.close();
+    this.gate.open(status);
+    this.fail(status);
+    if (this.drained !== null && this.isIdle) this.drained();
+  }
+
+  get isRedundant(): boolean {
+    return this.redundant;
   }
 
   get incomplete(): boolean {

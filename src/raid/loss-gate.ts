@@ -7,6 +7,9 @@
  * moment of the ejection every success of an operation that changes something, or makes something
  * durable, is parked here until the loss is recorded; then all go out. What fails is answered at
  * once, and so are reads.
+ *
+ * When the loss cannot be recorded anywhere, nothing that changes something succeeds any more:
+ * nobody could rely on it. Reads go on.
  */
 
 import { assert } from '../block/assert.ts';
@@ -17,6 +20,8 @@ import { OK } from '../block/status.ts';
 export class LossGate {
   readonly #parked = new BlockIoQueue();
   #closed = false;
+  /** Not OK: what changes something fails with it, for good. */
+  #refusal = OK;
 
   get parked(): number {
     return this.#parked.length;
@@ -36,8 +41,14 @@ export class LossGate {
   /** Answers the operation, now or when the gate opens. */
   answer(io: BlockIo, status: number): void {
     io.status = status;
-    if (this.#closed && status === OK && io.op !== OP_READ) this.#parked.push(io);
-    else io.completer.complete(io);
+    if (status === OK && io.op !== OP_READ) {
+      if (this.#closed) {
+        this.#parked.push(io);
+        return;
+      }
+      io.status = this.#refusal;
+    }
+    io.completer.complete(io);
   }
 
   // end data path
@@ -46,6 +57,7 @@ export class LossGate {
   open(status: number): void {
     assert(this.#closed, 'a gate that opens was closed');
     this.#closed = false;
+    this.#refusal = status;
     for (let left = this.#parked.length; left > 0; left -= 1) {
       const io = this.#parked.shift()!;
       io.status = status;

@@ -84,7 +84,9 @@ export function planArray(request: PlanRequest): ArrayPlan {
   checkMembers(request, level, refuse);
   const { blockBytes } = request.members[0]!.geometry;
   const stripBlocks = planStrip(request.stripBytes, blockBytes, level, refuse);
-  const offsets = request.members.map(({ geometry }) => planOffset(geometry, request.superblock));
+  const offsets = request.members.map(({ geometry }) =>
+    request.superblock ? memberOffset(geometry) : 0,
+  );
   const available = request.members.map(({ name, geometry }, slot) => {
     const offset = offsets[slot]!;
     const needed = offset + Math.max(1, stripBlocks);
@@ -193,9 +195,8 @@ function planStrip(
   return blocks;
 }
 
-/** 1 MiB, rounded up to what the member likes best, as SPDK does. */
-function planOffset(geometry: Geometry, superblock: boolean): number {
-  if (!superblock) return 0;
+/** Where the data of a member with a superblock begins: 1 MiB, rounded up as SPDK does. */
+export function memberOffset(geometry: Geometry): number {
   const offset = DATA_OFFSET_BYTES_MIN / geometry.blockBytes;
   const boundary = geometry.optimalBoundaryBlocks;
   return boundary > 0 ? Math.ceil(offset / boundary) * boundary : offset;

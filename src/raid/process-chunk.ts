@@ -14,6 +14,7 @@
  */
 
 import { BlockIo, type Completer, FLAG_BACKGROUND, OP_READ, type Op } from '../block/block-io.ts';
+import { OK } from '../block/status.ts';
 import type { ChunkWork, ProcessHost } from './process-host.ts';
 import { type LockOwner, RangeLock } from './range-locks.ts';
 
@@ -97,6 +98,7 @@ export abstract class ProcessChunk implements Completer, LockOwner {
   }
 
   complete(io: BlockIo): void {
+    if (io.status !== OK && io.op === OP_READ) this.host.memberReadFailed(io.cookie, io.status);
     this.arrived(io, io.cookie);
     this.#pending -= 1;
     if (this.#pending !== 0) return;

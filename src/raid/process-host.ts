@@ -59,6 +59,8 @@ export interface ProcessHost {
     blockCount: number,
     buffer: number,
   ): void;
+  /** A read of the process from a member failed: to be counted. */
+  memberReadFailed(slot: number, status: number): void;
   /** A write of the process to a member failed. The host ejects it now, if the level bears that. */
   memberWriteFailed(slot: number, status: number): void;
 }

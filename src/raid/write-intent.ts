@@ -459,9 +459,12 @@ export class WriteIntent {
     });
   }
 
-  /** A copy, for a member that is to come into service. */
-  states(): Uint8Array {
-    return this.#states.slice();
+  /** A copy, for a member that is to come into service; `complete`: then nothing is missed. */
+  states(complete: boolean): Uint8Array {
+    const states = this.#states.slice();
+    if (!complete) return states;
+    for (let region = 0; region < states.length; region += 1) states[region]! &= ~REGION_MISSED;
+    return states;
   }
 }
 

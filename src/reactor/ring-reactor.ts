@@ -381,14 +381,16 @@ export class RingReactor extends RingOperations implements Ring {
     return count;
   }
 
+  keep(work: Promise<void>): void {
+    this.hold();
+    work
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => this.release());
+  }
+
   #deliver(): void {
-    this.#mailbox.deliver((work) => {
-      this.hold();
-      work
-        .catch((error: unknown) => {
-          this.#failure ??= error;
-        })
-        .finally(() => this.release());
-    });
+    this.#mailbox.deliver((work) => this.keep(work));
   }
 }

@@ -36,6 +36,7 @@ export class SimulatedReactor implements Reactor {
   readonly #completions = new BlockIoQueue();
   readonly #timers = new TimerQueue();
   #hooks: TurnHook[] = [];
+  #failure: unknown = null;
 
   constructor(options: SimulatedReactorOptions = {}) {
     this.seed = (options.seed ?? 1) >>> 0;
@@ -88,6 +89,7 @@ export class SimulatedReactor implements Reactor {
 
   /** Runs one turn; returns the number of completions, timers and hooks that ran. */
   turn(): number {
+    if (this.#failure !== null) throw this.#failure;
     let ran = 0;
     for (let left = this.#completions.length; left > 0; left -= 1) {
       const io = this.#completions.shift()!;
@@ -119,6 +121,13 @@ export class SimulatedReactor implements Reactor {
     return true;
   }
 
+  /** Promises run whenever the driver lets them; a rejection shows in the next turn. */
+  keep(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+  }
+
   async drive<T>(promise: Promise<T>): Promise<T> {
     let settled = false;
     const done = promise.finally(() => {
@@ -127,6 +136,7 @@ export class SimulatedReactor implements Reactor {
     done.catch(() => {});
     let idleRounds = 0;
     while (!settled) {
+      if (this.#failure !== null) throw this.#failure;
       if (this.busy) {
         this.turn();
         idleRounds = 0;

@@ -120,6 +120,8 @@ export class FakeHost implements ProcessHost {
     return Buffer.compare(this.data(device), this.images()[slot]!) === 0;
   }
 
+  memberReadFailed(): void {}
+
   /** Fails operations on a device that touch a member block for which `bad` is true. */
   breakBlocks(device: RamDevice, op: Op, bad: (memberBlock: number) => boolean, status = 5): void {
     device.fault = (io) => {

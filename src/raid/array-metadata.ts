@@ -1,0 +1,135 @@
+/**
+ * ArrayMetadata: superblock and labels of a running array, on all its devices.      (control plane)
+ *
+ * One superblock and one set of label facts for the whole array; each device that carries them is a
+ * *place*, with its own label sequence. Changes are written to all places at the same time, flushed,
+ * and the places where that failed are given back: what follows from it (ejection, giving up a
+ * rebuild) is the manager's to decide.
+ *
+ * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
+ * that: when no label goes with the newest sequence, nothing was acknowledged under it.
+ *
+ * Spares have a label and no superblock, and are not written to while they wait.
+ */
+
+import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { flushDevice } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
+import { EIO } from '../block/status.ts';
+import {
+  type LabelBitmap,
+  type LabelProcess,
+  type LabelRole,
+  type LabelState,
+  NO_PROCESS,
+} from './label.ts';
+import { writeArea, writeLabel } from './metadata-io.ts';
+import { encodeSuperblock, type Superblock } from './superblock.ts';
+
+export interface Place {
+  readonly device: BlockDevice;
+  readonly uuid: string;
+  readonly slot: number;
+  role: Exclude<LabelRole, 'spare'>;
+  /** The sequence of its newest label; 0 without one. */
+  sequence: number;
+}
+
+/** A device that did not take the metadata. */
+export interface FailedPlace {
+  readonly place: Place;
+  readonly status: number;
+}
+
+/** What all labels of the array say besides identity. */
+export interface LabelFacts {
+  readonly state: LabelState;
+  readonly bitmap: LabelBitmap | null;
+  readonly process: LabelProcess;
+  readonly missedSince: number;
+  readonly eventCount: number;
+}
+
+export class ArrayMetadata {
+  superblock: Superblock;
+  facts: LabelFacts;
+  readonly #reactor: Reactor;
+  readonly #places: Place[] = [];
+
+  constructor(reactor: Reactor, superblock: Superblock, facts: LabelFacts) {
+    this.#reactor = reactor;
+    this.superblock = superblock;
+    this.facts = facts;
+  }
+
+  get places(): readonly Place[] {
+    return this.#places;
+  }
+
+  add(place: Place): void {
+    assert(!this.#places.some(({ device }) => device === place.device), 'a device is one place');
+    this.#places.push(place);
+  }
+
+  /** Nothing more is written to the device. */
+  drop(device: BlockDevice): void {
+    const at = this.#places.findIndex((place) => place.device === device);
+    if (at !== -1) this.#places.splice(at, 1);
+  }
+
+  place(device: BlockDevice): Place | null {
+    return this.#places.find((place) => place.device === device) ?? null;
+  }
+
+  /** Moves the superblock on by one sequence number. Durable on every place that is not returned. */
+  writeSuperblock(change: (superblock: Superblock) => Superblock): Promise<FailedPlace[]> {
+    const superblock = { ...change(this.superblock), seq: this.superblock.seq + 1 };
+    this.superblock = superblock;
+    const bytes = encodeSuperblock(superblock);
+    return this.#onEach(async ({ device }) => {
+      await writeArea(this.#reactor, device, 0, bytes);
+      await flushDevice(device);
+    });
+  }
+
+  /** Writes the labels with these facts changed; they go with the superblock of now. */
+  writeLabels(change: Partial<LabelFacts>): Promise<FailedPlace[]> {
+    this.facts = { ...this.facts, ...change };
+    const { facts, superblock } = this;
+    return this.#onEach(async (place) => {
+      const sequence = place.sequence + 1;
+      place.sequence = sequence;
+      await writeLabel(this.#reactor, place.device, {
+        sequence,
+        memberUuid: place.uuid,
+        arrayUuid: superblock.uuid,
+        superblockSeq: superblock.seq,
+        slot: place.slot,
+        role: place.role,
+        ...facts,
+        // A replacement may be in no superblock: its label alone says what it is for.
+        process:
+          place.role === 'target' || facts.process.kind !== 'none' ? facts.process : NO_PROCESS,
+      });
+    });
+  }
+
+  async #onEach(write: (place: Place) => Promise<void>): Promise<FailedPlace[]> {
+    const places = [...this.#places];
+    const outcomes = await Promise.allSettled(places.map(write));
+    return outcomes.flatMap((outcome, index) =>
+      outcome.status === 'fulfilled'
+        ? []
+        : [{ place: places[index]!, status: statusOf(outcome.reason) }],
+    );
+  }
+}
+
+/** The errno of a failed write; anything else is a defect and goes on up. */
+export function statusOf(error: unknown): number {
+  if (!(error instanceof BandstandError)) throw error;
+  const { status } = error.details;
+  return typeof status === 'number' ? status : EIO;
+}

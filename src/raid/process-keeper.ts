@@ -1,0 +1,484 @@
+/**
+ * ProcessKeeper: gets the redundancy of an array back, one process at a time.       (control plane)
+ *
+ * What to do next is decided from the state alone, whenever something has ended: first a resync,
+ * because everything else reads what it makes equal; then an interrupted rebuild, returning members,
+ * spares; then a check that was asked for.
+ *
+ *   a rebuild begins   superblock + 1 names the target (state missing), on members and target
+ *                      → labels with the process → the target gets every write → copying
+ *   a checkpoint       target flushed → missed bits below it cleared → labels
+ *   a rebuild ends     the whole array locked → target flushed → bitmap copied to it → superblock + 1
+ *                      calls it configured → in service → labels → unlocked
+ *
+ * The steps are in rebuild-steps.ts, the copying and comparing in process.ts.
+ */
+
+import { assert } from '../block/assert.ts';
+import { BandstandError } from '../block/errors.ts';
+import { type Reactor, Timer } from '../block/reactor.ts';
+import { EIO, statusName, statusText } from '../block/status.ts';
+import { ArrayProcessHost } from './array-process-host.ts';
+import { type LabelProcess, NO_PROCESS } from './label.ts';
+import type { Target } from './member.ts';
+import { type ManagerObserver, type ManagerOptions, MetadataKeeper } from './metadata-keeper.ts';
+import { Process } from './process.ts';
+import { PROCESS_TUNING, type ProcessOutcome, type ProcessTuning } from './process-host.ts';
+import { ProcessRun, type RunObserver, type RunPlan } from './process-run.ts';
+import type { RaidArray } from './raid-array.ts';
+import { RebuildRanges, UnsyncedRanges } from './rebuild-ranges.ts';
+import {
+  beginRebuild,
+  type Candidate,
+  checkpointRebuild,
+  finishRebuild,
+  type RebuildContext,
+} from './rebuild-steps.ts';
+import {
+  AllRanges,
+  CommonRanges,
+  type LiveRanges,
+  LiveWork,
+  type WorkRanges,
+} from './work-ranges.ts';
+
+const CHECKPOINT_US = 5_000_000;
+
+class Checkpoint extends Timer {
+  readonly #run: () => void;
+
+  constructor(run: () => void) {
+    super();
+    this.#run = run;
+  }
+
+  expire(): void {
+    this.#run();
+  }
+}
+
+export abstract class ProcessKeeper extends MetadataKeeper implements RunObserver {
+  protected run: ProcessRun | null = null;
+  /** What may fill a slot, in the order in which it is taken; spares are those without a slot. */
+  protected readonly candidates: Candidate[] = [];
+  /** Set by cancel: no rebuild begins by itself until somebody asks for one. */
+  protected held = false;
+  protected tuning: ProcessTuning;
+  protected checkWanted: { readonly repair: boolean; readonly block: number } | null = null;
+  /** A run that is found paused at assembly begins paused. */
+  protected beginPaused = false;
+  /** A resync has failed: it is not tried again before the next start. */
+  #resyncFailed = false;
+  readonly #checkpoint: Checkpoint;
+  #checkpointed = -1;
+
+  protected constructor(
+    reactor: Reactor,
+    array: RaidArray,
+    options: ManagerOptions,
+    observer: ManagerObserver,
+  ) {
+    super(reactor, array, options, observer);
+    this.tuning = { ...PROCESS_TUNING, ...options.process };
+    this.#checkpoint = new Checkpoint(() => this.#checkpointDue());
+  }
+
+  get wantsLatency(): boolean {
+    return this.run !== null && !this.run.paused;
+  }
+
+  foregroundDone(latencyUs: number): void {
+    this.run?.pacer.foreground(latencyUs);
+  }
+
+  protected override targetGone(_target: Target, status: number): void {
+    this.run?.targetGone(status);
+  }
+
+  protected override get hasSpare(): boolean {
+    return this.spares.length > 0;
+  }
+
+  protected get spares(): Candidate[] {
+    return this.candidates.filter(({ slot }) => slot === null);
+  }
+
+  protected get context(): RebuildContext {
+    assert(this.metadata !== null && this.intent !== null, 'an array that is rebuilt is kept');
+    const { reactor, array, metadata, intent } = this;
+    return { reactor, array, metadata, intent, placesFailed: (all) => this.placesFailed(all) };
+  }
+
+  // --- what to do next --------------------------------------------------------------------------
+
+  protected override async next(): Promise<void> {
+    const { array, intent, metadata } = this;
+    if (this.run !== null || this.closing || intent === null || metadata === null) return;
+    if (array.hasFailed) return;
+    const host = new ArrayProcessHost(array);
+    if (intent.unsyncedCount > 0 && !this.#resyncFailed) {
+      if (Process.canCheck(host)) {
+        this.#startResync(host);
+        return;
+      }
+      // Nothing is left to compare with.
+      intent.synced(0, array.spec.blockCount, array.spec.blockCount);
+    }
+    if (!this.held && this.options.autoRebuild !== false && (await this.#startNextRebuild(host))) {
+      return;
+    }
+    if (this.checkWanted !== null && Process.canCheck(host)) this.#startCheck(host);
+  }
+
+  #startResync(host: ArrayProcessHost): void {
+    const { intent, array } = this;
+    const end = array.spec.blockCount;
+    const ranges = this.#work(host, new UnsyncedRanges(intent!, end));
+    const regions = intent!.unsyncedCount;
+    const plan: RunPlan = {
+      kind: 'resync',
+      slot: null,
+      replace: false,
+      delta: false,
+      repair: true,
+      resumeBlock: 0,
+      startBlock: 0,
+      ranges,
+    };
+    if (!this.#begin(host, plan)) return;
+    this.emit({
+      kind: 'resync-started',
+      message: `resync of ${regions} of ${intent!.regionCount} regions started`,
+      reason: 'members may differ there since a crash, a failed write, or creation',
+      details: { regions, regions_total: intent!.regionCount },
+    });
+  }
+
+  async #startNextRebuild(host: ArrayProcessHost): Promise<boolean> {
+    const { array, metadata } = this;
+    for (;;) {
+      const choice = this.#choose();
+      if (choice === null || array.hasFailed) return false;
+      const { one, slot } = choice;
+      this.candidates.splice(this.candidates.indexOf(one), 1);
+      const process: LabelProcess = {
+        kind: 'rebuild',
+        slot,
+        block: one.block,
+        repair: false,
+        replace: one.replace,
+        paused: this.beginPaused,
+        delta: one.delta,
+        uuid: one.uuid,
+      };
+      let began = false;
+      try {
+        began = await beginRebuild(this.context, slot, one, process);
+      } catch (error) {
+        if (!(error instanceof BandstandError)) throw error;
+        this.emit({
+          kind: 'rebuild-stopped',
+          severity: 'error',
+          message: `rebuild of slot ${slot} onto ${one.device.name} cannot begin`,
+          reason: error.message,
+          slot,
+          device: one.device.name,
+        });
+      }
+      if (began && this.#runRebuild(host, slot, one)) return true;
+      if (array.target !== null) array.detachTarget();
+      metadata!.drop(one.device);
+      await one.device.close();
+    }
+  }
+
+  #runRebuild(host: ArrayProcessHost, slot: number, one: Candidate): boolean {
+    const { array, intent } = this;
+    const end = array.spec.blockCount;
+    const fullFrom = one.delta ? end : host.arrayBlock(one.block);
+    const plan: RunPlan = {
+      kind: 'rebuild',
+      slot,
+      replace: one.replace,
+      delta: one.delta,
+      repair: false,
+      resumeBlock: one.block,
+      startBlock: 0,
+      ranges: this.#work(host, new RebuildRanges(intent!, fullFrom, end)),
+    };
+    if (!this.#begin(host, plan)) return false;
+    const how = one.begun ? 'goes on' : 'started';
+    this.emit({
+      kind: 'rebuild-started',
+      message: `${one.replace ? 'replacement' : 'rebuild'} of slot ${slot} onto ${one.device.name} ${how}`,
+      reason: one.delta ? 'only what was written without it is copied' : null,
+      slot,
+      device: one.device.name,
+      details: { delta: one.delta, replace: one.replace, resumed: one.begun },
+    });
+    return true;
+  }
+
+  /** The first candidate that a slot waits for. */
+  #choose(): { one: Candidate; slot: number } | null {
+    const { members, spec } = this.array;
+    for (const one of this.candidates) {
+      if (one.replace) {
+        if (members[one.slot!]!.device !== null) return { one, slot: one.slot! };
+        continue;
+      }
+      const free = members.find(
+        ({ slot, device }) => device === null && (one.slot === null || one.slot === slot),
+      );
+      if (free !== undefined) return { one, slot: free.slot };
+    }
+    assert(spec.members.length === members.length, 'slots do not change');
+    return null;
+  }
+
+  #startCheck(host: ArrayProcessHost): void {
+    const { repair, block } = this.checkWanted!;
+    const end = this.array.spec.blockCount;
+    const { liveRanges } = this.options;
+    const ranges: WorkRanges =
+      liveRanges == null
+        ? new AllRanges(host.memberDataBlocks)
+        : new LiveWork(liveRanges, { ...host, memberDataBlocks: end / host.dataStrips });
+    const plan: RunPlan = {
+      kind: 'check',
+      slot: null,
+      replace: false,
+      delta: false,
+      repair,
+      resumeBlock: 0,
+      startBlock: block,
+      ranges,
+    };
+    if (!this.#begin(host, plan)) return;
+    this.emit({
+      kind: 'check-started',
+      message: `check${repair ? ' with repair' : ''} ${block > 0 ? 'goes on' : 'started'}`,
+      details: { repair, resumed: block > 0 },
+    });
+  }
+
+  #work(host: ArrayProcessHost, ranges: LiveRanges): WorkRanges {
+    const { liveRanges } = this.options;
+    const both = liveRanges == null ? ranges : new CommonRanges(ranges, liveRanges);
+    const { stripBlocks, dataStrips, memberDataBlocks } = host;
+    return new LiveWork(both, { stripBlocks, dataStrips, memberDataBlocks });
+  }
+
+  /** False when there is no memory for it: it is told, and tried again with the next occasion. */
+  #begin(host: ArrayProcessHost, plan: RunPlan): boolean {
+    try {
+      this.run = new ProcessRun(host, plan, this.tuning, this);
+    } catch (error) {
+      if (!(error instanceof BandstandError)) throw error;
+      this.emit({
+        kind: `${plan.kind}-stopped`,
+        severity: 'error',
+        message: `the ${plan.kind} cannot run`,
+        reason: error.message,
+        action: error.hint ?? null,
+      });
+      return false;
+    }
+    this.#checkpointed = -1;
+    if (this.beginPaused) this.run.pause();
+    this.beginPaused = false;
+    return true;
+  }
+
+  // --- the run ----------------------------------------------------------------------------------
+
+  runAdvanced(run: ProcessRun): void {
+    const { intent, array } = this;
+    if (run.plan.kind === 'resync') {
+      const host = new ArrayProcessHost(array);
+      intent!.synced(0, host.arrayBlock(run.passed), array.spec.blockCount);
+      return;
+    }
+    if (this.#checkpoint.dueUs !== -1 || this.closing) return;
+    this.reactor.schedule(this.#checkpoint, this.options.checkpointUs ?? CHECKPOINT_US);
+  }
+
+  #checkpointDue(): void {
+    const { run } = this;
+    if (run === null || this.closing) return;
+    this.reactor.keep(
+      this.serial(async () => {
+        if (this.run === run) await this.writeCheckpoint(run);
+      }),
+    );
+  }
+
+  protected async writeCheckpoint(run: ProcessRun): Promise<void> {
+    const { metadata, array } = this;
+    const { plan, watermark, passed } = run;
+    if (plan.kind === 'resync' || watermark === this.#checkpointed) return;
+    this.#checkpointed = watermark;
+    const process: LabelProcess = {
+      kind: plan.kind,
+      slot: plan.slot ?? 0,
+      block: watermark,
+      repair: plan.repair,
+      replace: plan.replace,
+      paused: run.paused,
+      delta: plan.delta,
+      uuid: array.target?.uuid ?? null,
+    };
+    if (plan.kind === 'check') {
+      this.placesFailed(await metadata!.writeLabels({ process }));
+      return;
+    }
+    const end = new ArrayProcessHost(array).arrayBlock(passed);
+    await checkpointRebuild(this.context, process, end);
+  }
+
+  /** Writes what a person has changed about the run. */
+  protected async recordRun(): Promise<void> {
+    this.#checkpointed = -1;
+    if (this.run !== null) await this.writeCheckpoint(this.run);
+  }
+
+  runEnded(run: ProcessRun, outcome: ProcessOutcome): void {
+    this.reactor.cancel(this.#checkpoint);
+    if (this.closing) return;
+    this.reactor.keep(this.serial(() => this.#conclude(run, outcome)));
+  }
+
+  async #conclude(run: ProcessRun, outcome: ProcessOutcome): Promise<void> {
+    if (this.closing) return;
+    const { kind } = run.plan;
+    if (kind === 'resync') this.#concludeResync(run, outcome);
+    else if (kind === 'check') await this.#concludeCheck(run, outcome);
+    else await this.#concludeRebuild(run, outcome);
+    if (this.run === run) this.run = null;
+    await this.next();
+  }
+
+  #concludeResync(run: ProcessRun, outcome: ProcessOutcome): void {
+    const { array, intent } = this;
+    const end = array.spec.blockCount;
+    const whole = outcome.kind === 'done' && run.lostBlocks === 0;
+    if (outcome.kind === 'done') intent!.synced(0, end, end);
+    this.emit({
+      kind: whole ? 'resync-finished' : 'resync-stopped',
+      severity: whole ? 'info' : 'error',
+      message: whole
+        ? `resync is complete: ${run.repaired} blocks differed and are equal now`
+        : `resync ${outcome.kind === 'done' ? `could not read ${run.lostBlocks} blocks` : 'has stopped'}`,
+      reason: this.#outcomeText(outcome),
+      details: { repaired_blocks: run.repaired, lost_blocks: run.lostBlocks },
+    });
+    if (outcome.kind === 'failed') this.#resyncFailed = true;
+  }
+
+  async #concludeCheck(run: ProcessRun, outcome: ProcessOutcome): Promise<void> {
+    const done = outcome.kind === 'done';
+    const bad = run.mismatches > 0 || run.lostBlocks > 0;
+    this.checkWanted = null;
+    this.placesFailed(await this.metadata!.writeLabels({ process: NO_PROCESS }));
+    const found = `${run.mismatches} blocks disagreed, ${run.lostBlocks} could not be read`;
+    const left = bad && !run.plan.repair ? 'nothing was changed' : `${run.repaired} were repaired`;
+    this.emit({
+      kind: done ? 'check-finished' : 'check-stopped',
+      severity: bad || outcome.kind === 'failed' ? 'warning' : 'info',
+      message: `check ${done ? 'is complete' : 'has stopped'}: ${found}; ${left}`,
+      reason: this.#outcomeText(outcome),
+      action: bad && !run.plan.repair ? 'repair them with check --repair' : null,
+      details: {
+        mismatched_blocks: run.mismatches,
+        repaired_blocks: run.repaired,
+        lost_blocks: run.lostBlocks,
+      },
+    });
+  }
+
+  async #concludeRebuild(run: ProcessRun, outcome: ProcessOutcome): Promise<void> {
+    const { array, metadata } = this;
+    const slot = run.plan.slot!;
+    const { target } = array;
+    if (outcome.kind === 'done' && target !== null) {
+      const old = await finishRebuild(this.context);
+      if (old !== false) {
+        await old?.close();
+        this.#tellRebuilt(slot, target);
+        return;
+      }
+    }
+    if (array.target !== null) {
+      const { device } = array.detachTarget();
+      metadata!.drop(device);
+      await device.close();
+    }
+    if (!array.hasFailed) {
+      this.placesFailed(await metadata!.writeLabels({ process: NO_PROCESS }));
+    }
+    const stopped = outcome.kind === 'stopped';
+    this.emit({
+      kind: 'rebuild-stopped',
+      severity: stopped ? 'warning' : 'error',
+      message: `rebuild of slot ${slot} has stopped`,
+      reason: this.#outcomeText(outcome),
+      action: stopped
+        ? 'begin it again with member add'
+        : 'look at the members, then add one again',
+      slot,
+      device: target?.device.name ?? null,
+      details: { lost_blocks: run.lostBlocks },
+    });
+  }
+
+  #tellRebuilt(slot: number, target: Target): void {
+    const { array } = this;
+    const device = target.device.name;
+    this.emit({
+      kind: 'rebuild-finished',
+      message: `${target.replaces ? 'replacement' : 'rebuild'} of slot ${slot} onto ${device} is complete`,
+      slot,
+      device,
+    });
+    this.emit({
+      kind: 'member-in-service',
+      message: `${device} is in service in slot ${slot}`,
+      slot,
+      device,
+    });
+    if (array.absent > 0) return;
+    this.emit({ kind: 'array-healthy', message: 'the array is whole again' });
+  }
+
+  #outcomeText(outcome: ProcessOutcome): string | null {
+    if (outcome.kind === 'done') return null;
+    if (outcome.kind === 'stopped') return 'it was asked for';
+    const { slot, status, memberBlock } = outcome;
+    const who = slot === null ? 'the target' : `the member in slot ${slot}`;
+    return `${who}, block ${memberBlock}: ${statusText(status || EIO)} (${statusName(status || EIO)})`;
+  }
+
+  runMismatch(run: ProcessRun, memberBlock: number, count: number, repaired: boolean): void {
+    if (run.plan.kind === 'resync') return;
+    const total = run.mismatches;
+    if (Math.floor(Math.log2(total)) === Math.floor(Math.log2(total - count))) return;
+    this.emit({
+      kind: 'mismatch-found',
+      severity: 'warning',
+      message: `${total} blocks disagreed so far, now at member block ${memberBlock}`,
+      reason: repaired ? 'they were repaired' : 'nothing was changed',
+      details: { member_block: memberBlock, blocks: count, total },
+    });
+  }
+
+  runLost(run: ProcessRun, memberBlock: number, count: number): void {
+    this.emit({
+      kind: 'range-lost',
+      severity: 'error',
+      message: `${count} blocks from member block ${memberBlock} on cannot be read from any member`,
+      reason: `found by the ${run.plan.kind}`,
+      action: 'write them again, or restore them from a backup',
+      details: { member_block: memberBlock, blocks: count },
+    });
+  }
+}

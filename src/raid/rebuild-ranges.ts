@@ -1,0 +1,71 @@
+/**
+ * What a rebuild has to copy, and what a resync has to compare, from the write intent.
+ *                                                                                  (control plane)
+ *
+ * Both are sets of array blocks that are looked up when the process gets there, so that what changes
+ * meanwhile counts. A rebuild that goes on after an interruption trusts what lies below its
+ * checkpoint, except where a write was missed since.
+ */
+
+import type { LiveRanges } from './work-ranges.ts';
+import type { WriteIntent } from './write-intent.ts';
+
+/** Missed regions, and everything from `fullFrom` on (the end of the array: nothing). */
+export class RebuildRanges implements LiveRanges {
+  readonly #intent: WriteIntent;
+  readonly #fullFrom: number;
+  readonly #end: number;
+
+  constructor(intent: WriteIntent, fullFrom: number, end: number) {
+    this.#intent = intent;
+    this.#fullFrom = fullFrom;
+    this.#end = end;
+  }
+
+  nextLive(from: number): number {
+    if (from >= this.#end) return -1;
+    if (from >= this.#fullFrom) return from;
+    const missed = nextIn(this.#intent, from, true);
+    if (missed !== -1 && missed < this.#fullFrom) return missed;
+    return this.#fullFrom < this.#end ? this.#fullFrom : -1;
+  }
+
+  nextDead(from: number): number {
+    if (from >= this.#fullFrom) return this.#end;
+    const end = endIn(this.#intent, from, true, this.#end);
+    return end >= this.#fullFrom ? this.#end : end;
+  }
+}
+
+/** Regions whose members may differ. */
+export class UnsyncedRanges implements LiveRanges {
+  readonly #intent: WriteIntent;
+  readonly #end: number;
+
+  constructor(intent: WriteIntent, end: number) {
+    this.#intent = intent;
+    this.#end = end;
+  }
+
+  nextLive(from: number): number {
+    return from >= this.#end ? -1 : nextIn(this.#intent, from, false);
+  }
+
+  nextDead(from: number): number {
+    return endIn(this.#intent, from, false, this.#end);
+  }
+}
+
+function nextIn(intent: WriteIntent, from: number, missed: boolean): number {
+  const region = Math.floor(from / intent.regionBlocks);
+  const found = intent.nextRegion(region, missed);
+  return found === -1 ? -1 : Math.max(from, found * intent.regionBlocks);
+}
+
+/** The end of the run of such regions that `from` lies in; `from` itself when it lies in none. */
+function endIn(intent: WriteIntent, from: number, missed: boolean, end: number): number {
+  let region = Math.floor(from / intent.regionBlocks);
+  if (intent.nextRegion(region, missed) !== region) return from;
+  while (region < intent.regionCount && intent.nextRegion(region, missed) === region) region += 1;
+  return Math.min(end, region * intent.regionBlocks);
+}
