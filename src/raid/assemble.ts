@@ -10,6 +10,10 @@
  * under it, so the members that it did not reach are current. That is the case when no label goes
  * with the newest sequence, for labels are marked only after every member has the superblock.
  *
+ * The target of a rebuild is no member until the newest superblock says so, whatever else it
+ * carries. What fills no slot (targets, returning members, spares) is told as well, because a
+ * running array can use it; nothing of that kind stops assembly (outsiders.ts, spares.ts).
+ *
  * Members that the newest superblock records as lost are left out and the array starts, if the
  * level survives it; a member that is merely not there stops assembly unless `degraded` says that
  * this is meant. Either way the reason is given for each slot.
@@ -20,10 +24,21 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { ArraySpec } from './array-spec.ts';
 import type { Examination } from './examine.ts';
-import { checkComplete, type Find, findArray } from './find-array.ts';
+import { checkComplete, type Find, findArray, updateInterrupted } from './find-array.ts';
 import { identify } from './identify.ts';
-import type { Label } from './label.ts';
+import type { Label, LabelProcess } from './label.ts';
 import { levelRules, survives } from './level-rules.ts';
+import { sortOutsiders } from './outsiders.ts';
+import {
+  commonMissedSince,
+  commonProcess,
+  currentLabels,
+  newestEventCount,
+  ownLabel,
+} from './own-label.ts';
+import type { RebuildTarget } from './rebuild-target.ts';
+import type { ReturningMember } from './returning-members.ts';
+import { findSpares, type SpareDevice } from './spares.ts';
 import type { Superblock } from './superblock.ts';
 
 export interface AssembleOptions {
@@ -49,6 +64,8 @@ export interface AssembledSlot {
   readonly device: string | null;
   /** Its newest label of this array, or null. */
   readonly label: Label | null;
+  /** The sequence of its newest label, of whichever array; 0 without a label. */
+  readonly labelSequence: number;
   /** The sequence of its superblock; null when no device fills the slot. */
   readonly seq: number | null;
   /** Why no device fills it: a phrase such as `no device holds it`; null when one does. */
@@ -63,6 +80,15 @@ export interface Assembly {
   readonly degraded: boolean;
   /** False when a member was not stopped cleanly; null when labels that would tell are missing. */
   readonly clean: boolean | null;
+  /** Members whose device is here and cannot be used as it is; all are in `unused`, too. */
+  readonly returning: readonly ReturningMember[];
+  /** The target of an interrupted rebuild whose device is here. */
+  readonly target: RebuildTarget | null;
+  readonly spares: readonly SpareDevice[];
+  /** The resync or check that was interrupted, or NO_PROCESS. */
+  readonly process: LabelProcess;
+  /** See Label.missedSince; 0 when the bitmap does not go with the superblock. */
+  readonly missedSince: number;
   /** Devices that were given and are not used. */
   readonly unused: readonly { readonly device: string; readonly reason: string }[];
   readonly warnings: readonly string[];
@@ -76,40 +102,78 @@ export function assembleArray(
   const found = findArray(examinations, options);
   const { newest } = found;
   const warnings = found.members.flatMap((examination) => examination.warnings);
-  const unused = [...found.unused];
+  const { holders, strangers, replacedDevices } = sortDevices(found, options);
+  checkComplete(found, holders.values());
+  const filled = newest.members.map(({ slot, uuid }) =>
+    fillSlot(found, slot, holders.get(uuid) ?? null, warnings),
+  );
+  const slots = filled.map((slot) => withoutUnfinished(slot, filled));
+  const inService = slots.filter(({ device }) => device !== null);
+  const current = currentLabels(
+    inService.map(({ label }) => label),
+    newest,
+  );
+  const missedSince = commonMissedSince(current);
+  const outside = sortOutsiders(found, slots, holders, strangers, missedSince);
+  const spares = findSpares(newest, found.labelled);
+  warnings.push(...outside.warnings);
+  const judged = [...spares.spares, ...spares.unfit, ...outside.bare].map(({ device }) => device);
+  const unused = [
+    ...found.unused.filter(({ device }) => !judged.includes(device)),
+    ...replacedDevices,
+    ...spares.unfit,
+    ...outside.unused,
+  ];
+  checkMissing(newest, outside.slots, options, unused);
+  return {
+    superblock: newest,
+    slots: outside.slots,
+    degraded: inService.length < slots.length,
+    clean: isClean(
+      newest,
+      inService.map(({ label }) => label),
+    ),
+    returning: outside.returning,
+    target: outside.target,
+    spares: spares.spares,
+    process: commonProcess(current),
+    missedSince,
+    unused,
+    warnings,
+  };
+}
+
+interface SortedDevices {
+  /** Member UUID → device, for the members that the newest superblock lists. */
+  readonly holders: ReadonlyMap<string, Examination>;
+  /** Targets that it does not list. */
+  readonly strangers: readonly Examination[];
+  readonly replacedDevices: readonly { readonly device: string; readonly reason: string }[];
+}
+
+function sortDevices(found: Find, options: AssembleOptions): SortedDevices {
+  const { newest } = found;
   const holders = new Map<string, Examination>();
+  const strangers: Examination[] = [];
+  const replacedDevices: { device: string; reason: string }[] = [];
   for (const examination of found.members) {
     const uuid = identify(examination, found, options);
     const entry = newest.members.find((member) => member.uuid === uuid);
+    if (entry === undefined && ownLabel(examination, newest)?.role === 'target') {
+      strangers.push(examination);
+      continue;
+    }
     if (entry === undefined) {
       const reason = `it was member ${uuid}, which the newest superblock does not list: another device has taken its place`;
       if (options.scan !== true) throw replaced(found, examination, reason);
-      unused.push({ device: examination.device, reason });
+      replacedDevices.push({ device: examination.device, reason });
       continue;
     }
     const other = holders.get(uuid);
     if (other !== undefined) throw duplicate(found, uuid, other, examination);
     holders.set(uuid, examination);
   }
-  checkComplete(found, holders.values());
-  const slots = newest.members.map(({ slot, uuid }) =>
-    fillSlot(found, slot, holders.get(uuid) ?? null, warnings),
-  );
-  for (const { reason, slot, uuid } of slots) {
-    const holder = holders.get(uuid);
-    if (reason === null || holder === undefined) continue;
-    unused.push({ device: holder.device, reason: `slot ${slot}: ${reason}` });
-  }
-  checkMissing(newest, slots, options, unused);
-  const labels = slots.flatMap(({ device, label }) => (device === null ? [] : [label]));
-  return {
-    superblock: newest,
-    slots,
-    degraded: slots.some(({ device }) => device === null),
-    clean: isClean(newest, labels),
-    unused,
-    warnings,
-  };
+  return { holders, strangers, replacedDevices };
 }
 
 /** Decides whether `holder`, which says that it is the member in `slot`, is used. */
@@ -123,13 +187,7 @@ function fillSlot(
   const entry = newest.members[slot]!;
   const { uuid, dataOffset, dataSize, state } = entry;
   const base = { slot, uuid, dataOffset, dataSize, recorded: state !== 'configured' };
-  const empty = (reason: string): AssembledSlot => ({
-    ...base,
-    device: null,
-    label: null,
-    seq: null,
-    reason,
-  });
+  const empty = (reason: string): AssembledSlot => ({ ...base, ...EMPTY, reason });
   if (state !== 'configured') {
     const where = holder === null ? '' : `; ${holder.device} has to be added again`;
     return empty(`recorded as ${state}${where}`);
@@ -145,20 +203,24 @@ function fillSlot(
     warnings.push(`${holder.device} has an older superblock: ${age}`);
   }
   checkFit(newest, slot, holder);
-  const label = holder.label?.arrayUuid === newest.uuid ? holder.label : null;
-  return { ...base, device: holder.device, label, seq, reason: null };
+  const label = ownLabel(holder, newest);
+  const labelSequence = holder.label?.sequence ?? 0;
+  return { ...base, device: holder.device, label, labelSequence, seq, reason: null };
 }
 
-/** True when the newest superblock is the next one after `holder`'s and was never in use. */
-function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
-  const { seq } = holder.superblock.value!;
-  const ours = ({ label }: Examination): number =>
-    label?.arrayUuid === newest.uuid ? label.superblockSeq : 0;
-  return (
-    newest.seq === seq + 1 &&
-    ours(holder) === seq &&
-    members.every((member) => ours(member) > 0 && ours(member) < newest.seq)
-  );
+const EMPTY = { device: null, label: null, labelSequence: 0, seq: null } as const;
+
+/**
+ * A device whose label still has the role target became a member when its rebuild ended, just
+ * before the array stopped. If the array was started without it since, it is none any more.
+ */
+function withoutUnfinished(slot: AssembledSlot, slots: readonly AssembledSlot[]): AssembledSlot {
+  if (slot.label?.role !== 'target') return slot;
+  const others = slots.filter((other) => other !== slot).map(({ label }) => label);
+  const starts = newestEventCount(others) - slot.label.eventCount;
+  if (starts <= 0) return slot;
+  const reason = `${slot.device} is stale: the array was started without it since it was rebuilt`;
+  return { ...slot, ...EMPTY, reason };
 }
 
 function checkFit(newest: Superblock, slot: number, examination: Examination): void {
@@ -252,4 +314,10 @@ export function assemblySpec(
       return { uuid, device: found, dataOffset, dataSize };
     }),
   };
+}
+
+/** The devices that fill no slot and that a running array can use: open them, too. */
+export function otherDevices({ target, returning, spares }: Assembly): string[] {
+  const others = [...returning, ...spares].map(({ device }) => device);
+  return target === null ? others : [target.device, ...others];
 }

@@ -4,14 +4,15 @@
  * Order, so that a crash at any point leaves either nothing, or something that says it is not
  * finished, or the complete array:
  *
- *   1. the first MiB of every member becomes zeroes (old superblocks and signatures vanish);
+ *   1. the first MiB of every device becomes zeroes (old superblocks and signatures vanish);
  *   2. every member gets a label in state "creating";
  *   3. every member gets its superblock; all of it is flushed and read back;
- *   4. every label becomes "clean".
+ *   4. every label becomes "clean";
+ *   5. every spare gets its label.
  *
- * Each step ends with a flush on every member before the next begins. Assembly refuses an array
+ * Each step ends with a flush on every device before the next begins. Assembly refuses an array
  * whose labels all say "creating"; one clean label proves that step 3 was complete. After an error
- * the members written so far are wiped again, as far as they let themselves be written.
+ * the devices written so far are wiped again, as far as they let themselves be written.
  */
 
 import { assert } from '../block/assert.ts';
@@ -30,6 +31,8 @@ import { wipeDevice } from './wipe.ts';
 export interface CreateOptions {
   /** Create even where a superblock or label, valid or damaged, is found. */
   readonly overwrite?: boolean;
+  /** Open for writing, the ones that the plan names, in its order. */
+  readonly spares?: readonly BlockDevice[];
 }
 
 /**
@@ -44,14 +47,23 @@ export async function createArray(
   options: CreateOptions = {},
 ): Promise<Superblock> {
   assert(devices.length === plan.members.length, 'a plan has a device for each slot');
+  const spares = options.spares ?? [];
+  assert(spares.length === plan.spares.length, 'a plan has a device for each spare');
   const superblock = plannedSuperblock(plan);
+  const all = [...devices, ...spares];
   if (options.overwrite !== true) {
-    for (const device of devices) refuseInUse(plan, await examineDevice(reactor, device));
+    for (const device of all) refuseInUse(plan, await examineDevice(reactor, device));
   }
   try {
+    await clearAll(reactor, all);
     await writeAll(reactor, superblock, devices);
+    for (const [index, device] of spares.entries()) {
+      const label = spareLabel(superblock, plan.spares[index]!.uuid, 1);
+      await writeLabel(reactor, device, label);
+      await verifyLabel(reactor, device, label);
+    }
   } catch (error) {
-    for (const device of devices) await wipeDevice(reactor, device).catch(() => {});
+    for (const device of all) await wipeDevice(reactor, device).catch(() => {});
     throw error;
   }
   return superblock;
@@ -73,16 +85,19 @@ function refuseInUse(plan: ArrayPlan, found: Examination): void {
   if (labels.some(({ state }) => state !== 'absent')) refuse('a member label of an array');
 }
 
-async function writeAll(
-  reactor: Reactor,
-  superblock: Superblock,
-  devices: readonly BlockDevice[],
-): Promise<void> {
+async function clearAll(reactor: Reactor, devices: readonly BlockDevice[]): Promise<void> {
   const zeroes = new Uint8Array(DATA_OFFSET_BYTES_MIN);
   for (const device of devices) {
     await writeArea(reactor, device, 0, zeroes);
     await flushDevice(device);
   }
+}
+
+async function writeAll(
+  reactor: Reactor,
+  superblock: Superblock,
+  devices: readonly BlockDevice[],
+): Promise<void> {
   const creating = superblock.members.map((_, slot) => firstLabel(superblock, slot, 'creating', 1));
   for (const [slot, device] of devices.entries()) {
     await writeLabel(reactor, device, creating[slot]!);
@@ -117,6 +132,27 @@ function firstLabel(
     slot,
     role: 'member',
     state,
+    eventCount: 0,
+    bitmap: null,
+    process: NO_PROCESS,
+    missedSince: 0,
+  };
+}
+
+/** Label number `sequence` of a spare of the array; `uuid` is the spare's own. */
+export function spareLabel(
+  { uuid: arrayUuid, seq }: Pick<Superblock, 'uuid' | 'seq'>,
+  uuid: string,
+  sequence: number,
+): Label {
+  return {
+    sequence,
+    memberUuid: uuid,
+    arrayUuid,
+    superblockSeq: seq,
+    slot: 0,
+    role: 'spare',
+    state: 'clean',
     eventCount: 0,
     bitmap: null,
     process: NO_PROCESS,

@@ -170,9 +170,29 @@ export function examinationJson(examination: Examination): Record<string, unknow
             uuid: label.memberUuid,
             array_uuid: label.arrayUuid,
             slot: entry?.slot ?? label.slot,
+            role: label.role,
             state: label.state,
             in_superblock: entry !== undefined,
+            event_count: label.eventCount,
+            missed_since: label.missedSince,
+            bitmap: bitmapJson(label),
+            process: processJson(label),
           },
     warnings: examination.warnings,
   };
+}
+
+function bitmapJson({ bitmap }: Label): Record<string, unknown> | null {
+  if (bitmap === null) return null;
+  return {
+    offset_bytes: bitmap.offsetBytes,
+    size_bytes: bitmap.bytes,
+    region_blocks: bitmap.regionBlocks,
+  };
+}
+
+function processJson({ process }: Label): Record<string, unknown> | null {
+  if (process.kind === 'none') return null;
+  const { kind, slot, block, repair, replace, paused, delta, uuid } = process;
+  return { kind, slot, block, repair, replace, paused, delta, target_uuid: uuid };
 }

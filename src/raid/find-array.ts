@@ -7,6 +7,7 @@
 
 import { BandstandError } from '../block/errors.ts';
 import type { Examination } from './examine.ts';
+import { ownLabel } from './own-label.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
 
 export interface FindOptions {
@@ -22,6 +23,8 @@ export interface Find {
   readonly members: readonly Examination[];
   /** All devices in the order given. */
   readonly given: readonly Examination[];
+  /** Those without a superblock that have a label, of whichever array; all in `unused`, too. */
+  readonly labelled: readonly Examination[];
   readonly unused: readonly { readonly device: string; readonly reason: string }[];
 }
 
@@ -29,6 +32,7 @@ export function findArray(examinations: readonly Examination[], options: FindOpt
   const wanted = options.name ?? options.uuid ?? 'an array';
   const unused: { device: string; reason: string }[] = [];
   const candidates: Examination[] = [];
+  const labelled: Examination[] = [];
   for (const examination of examinations) {
     const { device, superblock } = examination;
     if (superblock.state === 'damaged') {
@@ -36,6 +40,7 @@ export function findArray(examinations: readonly Examination[], options: FindOpt
       unused.push({ device, reason: superblock.error!.message });
     } else if (superblock.value === null) {
       unused.push({ device, reason: withoutSuperblock(examination) });
+      if (examination.label !== null) labelled.push(examination);
     } else if (isWanted(superblock.value, options)) {
       candidates.push(examination);
     } else {
@@ -46,7 +51,7 @@ export function findArray(examinations: readonly Examination[], options: FindOpt
   if (candidates.length === 0) throw notFound(wanted, examinations, unused);
   checkUnambiguous(candidates, options, wanted);
   const newest = newestSuperblock(candidates);
-  return { newest, members: candidates, given: examinations, unused };
+  return { newest, members: candidates, given: examinations, labelled, unused };
 }
 
 function isWanted({ uuid, name }: Superblock, options: FindOptions): boolean {
@@ -56,6 +61,10 @@ function isWanted({ uuid, name }: Superblock, options: FindOptions): boolean {
 
 function withoutSuperblock({ label }: Examination): string {
   if (label === null) return 'it has no superblock';
+  if (label.role === 'spare') return `it is a spare of the array ${label.arrayUuid}`;
+  if (label.role === 'target') {
+    return `it was to be rebuilt into slot ${label.slot} of the array ${label.arrayUuid} and has no superblock yet`;
+  }
   return label.state === 'creating'
     ? `it has no superblock: creating the array ${label.arrayUuid} was interrupted`
     : `it has a label of the array ${label.arrayUuid}, slot ${label.slot}, but no superblock`;
@@ -131,6 +140,18 @@ function conflict(a: Examination, b: Examination): BandstandError {
     hint: 'the two were changed apart from each other; leave out the one whose data is not wanted',
     details: { array: name, devices: [a.device, b.device], seq },
   });
+}
+
+/** True when the newest superblock is the next one after `holder`'s and was never in use. */
+export function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
+  const { seq } = holder.superblock.value!;
+  const labelled = (examination: Examination): number =>
+    ownLabel(examination, newest)?.superblockSeq ?? 0;
+  return (
+    newest.seq === seq + 1 &&
+    labelled(holder) === seq &&
+    members.every((member) => labelled(member) > 0 && labelled(member) < newest.seq)
+  );
 }
 
 /** Refuses an array whose creation was interrupted: only labels in state "creating". */

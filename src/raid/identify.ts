@@ -9,6 +9,7 @@ import { BandstandError } from '../block/errors.ts';
 import { parseUuid } from '../block/uuid.ts';
 import type { Examination } from './examine.ts';
 import type { Find } from './find-array.ts';
+import { ownLabel } from './own-label.ts';
 
 export interface IdentifyOptions {
   readonly identities?: ReadonlyMap<string, string>;
@@ -21,7 +22,8 @@ export function identify(
   { newest, given }: Find,
   options: IdentifyOptions,
 ): string {
-  const { device, label } = examination;
+  const { device } = examination;
+  const label = ownLabel(examination, newest);
   const refuse = (
     code: 'BANDSTAND_LABEL_INVALID' | 'BANDSTAND_MEMBER_UNIDENTIFIED' | 'BANDSTAND_USAGE',
     why: string,
@@ -38,7 +40,7 @@ export function identify(
   if (stated !== undefined && said === null) {
     refuse('BANDSTAND_USAGE', `'${stated}', given for ${device}, is not a UUID`, 'give a UUID');
   }
-  if (label !== null && label.arrayUuid === newest.uuid) {
+  if (label !== null) {
     if (said !== null && said !== label.memberUuid) {
       refuse(
         'BANDSTAND_LABEL_INVALID',

@@ -93,7 +93,7 @@ whose \`superblock_seq\` is that of the newest superblock.
 ${BITMAP_BLOCK.markdown()}
 
 A new array is written in this order, with a flush after each step: zeroes over the first MiB of
-every member; labels in state 3 (creating); superblocks, which are then read back; labels in state
-1 (clean). An array whose labels all say "creating" was never complete and is refused.
+every device; labels in state 3 (creating); superblocks, which are then read back; labels in state
+1 (clean); the labels of spares. An array whose labels all say "creating" was never complete and is refused.
 `;
 }

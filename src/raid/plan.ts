@@ -20,6 +20,7 @@ import {
   MEMBERS_MAX,
   parseLevel,
 } from './level-rules.ts';
+import { spareBlocks } from './spares.ts';
 import type { Superblock } from './superblock.ts';
 import { DATA_OFFSET_BYTES_MIN, NAME_BYTES_MAX } from './superblock-layout.ts';
 
@@ -31,12 +32,16 @@ export interface PlanRequest {
   readonly stripBytes: number | null;
   /** In slot order. */
   readonly members: readonly { readonly name: string; readonly geometry: Geometry }[];
+  /** Devices that wait for a member to fail; none when left out. */
+  readonly spares?: readonly { readonly name: string; readonly geometry: Geometry }[];
   /** False for an array without metadata on its members. */
   readonly superblock: boolean;
   /** The array's UUID, when it shall not be random. */
   readonly uuid?: string;
   /** The members' UUIDs, when they shall not be random. */
   readonly memberUuids?: readonly string[];
+  /** The same for spares. */
+  readonly spareUuids?: readonly string[];
 }
 
 export interface PlannedMember {
@@ -50,6 +55,11 @@ export interface PlannedMember {
   readonly dataSize: number;
 }
 
+export interface PlannedSpare {
+  readonly device: string;
+  readonly uuid: string;
+}
+
 export interface ArrayPlan {
   readonly name: string;
   /** Null without superblock. */
@@ -61,6 +71,7 @@ export interface ArrayPlan {
   /** Blocks of the array. */
   readonly blockCount: number;
   readonly members: readonly PlannedMember[];
+  readonly spares: readonly PlannedSpare[];
 }
 
 type Refuse = (code: ErrorCode, why: string, hint?: string) => never;
@@ -100,6 +111,8 @@ export function planArray(request: PlanRequest): ArrayPlan {
   });
   const dataSizes = level.dataSizes(available, stripBlocks);
   const uuids = request.superblock ? planUuids(request, refuse) : null;
+  const places = dataSizes.map((dataSize, slot) => ({ dataOffset: offsets[slot]!, dataSize }));
+  checkSpares(request, level, spareBlocks(places), refuse);
   return {
     name: request.name,
     uuid: uuids?.array ?? null,
@@ -113,6 +126,10 @@ export function planArray(request: PlanRequest): ArrayPlan {
       uuid: uuids?.members[slot] ?? null,
       dataOffset: offsets[slot]!,
       dataSize: dataSizes[slot]!,
+    })),
+    spares: (request.spares ?? []).map(({ name }, index) => ({
+      device: name,
+      uuid: uuids!.spares[index]!,
     })),
   };
 }
@@ -166,6 +183,47 @@ function checkMembers({ members }: PlanRequest, level: LevelRules, refuse: Refus
   }
 }
 
+/** A spare has to fit into every slot. */
+function checkSpares(
+  { members, spares = [], superblock }: PlanRequest,
+  level: LevelRules,
+  blocksNeeded: number,
+  refuse: Refuse,
+): void {
+  if (spares.length === 0) return;
+  if (!superblock) {
+    refuse('BANDSTAND_USAGE', 'an array without superblock cannot have spares', 'leave them out');
+  }
+  if (level.tolerates(members.length) === 0) {
+    const why = `${level.name} has no redundancy, so nothing could be rebuilt onto a spare`;
+    refuse('BANDSTAND_USAGE', why, 'leave out the spares, or use raid1 or raid5f');
+  }
+  const { blockBytes } = members[0]!.geometry;
+  const seen = new Set(members.map(({ name }) => name));
+  for (const { name, geometry } of spares) {
+    if (seen.has(name)) refuse('BANDSTAND_MEMBER_DUPLICATE', `${name} is given twice`);
+    seen.add(name);
+    if (geometry.blockBytes !== blockBytes) {
+      refuse(
+        'BANDSTAND_MEMBER_MISMATCH',
+        `the spare ${name} has ${geometry.blockBytes}-byte blocks, the members have ${blockBytes}-byte blocks`,
+      );
+    }
+    if (geometry.writeUnitBlocks !== 1) {
+      refuse(
+        'BANDSTAND_MEMBER_MISMATCH',
+        `the spare ${name} can only be written in units of ${geometry.writeUnitBlocks} blocks`,
+      );
+    }
+    if (geometry.blockCount < blocksNeeded) {
+      refuse(
+        'BANDSTAND_DEVICE_TOO_SMALL',
+        `the spare ${name} has ${geometry.blockCount * blockBytes} bytes, a member uses ${blocksNeeded * blockBytes}`,
+      );
+    }
+  }
+}
+
 function planStrip(
   stripBytes: number | null,
   blockBytes: number,
@@ -202,19 +260,23 @@ export function memberOffset(geometry: Geometry): number {
   return boundary > 0 ? Math.ceil(offset / boundary) * boundary : offset;
 }
 
-function planUuids(request: PlanRequest, refuse: Refuse): { array: string; members: string[] } {
-  const given = request.memberUuids ?? [];
-  const canonical = (text: string): string => {
+interface PlannedUuids {
+  readonly array: string;
+  readonly members: readonly string[];
+  readonly spares: readonly string[];
+}
+
+function planUuids(request: PlanRequest, refuse: Refuse): PlannedUuids {
+  const canonical = (text: string | undefined): string => {
+    if (text === undefined) return makeUuid();
     const uuid = parseUuid(text);
     if (uuid === null) refuse('BANDSTAND_USAGE', `'${text}' is not a UUID`);
     return uuid;
   };
   return {
-    array: request.uuid === undefined ? makeUuid() : canonical(request.uuid),
-    members: request.members.map((_, slot) => {
-      const text = given[slot];
-      return text === undefined ? makeUuid() : canonical(text);
-    }),
+    array: canonical(request.uuid),
+    members: request.members.map((_, slot) => canonical(request.memberUuids?.[slot])),
+    spares: (request.spares ?? []).map((_, index) => canonical(request.spareUuids?.[index])),
   };
 }
 

@@ -4,7 +4,13 @@
  * An array that starts for writing without a member leaves that member behind with the first write.
  * If nothing said so on disk, the member could come back later and be taken for current. So before
  * the first write the superblock moves on by one sequence number, with the entries of the absent
- * members as "missing", on every member that is present; each copy is flushed and read back.
+ * members as "missing", on every member that is present; each copy is flushed and read back. The
+ * target of an interrupted rebuild gets it last: so one that has the newest superblock proves that
+ * the members in service have it.
+ *
+ * From then on the write-intent bitmap knows what the absent members miss. `missedSince` says for
+ * which of them: for all that had the last superblock of the complete array, or, when others were
+ * missing before, for those that it covered already.
  *
  * A crash in between leaves some members at the old sequence. Labels are marked with the new one
  * only afterwards, so that assembly can tell that nothing was written under it (assemble.ts), and
@@ -13,9 +19,12 @@
 
 import type { BlockDevice } from '../block/block-device.ts';
 import { flushDevice } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Assembly } from './assemble.ts';
 import { verifyArea, writeArea } from './metadata-io.ts';
+import type { RebuildTarget } from './rebuild-target.ts';
+import type { ReturningMember } from './returning-members.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
 
 /** True when the superblocks on disk do not yet say what this assembly is. */
@@ -26,8 +35,18 @@ export function needsRecord({ superblock, slots }: Assembly): boolean {
 }
 
 /**
+ * The `missedSince` that goes with a loss from an array with this superblock and, so far, this
+ * `missedSince`. It presumes that what a bitmap does not know counts as missed.
+ */
+export function missedSinceAfterLoss(superblock: Superblock, missedSince: number): number {
+  const complete = superblock.members.every(({ state }) => state === 'configured');
+  return complete || missedSince === 0 ? superblock.seq : missedSince;
+}
+
+/**
  * Call it before the first write. Durable when it resolves; gives the assembly as it is then.
- * Throws BANDSTAND_DEVICE_IO or BANDSTAND_METADATA_UNVERIFIED: the array must not be started.
+ * Throws BANDSTAND_DEVICE_IO or BANDSTAND_METADATA_UNVERIFIED: the array must not be started. A
+ * target that is not among `devices`, or that cannot be written, is a target no more.
  */
 export async function recordLoss(
   reactor: Reactor,
@@ -39,15 +58,69 @@ export async function recordLoss(
   const bytes = encodeSuperblock(superblock);
   for (const { device: name } of assembly.slots) {
     if (name === null) continue;
-    const device = devices.get(name)!;
-    await writeArea(reactor, device, 0, bytes);
-    await flushDevice(device);
-    await verifyArea(reactor, device, 0, bytes, 'superblock');
+    await writeSuperblock(reactor, devices.get(name)!, bytes);
   }
   const slots = assembly.slots.map((slot) =>
     slot.device === null ? { ...slot, recorded: true } : { ...slot, seq: superblock.seq },
   );
-  return { ...assembly, superblock, slots };
+  const lost = superblock.members.some(({ state }, slot) => {
+    return state !== assembly.superblock.members[slot]!.state;
+  });
+  const recorded: Assembly = {
+    ...assembly,
+    superblock,
+    slots,
+    missedSince: lost
+      ? missedSinceAfterLoss(assembly.superblock, assembly.missedSince)
+      : assembly.missedSince,
+  };
+  return await recordOnTarget(reactor, recorded, devices, bytes);
+}
+
+async function writeSuperblock(
+  reactor: Reactor,
+  device: BlockDevice,
+  bytes: Uint8Array,
+): Promise<void> {
+  await writeArea(reactor, device, 0, bytes);
+  await flushDevice(device);
+  await verifyArea(reactor, device, 0, bytes, 'superblock');
+}
+
+/** The labels are behind the superblock now, so its checkpoint is void: see rebuild-target.ts. */
+async function recordOnTarget(
+  reactor: Reactor,
+  assembly: Assembly,
+  devices: ReadonlyMap<string, BlockDevice>,
+  bytes: Uint8Array,
+): Promise<Assembly> {
+  const { target } = assembly;
+  if (target === null) return assembly;
+  const device = devices.get(target.device);
+  let why = 'it is not open';
+  if (device !== undefined) {
+    try {
+      await writeSuperblock(reactor, device, bytes);
+      return assembly;
+    } catch (error) {
+      if (!(error instanceof BandstandError)) throw error;
+      why = error.message;
+    }
+  }
+  return withoutTarget(assembly, target, why);
+}
+
+function withoutTarget(assembly: Assembly, target: RebuildTarget, why: string): Assembly {
+  const { slot, uuid, device, replace } = target;
+  const text = `the rebuild of ${device} does not go on: ${why}`;
+  const returning: ReturningMember = { slot, uuid, device, delta: false, failed: true, why: text };
+  return {
+    ...assembly,
+    target: null,
+    returning: replace ? assembly.returning : [...assembly.returning, returning],
+    unused: [...assembly.unused, { device, reason: `slot ${slot}: ${text}` }],
+    warnings: [...assembly.warnings, text],
+  };
 }
 
 function nextSuperblock({ superblock, slots }: Assembly): Superblock {

@@ -275,6 +275,10 @@ function checkHeader(header: HeaderValues, refuse: Refuse): LevelRules {
   if (header.seq_number > Number.MAX_SAFE_INTEGER) {
     refuse('INVALID', 'seq_number', `${header.seq_number} is beyond 2^53`, header.seq_number);
   }
+  if (header.seq_number === BigInt(Number.MAX_SAFE_INTEGER)) {
+    const why = `${header.seq_number} leaves no number for the next`;
+    refuse('INVALID', 'seq_number', why, header.seq_number);
+  }
   const slots = header.num_base_bdevs;
   if (slots !== header.base_bdevs_size) {
     refuse(

@@ -2,7 +2,8 @@
  * Finds the devices of a stack and decides which fills which slot.                  (control plane)
  *
  * Looks at the devices that the user gave; else at the remembered paths, and when those do not
- * suffice at every block device of the machine. Looking opens devices read-only and changes
+ * suffice at every block device of the machine; also when a recorded loss could be made good by a
+ * device that is somewhere else. Looking opens devices read-only and changes
  * nothing. What is chosen is opened for use by stack.ts, which then asks the superblocks again,
  * because somebody may have written between the two.
  */
@@ -11,7 +12,12 @@ import { realpathSync } from 'node:fs';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { type AssembleOptions, type Assembly, assembleArray } from '../raid/assemble.ts';
+import {
+  type AssembleOptions,
+  type Assembly,
+  assembleArray,
+  otherDevices,
+} from '../raid/assemble.ts';
 import { type Examination, examineDevice } from '../raid/examine.ts';
 import { type DeviceSpec, parseDeviceSpec } from './device-spec.ts';
 import { makeLeaf } from './device-tree.ts';
@@ -23,6 +29,8 @@ export interface FoundMembers {
   /** Device name → how to open it, for every device that was looked at. */
   readonly specs: ReadonlyMap<string, DeviceSpec>;
   readonly options: AssembleOptions;
+  /** Names of devices that fill no slot and can be used: a target, returning members, spares. */
+  readonly others: readonly string[];
 }
 
 /** Throws BandstandError: what is missing, damaged or ambiguous, in words of raid/assemble.ts. */
@@ -39,16 +47,35 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
   );
   const known = identitiesRemembered(plan);
   const options: AssembleOptions = { ...base, scan: true, identities: known };
-  try {
-    // Strictly at first: only when a member is not where it was, the whole machine is searched.
-    return await assembleFrom(reactor, remembered, { ...options, degraded: false });
-  } catch (error) {
-    if (!(error instanceof BandstandError) || !error.code.startsWith('BANDSTAND_ARRAY_'))
-      throw error;
+  const everywhere = async (): Promise<FoundMembers> => {
     const paths = scanBlockDevices().filter((path) => !isAmong(path, remembered));
     const scanned = paths.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
     return await assembleFrom(reactor, [...remembered, ...scanned], options);
+  };
+  let found: FoundMembers;
+  try {
+    // Strictly at first: only when a member is not where it was, the whole machine is searched.
+    found = await assembleFrom(reactor, remembered, { ...options, degraded: false });
+  } catch (error) {
+    if (!(error instanceof BandstandError) || !error.code.startsWith('BANDSTAND_ARRAY_'))
+      throw error;
+    return await everywhere();
   }
+  // It can start as it is, but what it lacks may have moved, or a spare may be somewhere.
+  if (found.assembly.degraded && found.others.length === 0) {
+    try {
+      return await everywhere();
+    } catch (error) {
+      if (!(error instanceof BandstandError)) throw error;
+      return withWarning(found, `nothing was found that could complete it: ${error.message}`);
+    }
+  }
+  return found;
+}
+
+function withWarning(found: FoundMembers, warning: string): FoundMembers {
+  const { assembly } = found;
+  return { ...found, assembly: { ...assembly, warnings: [...assembly.warnings, warning] } };
 }
 
 function refuseRepeated(name: string, specs: readonly DeviceSpec[]): void {
@@ -130,7 +157,8 @@ async function assembleFrom(
     if (examination !== null) examinations.push(examination);
   }
   const given = stated(options, examinations);
-  return { assembly: assembleArray(examinations, given), specs: byName, options: given };
+  const assembly = assembleArray(examinations, given);
+  return { assembly, specs: byName, options: given, others: otherDevices(assembly) };
 }
 
 /**

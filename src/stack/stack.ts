@@ -245,9 +245,10 @@ export class Stack implements MemberObserver, DeviceObserver {
       this.#reactor,
       superblock.uuid,
       superblock.seq,
-      slots.flatMap(({ slot, uuid, device, label }) =>
-        device === null ? [] : [{ slot, uuid, device: this.#devices.get(device)!, label }],
-      ),
+      slots.flatMap(({ slot, uuid, device: name, label, labelSequence }) => {
+        if (name === null) return [];
+        return [{ slot, uuid, device: this.#devices.get(name)!, label, labelSequence }];
+      }),
     );
     await this.#labels.markDirty();
   }

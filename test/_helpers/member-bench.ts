@@ -128,7 +128,7 @@ export async function writeWhole(array: RaidArray, reactor: SimulatedReactor, co
 
 /** What MemberLabels wants to know of an assembled array. */
 export function labelled(assembly: Assembly, byName: ReadonlyMap<string, RamDevice>) {
-  return assembly.slots.flatMap(({ slot, uuid, device, label }) =>
-    device === null ? [] : [{ slot, uuid, device: byName.get(device)!, label }],
+  return assembly.slots.flatMap(({ slot, uuid, device, label, labelSequence }) =>
+    device === null ? [] : [{ slot, uuid, device: byName.get(device)!, label, labelSequence }],
   );
 }

@@ -2,6 +2,8 @@ import test from 'ava';
 import { OP_WRITE } from '../../src/block/block-io.ts';
 import type { BandstandError } from '../../src/block/errors.ts';
 import { EIO, OK } from '../../src/block/status.ts';
+import { plannedBitmap, REGIONS_PER_BLOCK } from '../../src/raid/bitmap-format.ts';
+import { writeBitmap } from '../../src/raid/bitmap-io.ts';
 import { createArray } from '../../src/raid/create.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
 import { planArray } from '../../src/raid/plan.ts';
@@ -138,8 +140,17 @@ test('wipe removes what is ours, and nothing else', async (t) => {
   t.deepEqual(await reactor.drive(wipeDevice(reactor, damaged)), {
     superblock: true,
     labelCopies: 2,
+    bitmapBlocks: 0,
   });
-  t.deepEqual(await reactor.drive(wipeDevice(reactor, good)), { superblock: true, labelCopies: 2 });
+  const bitmap = plannedBitmap(64 * (2 * REGIONS_PER_BLOCK + 1), 64);
+  const states = new Uint8Array(2 * REGIONS_PER_BLOCK + 1).fill(1);
+  await reactor.drive(writeBitmap(reactor, good, bitmap, ARRAY, states));
+  good.bytes.fill(0, 2 ** 17 + 4096, 2 ** 17 + 8192);
+  t.deepEqual(await reactor.drive(wipeDevice(reactor, good)), {
+    superblock: true,
+    labelCopies: 2,
+    bitmapBlocks: 2,
+  });
   t.true(good.bytes.subarray(0, 2 ** 20).every((byte) => byte === 0));
   t.true(good.bytes.subarray(2 ** 20).every((byte) => byte === 0x77));
   t.regex(await refusal(), /^BANDSTAND_ARRAY_NOT_FOUND/);
@@ -149,6 +160,7 @@ test('wipe removes what is ours, and nothing else', async (t) => {
   t.deepEqual(await reactor.drive(wipeDevice(reactor, foreign)), {
     superblock: false,
     labelCopies: 0,
+    bitmapBlocks: 0,
   });
   t.true(foreign.bytes.every((byte) => byte === 0x53));
 });

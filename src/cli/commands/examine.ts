@@ -57,6 +57,7 @@ function examinedText(examined: ExaminedDevice): string {
       ['damage', superblock.error === null ? null : problem(superblock.error)],
       ['label', labelText(examined)],
       ['state', label === null ? null : label.state],
+      ['process', processText(examined)],
       ['holds', foreign.length === 0 ? null : foreign.map((one) => one.description).join(', ')],
       ['in use', usage === null ? null : usage],
       ...examination.warnings.map((warning) => ['warning', warning] as const),
@@ -68,6 +69,7 @@ function headline({ examination, foreign }: ExaminedDevice): string {
   const { superblock, label } = examination;
   if (superblock.state === 'damaged') return 'a damaged superblock';
   if (superblock.value === null) {
+    if (label?.role === 'spare') return `spare of the array ${label.arrayUuid}`;
     if (label !== null) return `a member label without a superblock (array ${label.arrayUuid})`;
     return foreign.length === 0 ? 'nothing recognised' : foreign[0]!.description;
   }
@@ -75,7 +77,17 @@ function headline({ examination, foreign }: ExaminedDevice): string {
   const slot = members.find((member) => member.uuid === label?.memberUuid)?.slot ?? label?.slot;
   const place =
     slot === undefined ? 'slot unknown (no label)' : `slot ${slot} of ${members.length}`;
-  return `member of ${name} (${uuid}), ${place}, ${level}`;
+  const role = label?.role === 'target' ? 'target of a rebuild' : 'member';
+  return `${role} of ${name} (${uuid}), ${place}, ${level}`;
+}
+
+/** What the label says was going on when it was written. */
+function processText({ examination }: ExaminedDevice): string | null {
+  const { label, blockBytes } = examination;
+  if (label === null || label.process.kind === 'none') return null;
+  const { kind, slot, block, replace, paused } = label.process;
+  const of = kind === 'rebuild' ? ` of slot ${slot}${replace ? ' (replacement)' : ''}` : '';
+  return `${kind}${of}${paused ? ', paused' : ''}, ${formatSize(block * blockBytes)} of each member done`;
 }
 
 function arrayText({ examination }: ExaminedDevice): string {

@@ -100,7 +100,7 @@ function outcomeJson(outcome: WipeOutcome) {
     array_uuid: before.superblock.value?.uuid ?? null,
     superblock: before.superblock.state,
     label_copies: labels,
-    wiped: wiped !== null && (wiped.superblock || wiped.labelCopies > 0),
+    wiped: wiped !== null && (wiped.superblock || wiped.labelCopies > 0 || wiped.bitmapBlocks > 0),
   };
 }
 
