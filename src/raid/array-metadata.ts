@@ -18,13 +18,7 @@ import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO } from '../block/status.ts';
-import {
-  type LabelBitmap,
-  type LabelProcess,
-  type LabelRole,
-  type LabelState,
-  NO_PROCESS,
-} from './label.ts';
+import type { LabelBitmap, LabelProcess, LabelRole, LabelState } from './label.ts';
 import { writeArea, writeLabel } from './metadata-io.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
 
@@ -100,7 +94,6 @@ export class ArrayMetadata {
     const { facts, superblock } = this;
     return this.#onEach(async (place) => {
       const sequence = place.sequence + 1;
-      place.sequence = sequence;
       await writeLabel(this.#reactor, place.device, {
         sequence,
         memberUuid: place.uuid,
@@ -109,10 +102,9 @@ export class ArrayMetadata {
         slot: place.slot,
         role: place.role,
         ...facts,
-        // A replacement may be in no superblock: its label alone says what it is for.
-        process:
-          place.role === 'target' || facts.process.kind !== 'none' ? facts.process : NO_PROCESS,
       });
+      // A label that was not written is tried again in the same copy: the other one is good.
+      place.sequence = sequence;
     });
   }
 

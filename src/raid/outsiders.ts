@@ -68,7 +68,9 @@ export function sortOutsiders(
     const { memberUuid: uuid, slot } = ownLabel(examination, newest)!;
     const free = slots[slot]?.uuid === uuid && slots[slot].device === null && !holders.has(uuid);
     if (free && !returning.some((other) => other.slot === slot)) {
-      returning.push({ slot, uuid, device, delta: false, failed: false, why: `${device}: ${why}` });
+      const labelSequence = examination.label?.sequence ?? 0;
+      const base = { slot, uuid, device, delta: false, failed: false, labelSequence };
+      returning.push({ ...base, why: `${device}: ${why}` });
     }
     unused.push({ device, reason: `it was to be rebuilt into slot ${slot}: ${why}` });
   }

@@ -34,6 +34,8 @@ export interface RebuildTarget {
   readonly paused: boolean;
   /** Only missed regions have to be copied. */
   readonly delta: boolean;
+  /** The sequence of the newest label on it, of whichever array; 0 without one. */
+  readonly labelSequence: number;
 }
 
 export interface TargetSearch {
@@ -129,5 +131,6 @@ function resume(
     replace: process.replace,
     paused: process.paused,
     delta: inStep && process.delta,
+    labelSequence: label.sequence,
   };
 }

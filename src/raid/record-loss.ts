@@ -111,9 +111,10 @@ async function recordOnTarget(
 }
 
 function withoutTarget(assembly: Assembly, target: RebuildTarget, why: string): Assembly {
-  const { slot, uuid, device, replace } = target;
+  const { slot, uuid, device, replace, labelSequence } = target;
   const text = `the rebuild of ${device} does not go on: ${why}`;
-  const returning: ReturningMember = { slot, uuid, device, delta: false, failed: true, why: text };
+  const base = { slot, uuid, device, delta: false, failed: true, labelSequence };
+  const returning: ReturningMember = { ...base, why: text };
   return {
     ...assembly,
     target: null,

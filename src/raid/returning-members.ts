@@ -24,6 +24,8 @@ export interface ReturningMember {
   readonly failed: boolean;
   /** What it lacks, or why all of it has to be rebuilt. */
   readonly why: string;
+  /** The sequence of the newest label on it, of whichever array; 0 without one. */
+  readonly labelSequence: number;
 }
 
 /** What the superblock of a member that was used apart says, or null when it was not. */
@@ -57,6 +59,7 @@ export function judgeReturn(
     device: holder.device,
     delta: obstacle === null,
     failed: apart !== null || newest.members[slot.slot]!.state === 'failed',
+    labelSequence: holder.label?.sequence ?? 0,
     why: obstacle ?? `${holder.device} lacks what was written since superblock sequence ${seq}`,
   };
 }

@@ -14,6 +14,8 @@ import type { Superblock } from './superblock.ts';
 export interface SpareDevice {
   readonly uuid: string;
   readonly device: string;
+  /** The sequence of the newest label on it, of whichever array; 0 without one. */
+  readonly labelSequence: number;
 }
 
 /** Blocks that a device must have to fill any slot of the array. */
@@ -41,7 +43,8 @@ export function findSpares(newest: Superblock, labelled: readonly Examination[])
       twin === undefined
         ? unfitness(newest, examination)
         : `it and ${twin.device} are the same spare ${label.memberUuid}: one is a copy`;
-    if (reason === null) spares.push({ uuid: label.memberUuid, device });
+    if (reason === null)
+      spares.push({ uuid: label.memberUuid, device, labelSequence: label.sequence });
     else unfit.push({ device, reason });
   }
   return { spares, unfit };
