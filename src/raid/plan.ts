@@ -193,8 +193,8 @@ function planStrip(
   return blocks;
 }
 
-/** 1 MiB, rounded up to what the member likes best, as SPDK does. */
-function planOffset(geometry: Geometry, superblock: boolean): number {
+/** Blocks before the data: 1 MiB, rounded up to what the member likes best, as SPDK does. */
+export function planOffset(geometry: Geometry, superblock: boolean): number {
   if (!superblock) return 0;
   const offset = DATA_OFFSET_BYTES_MIN / geometry.blockBytes;
   const boundary = geometry.optimalBoundaryBlocks;

@@ -251,5 +251,6 @@ export async function executeCreate(
       uuid,
       path: stablePath(members[slot]!.identity),
     })),
+    spares: [],
   };
 }

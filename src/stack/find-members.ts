@@ -34,9 +34,9 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
     refuseRepeated(plan.name, specs);
     return await assembleFrom(reactor, specs, { ...base, identities: identities(specs) });
   }
-  const remembered = (plan.remembered?.members ?? []).map(
-    (member): DeviceSpec => ({ kind: 'path', path: presentPath(member.path), uuid: null }),
-  );
+  const { members = [], spares = [] } = plan.remembered ?? {};
+  const paths = new Set([...members, ...spares].map(({ path }) => presentPath(path)));
+  const remembered = [...paths].map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
   const known = identitiesRemembered(plan);
   const options: AssembleOptions = { ...base, scan: true, identities: known };
   try {
@@ -45,8 +45,8 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
   } catch (error) {
     if (!(error instanceof BandstandError) || !error.code.startsWith('BANDSTAND_ARRAY_'))
       throw error;
-    const paths = scanBlockDevices().filter((path) => !isAmong(path, remembered));
-    const scanned = paths.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
+    const others = scanBlockDevices().filter((path) => !isAmong(path, remembered));
+    const scanned = others.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
     return await assembleFrom(reactor, [...remembered, ...scanned], options);
   }
 }
