@@ -57,8 +57,8 @@ function isPrefix(word: string, uuid: string): boolean {
 }
 
 /** `slot 2, /dev/nvme2n1`; `spare /dev/nvme5n1`. */
-export function describeMember({ slot, device, uuid }: MemberCandidate): string {
-  const place = slot === null ? 'spare' : `slot ${slot},`;
+export function describeMember({ slot, device, uuid, isTarget }: MemberCandidate): string {
+  const place = slot === null ? 'spare' : `${isTarget === true ? 'copy of ' : ''}slot ${slot},`;
   return `${place} ${device ?? (uuid === null ? 'empty' : `${uuid} (not here)`)}`;
 }
 
