@@ -2,14 +2,15 @@
  * ProgressMeter: how fast a long work goes on, and when it will be done.              (data plane)
  *
  * The rate is that of the last 60 s, in buckets of 2 s, never an average since the start: what was
- * fast an hour ago says nothing about now. The estimate comes only after 30 s of observation and 1 %
- * of the work; without an advance for 10 s the rate is 0 (stalled); while paused there is neither.
- * A total may be revised at any time. Going back (work that has to be done again) is no speed.
+ * fast an hour ago says nothing about now. The estimate comes only after 30 s of observation and 1
+ * % of the work; without an advance for 10 s the rate is 0 (stalled); while paused there is
+ * neither. A total may be revised at any time. Going back (work that has to be done again) is no
+ * speed.
  *
  *   buckets   | b-29 | b-28 | … | b-1 | b |     b = floor(nowUs / 2 s), kept at b mod 30
  *
- * Here and not beside the control sockets, because the array feeds it with every chunk that is done.
- * Time is given by the caller, so that the simulator owns it.
+ * Here and not beside the control sockets, because the array feeds it with every chunk that is
+ * done. Time is given by the caller, so that the simulator owns it.
  */
 
 import { assert } from './assert.ts';

@@ -52,6 +52,13 @@ export class CommandContext {
     if (this.verbose) this.note(line);
   }
 
+  /** Where progress may be drawn in place, or null: no terminal, a dumb one, or --quiet. */
+  get drawingTerminal(): NodeJS.WriteStream | null {
+    const { stderr } = this.streams;
+    const can = stderr.isTTY === true && process.env['TERM'] !== 'dumb';
+    return can && !this.#quiet ? stderr : null;
+  }
+
   /** True when a person can be asked. */
   get interactive(): boolean {
     return this.#input && this.streams.stdin.isTTY === true && this.streams.stderr.isTTY === true;

@@ -45,6 +45,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).status,
   },
   {
+    name: 'events',
+    summary: 'what has happened to a stack, and what happens',
+    group: 'look',
+    load: async () => (await import('./commands/events.ts')).events,
+  },
+  {
+    name: 'wait',
+    summary: 'return when a stack is done with a rebuild, resync or check',
+    group: 'look',
+    load: async () => (await import('./commands/wait.ts')).wait,
+  },
+  {
+    name: 'member',
+    summary: 'add, fail, remove or replace a member',
+    group: 'members',
+    load: async () => (await import('./commands/member.ts')).member,
+  },
+  {
+    name: 'rebuild',
+    summary: 'pause, resume, cancel or limit a rebuild',
+    group: 'members',
+    load: async () => (await import('./commands/rebuild.ts')).rebuild,
+  },
+  {
+    name: 'check',
+    summary: 'compare the members with each other, repair what disagrees',
+    group: 'members',
+    load: async () => (await import('./commands/check.ts')).check,
+  },
+  {
     name: 'examine',
     summary: 'what is on a device: superblock, label, foreign data',
     group: 'devices',

@@ -61,7 +61,7 @@ export interface Command {
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  readonly group: 'create and export' | 'look' | 'devices' | 'measure';
+  readonly group: 'create and export' | 'look' | 'members' | 'devices' | 'measure';
   load(): Promise<Command>;
 }
 

@@ -81,6 +81,7 @@ function crashedStatus(name: string): StatusDocument {
     superblock: true,
     ftl: false,
     members: [],
+    spares: [],
   };
   const status = stoppedStatus(nothing, true);
   return { ...status, uuid: null, size_bytes: null, block_size: null, array: null };

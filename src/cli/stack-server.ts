@@ -22,13 +22,18 @@ import {
   type Method,
   type StatusDocument,
 } from '../control/schema.ts';
+import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
+import { rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
 import { StackHost } from '../stack/stack-host.ts';
-import { StateStore } from '../stack/state-store.ts';
+import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
+import { EventLog, type NewEvent } from './event-log.ts';
+import { changeMembers, isMemberMethod, type MemberMethod } from './member-requests.ts';
+import { eventOf, plainEvent } from './stack-events.ts';
 import { UblkProcess } from './ublk-process.ts';
 import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
 
@@ -64,28 +69,36 @@ export class StackServer {
   #opened: StackOpened | null = null;
   #control: ControlServer | null = null;
   #export: ActiveExport | null = null;
+  readonly #events: EventLog;
+  #remembered: RememberedStack | null;
   #queue: Promise<unknown> = Promise.resolve();
   #stopping = false;
 
   constructor(options: StackServerOptions) {
     this.#options = options;
     this.#name = options.worker.plan.name;
+    this.#events = new EventLog(this.#name);
+    this.#remembered = options.worker.plan.remembered;
   }
 
   /** Assembles the stack and listens on the control sockets. */
   async start(): Promise<StackOpened> {
     const { native, worker, logger, runDir } = this.#options;
     const host = await StackHost.start(native, worker, {
-      stackEvent: (event) => this.#logEvent(event),
-      stackFailed: (error) => this.#options.onFailure(error),
+      stackEvent: (event) => this.#hear(event),
+      stackFailed: (error) => {
+        this.#tell(plainEvent('stack-failed', 'error', error.message));
+        this.#options.onFailure(error);
+      },
     });
     this.#host = host;
     for (const warning of host.warnings) logger.warn(warning);
     try {
       const opened = await host.call('open', null);
       this.#opened = opened;
-      for (const note of opened.notes) logger.warn(note);
-      this.#remember(opened);
+      this.#tell(plainEvent('stack-started', 'info', `started, ${opened.health}`));
+      for (const note of opened.notes) this.#tell(plainEvent('warning', 'warning', note));
+      if (opened.remembered !== null) this.#remember(opened.remembered);
       const paths = stackPaths(runDir, this.#name);
       const control = new ControlServer(
         { control: paths.controlSocket, status: paths.statusSocket },
@@ -117,12 +130,13 @@ export class StackServer {
       const host = this.#host;
       this.#host = null;
       await host.close();
-      this.#options.logger.info('stopped cleanly');
+      this.#tell(plainEvent('stack-stopped', 'info', 'stopped cleanly'));
     });
   }
 
   /** Closes the control sockets, after the last answer. */
   async disconnect(): Promise<void> {
+    this.#events.close();
     await this.#control?.stop();
   }
 
@@ -142,6 +156,7 @@ export class StackServer {
   async #handle(method: Method, params: Readonly<Record<string, unknown>>): Promise<unknown> {
     if (method === 'ping') return { pid: process.pid, version: this.#options.version };
     if (method === 'status') return await this.status();
+    if (method === 'events') return await this.#readEvents(params);
     if (this.#stopping && method !== 'stop') throw this.#stoppingError();
     if (method === 'export') {
       const request = decodeExportRequest(params);
@@ -152,6 +167,9 @@ export class StackServer {
       }
       return await this.export(request.value);
     }
+    if (isMemberMethod(method)) {
+      return await this.#serialised(() => this.#changeMembers(method, params));
+    }
     if (method === 'unexport') {
       return await this.#serialised(async () => ({ removed: await this.#removeExport() }));
     }
@@ -159,6 +177,23 @@ export class StackServer {
     // After the answer is on its way.
     setImmediate(() => this.#options.onStop());
     return { stopped: true };
+  }
+
+  async #readEvents(params: Readonly<Record<string, unknown>>): Promise<EventsReply> {
+    const request = decodeEventsRequest(params);
+    if ('value' in request) return await this.#events.read(request.value);
+    throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
+      message: `cannot show the events of ${this.#name}: ${request.why}`,
+    });
+  }
+
+  async #changeMembers(
+    method: MemberMethod,
+    params: Readonly<Record<string, unknown>>,
+  ): Promise<unknown> {
+    if (this.#host === null) throw this.#stoppingError();
+    const exports = this.#export === null ? [] : [this.#export.status];
+    return await changeMembers({ name: this.#name, host: this.#host, exports }, method, params);
   }
 
   async #addExport(request: ExportRequest): Promise<ExportReply> {
@@ -176,7 +211,10 @@ export class StackServer {
           ? await this.#exportNbd(request)
           : await this.#exportUblk(choice.helper, request);
       this.#export = made;
-      this.#options.logger.info({ address: made.status.address }, 'exported');
+      const { kind, address, read_only } = made.status;
+      this.#tell(
+        plainEvent('exported', 'info', `exported as ${address}`, { via: kind, read_only }),
+      );
       const notes = [...choice.notes, ...this.#opened.notes];
       return { ...made.status, started: true, notes };
     } finally {
@@ -271,17 +309,18 @@ export class StackServer {
       }
     }
     this.#export = null;
-    this.#options.logger.info({ address: active.status.address }, 'export removed');
+    const { address } = active.status;
+    this.#tell(plainEvent('export-removed', 'info', `the export ${address} is removed`));
     return true;
   }
 
   /** For the next export; that this one works does not depend on it. */
-  #remember({ remembered }: StackOpened): void {
-    const { worker, stateDir, logger } = this.#options;
-    if (remembered === null) return;
-    if (JSON.stringify(remembered) === JSON.stringify(worker.plan.remembered)) return;
+  #remember(remembered: RememberedStack): void {
+    const { stateDir, logger } = this.#options;
+    if (JSON.stringify(remembered) === JSON.stringify(this.#remembered)) return;
     try {
       new StateStore(stateDir).save(remembered);
+      this.#remembered = remembered;
     } catch (error) {
       logger.warn(error instanceof Error ? error.message : String(error));
     }
@@ -309,14 +348,29 @@ export class StackServer {
     });
   }
 
-  #logEvent(event: StackEvent): void {
+  #hear(event: StackEvent): void {
     const { logger, onProgress } = this.#options;
-    const { event: kind, ...fields } = event;
-    if (event.event === 'step-started') onProgress(event.step);
-    if (kind === 'step-started') logger.debug(fields, kind);
-    else if (event.event === 'step-ended' && event.error === null) logger.info(fields, kind);
-    else if (kind === 'member-failed' || kind === 'array-failed') logger.error(fields, kind);
-    else logger.warn(fields, kind);
+    if (event.event === 'step-started') {
+      onProgress(event.step);
+      logger.debug({ step: event.step }, event.event);
+    } else if (event.event === 'step-ended') {
+      const { step, error } = event;
+      logger[error === null ? 'info' : 'warn']({ step, error }, event.event);
+    } else if (event.event === 'members-changed') {
+      const before = this.#remembered;
+      if (before !== null) this.#remember(rememberMembers(before, event.status, stableDevicePath));
+    } else {
+      const told = eventOf(event, this.#name);
+      if (told !== null) this.#tell(told);
+    }
+  }
+
+  /** To those who ask for events, and to the log. */
+  #tell(event: NewEvent): void {
+    this.#events.add(event);
+    const { kind, severity, message, details, ...fields } = event;
+    const level = ({ info: 'info', warning: 'warn', error: 'error' } as const)[severity];
+    this.#options.logger[level]({ kind, ...fields, ...details }, message);
   }
 }
 

@@ -2,8 +2,8 @@
  * Text of status and list, rendered from the status document and nothing else.      (control plane)
  */
 
-import { formatCount, formatDuration, formatSize } from '../block/quantities.ts';
-import type { ActivityStatus, StatusDocument } from '../control/schema.ts';
+import { formatCount, formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';
+import type { ActivityStatus, MemberStatusDocument, StatusDocument } from '../control/schema.ts';
 import { type Align, keyLines, table } from './table.ts';
 
 /** The block of lines of `bandstand status NAME`; `nowMs` is for "running since". */
@@ -21,34 +21,88 @@ export function statusText(status: StatusDocument, nowMs: number): string {
   const lines = keyLines([
     ['stack', `${status.name}${uuid}, ${state}`],
     ['health', status.health],
-    ['activity', server === null ? null : activityText(status.activity)],
+    ['activity', server === null ? null : activityWords(status.activity)],
     ['reason', status.reason],
     ['action', status.action],
     ['export', server === null ? null : exports.length === 0 ? 'none' : exports.join('; ')],
     ['size', exports.length > 0 ? null : size],
+    [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
   ]);
   if (array !== null) lines.push('', ...memberTable(status));
   if (status.io !== null) lines.push('', ...ioTable(status.io));
   return lines.join('\n');
 }
 
+function hasProgress({ done_bytes, total_bytes }: ActivityStatus): boolean {
+  return done_bytes !== null && total_bytes !== null;
+}
+
+/** `rebuild of slot 2`, `check, repair`: how far it is has a line of its own. */
+function activityWords(activity: ActivityStatus): string {
+  const { kind, member_slot, step } = activity;
+  const slot = member_slot === null ? '' : ` of slot ${member_slot}`;
+  return `${kind}${slot}${step === null ? '' : `, ${step}`}`;
+}
+
+/** `rebuild 41 %, ~59 min`: short, for a column. */
 export function activityText(activity: ActivityStatus): string {
-  const { kind, done_bytes, total_bytes, eta_seconds, step } = activity;
+  const { kind, done_bytes, total_bytes, step } = activity;
   const parts: string[] = [kind];
-  if (done_bytes !== null && total_bytes !== null && total_bytes > 0) {
-    parts[0] = `${kind} ${Math.min(100, Math.floor((100 * done_bytes) / total_bytes))} %`;
+  if (done_bytes !== null && total_bytes !== null) {
+    parts[0] = `${kind} ${Math.floor(share(activity))} %`;
   }
-  if (eta_seconds !== null) parts.push(formatDuration(eta_seconds * 1000));
+  const pace = paceText(activity);
+  if (pace !== null) parts.push(pace);
   if (step !== null) parts.push(step);
   return parts.join(', ');
+}
+
+function paceText({ pace, eta_seconds }: ActivityStatus): string | null {
+  if (pace === 'running' && eta_seconds !== null) return `~${formatEstimate(eta_seconds)}`;
+  return pace === 'running' ? null : pace;
+}
+
+/** Percent, never above 100. Nothing to do is all done. */
+function share({ done_bytes, total_bytes }: ActivityStatus): number {
+  if (done_bytes === null || total_bytes === null) return 0;
+  return total_bytes === 0 ? 100 : Math.min(100, (100 * done_bytes) / total_bytes);
+}
+
+/** `41.0 %`; 100.0 only for all of it. */
+export function shareText(activity: ActivityStatus): string {
+  return `${(Math.floor(share(activity) * 10) / 10).toFixed(1)} %`;
+}
+
+/** `41.0 % of 3.49 TiB at 612 MiB/s, about 59 min left`, and what else is known. */
+export function activityLine(activity: ActivityStatus): string {
+  const { pace, total_bytes, rate_bytes_per_second: rate, eta_seconds: eta } = activity;
+  const parts = [`${shareText(activity)} of ${formatSize(total_bytes ?? 0)}`];
+  if (pace === 'running' && rate !== null) parts[0] += ` at ${formatSize(rate)}/s`;
+  if (pace === 'running' && eta !== null) parts.push(`about ${formatEstimate(eta)} left`);
+  else if (pace !== null && pace !== 'running') parts.push(pace);
+  const limit = activity.limit_bytes_per_second;
+  if (limit !== null) parts.push(`limited to ${formatSize(limit)}/s`);
+  const counts = [
+    [activity.mismatched_blocks, 'disagreed'],
+    [activity.repaired_blocks, 'repaired'],
+    [activity.lost_blocks, 'lost'],
+  ] as const;
+  for (const [count, what] of counts) {
+    if (count !== null && count > 0) parts.push(`${blocksText(count)} ${what}`);
+  }
+  return parts.join(', ');
+}
+
+function blocksText(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? 'block' : 'blocks'}`;
 }
 
 function memberTable(status: StatusDocument): string[] {
   const array = status.array!;
   const strip =
     array.strip_size_bytes === null ? '' : `, strip ${formatSize(array.strip_size_bytes)}`;
-  const rows: string[][] = [['', 'DEVICE', 'ROLE', 'HEALTH', 'READ', 'WRITE']];
-  rows.push(['array', `${array.level}${strip}`, '', status.health, '', '']);
+  const rows: string[][] = [['', 'DEVICE', 'ROLE', 'HEALTH', 'READ', 'WRITE', '']];
+  rows.push(['array', `${array.level}${strip}`, '', status.health, '', '', '']);
   for (const member of array.members) {
     rows.push([
       String(member.slot),
@@ -57,11 +111,23 @@ function memberTable(status: StatusDocument): string[] {
       member.health,
       countText(member.read_errors),
       countText(member.write_errors),
+      repairedText(member.repaired_blocks),
     ]);
   }
-  for (const spare of array.spares) rows.push(['-', spare.device ?? '-', 'spare', 'ok', '', '']);
-  const align: Align[] = ['right', 'left', 'left', 'left', 'right', 'right'];
+  for (const spare of array.spares) rows.push(spareRow(spare));
+  const align: Align[] = ['right', 'left', 'left', 'left', 'right', 'right', 'left'];
   return table(rows, { align, indent: '   ' });
+}
+
+/** A spare, or the device that is being filled to replace the member of a slot. */
+function spareRow({ slot, device, health }: MemberStatusDocument): string[] {
+  const where = slot === null ? '-' : String(slot);
+  const role = slot === null ? 'spare' : 'target';
+  return [where, device ?? '-', role, health === 'spare' ? 'ok' : health, '', '', ''];
+}
+
+function repairedText(blocks: number | null): string {
+  return blocks === null || blocks === 0 ? '' : `${formatCount(blocks)} repaired`;
 }
 
 function countText(count: number | null): string {

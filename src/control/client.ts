@@ -23,6 +23,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   /** For messages: the name of the stack. */
   readonly name: string;
+  /** Gives the call up; its answer is then null. */
+  readonly signal?: AbortSignal;
 }
 
 /** The result, or null when no server listens at `socketPath`. Throws what the server reports. */
@@ -76,7 +78,17 @@ function exchange(
       reject(error);
     };
     const timer = setTimeout(() => fail(timeoutError(options.name, request, timeoutMs)), timeoutMs);
-    const done = (): void => clearTimeout(timer);
+    const giveUp = (): void => {
+      done();
+      socket.destroy();
+      resolve(null);
+    };
+    options.signal?.addEventListener('abort', giveUp);
+    const done = (): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', giveUp);
+    };
+    if (options.signal?.aborted === true) giveUp();
     socket.on('connect', () => socket.write(encodeRequest(request)));
     socket.on('data', (chunk) => {
       bytes += chunk.length;

@@ -1,10 +1,11 @@
 /**
- * The control protocol and the documents that travel over it: types and decoders.   (control plane)
+ * The control protocol, exports and the status document: types and decoders.        (control plane)
  *
  * JSON lines over a Unix socket: one request, one response, each a line of at most LINE_BYTES_MAX
  * bytes, both carrying the protocol's version and the request's number. Two sockets per stack:
  * `control` (mode 0600) takes every method, `status` (world-readable) only those that change
  * nothing. Decoders check everything before use and say in words what is wrong; they never throw.
+ * Requests about members are in schema-members.ts, events in schema-events.ts.
  *
  * The status document is the one that `status --json` prints. Keys are snake_case with units,
  * unknown is null, and adding keys is compatible.
@@ -13,10 +14,23 @@
 export const PROTOCOL_VERSION = 1;
 export const LINE_BYTES_MAX = 1 << 20;
 
-/** `ping` and `status` may also be asked on the status socket. */
-export const METHODS = ['ping', 'status', 'export', 'unexport', 'stop'] as const;
+export const METHODS = [
+  'ping',
+  'status',
+  'events',
+  'export',
+  'unexport',
+  'member-add',
+  'member-fail',
+  'member-remove',
+  'member-replace',
+  'rebuild',
+  'check',
+  'stop',
+] as const;
 export type Method = (typeof METHODS)[number];
-export const STATUS_METHODS: readonly Method[] = ['ping', 'status'];
+/** What may also be asked on the status socket: it changes nothing. */
+export const STATUS_METHODS: readonly Method[] = ['ping', 'status', 'events'];
 
 export interface ControlRequest {
   readonly id: number;
@@ -151,7 +165,7 @@ export function decodeExportReply(value: unknown): Decoded<ExportReply> {
   return { value: { kind, address, read_only, started, notes: texts } };
 }
 
-function isCount(value: unknown): value is number {
+export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
@@ -167,14 +181,26 @@ export type ActivityKind =
   | 'relocation'
   | 'drain';
 
+/** `estimating`: too early for an ETA. `stalled`: nothing was done for 10 s. */
+export type Pace = 'running' | 'estimating' | 'stalled' | 'paused';
+
 export interface ActivityStatus {
   readonly kind: ActivityKind;
+  /** `copy` when a rebuild replaces a member in use, `repair` when a check repairs. */
   readonly step: string | null;
+  readonly pace: Pace | null;
   readonly done_bytes: number | null;
   readonly total_bytes: number | null;
+  /** Over the last minute. */
   readonly rate_bytes_per_second: number | null;
   readonly eta_seconds: number | null;
+  /** What `rebuild --rate` set; null = automatic. */
+  readonly limit_bytes_per_second: number | null;
   readonly member_slot: number | null;
+  /** Of this activity so far: blocks that disagreed, that were repaired, that are lost. */
+  readonly mismatched_blocks: number | null;
+  readonly repaired_blocks: number | null;
+  readonly lost_blocks: number | null;
 }
 
 export interface ExportStatus {
@@ -184,7 +210,8 @@ export interface ExportStatus {
 }
 
 export interface MemberStatusDocument {
-  readonly slot: number;
+  /** Null for a spare; for one that is filled to replace a member, the slot of that member. */
+  readonly slot: number | null;
   readonly device: string | null;
   readonly uuid: string | null;
   readonly health: 'ok' | 'rebuilding' | 'failed' | 'missing' | 'spare';
@@ -197,7 +224,9 @@ export interface ArrayStatus {
   readonly level: string;
   readonly strip_size_bytes: number | null;
   readonly superblock_seq: number | null;
+  /** In slot order. */
   readonly members: readonly MemberStatusDocument[];
+  /** Devices of the stack without a slot. */
   readonly spares: readonly MemberStatusDocument[];
 }
 
@@ -241,11 +270,16 @@ export interface StatusDocument {
 export const IDLE: ActivityStatus = {
   kind: 'idle',
   step: null,
+  pace: null,
   done_bytes: null,
   total_bytes: null,
   rate_bytes_per_second: null,
   eta_seconds: null,
+  limit_bytes_per_second: null,
   member_slot: null,
+  mismatched_blocks: null,
+  repaired_blocks: null,
+  lost_blocks: null,
 };
 
 const HEALTHS: readonly string[] = ['healthy', 'degraded', 'failed', 'stopped'];
@@ -263,6 +297,7 @@ export function decodeStatus(value: unknown): Decoded<StatusDocument> {
   if (array !== null) {
     if (!isRecord(array) || typeof array['level'] !== 'string') return { why: 'the array is bad' };
     if (!isListOfRecords(array['members'])) return { why: 'the members are not a list' };
+    if (!isListOfRecords(array['spares'])) return { why: 'the spares are not a list' };
   }
   if (server !== null && (!isRecord(server) || !isCount(server['pid']))) {
     return { why: 'the server has no pid' };

@@ -9,11 +9,15 @@
 
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
 import { flushDevice, writeBlocks } from '../block/control-io.ts';
-import { BandstandError } from '../block/errors.ts';
+import { BandstandError, type ErrorCode } from '../block/errors.ts';
+import { makeUuid } from '../block/uuid.ts';
 import { FileDevice } from '../device/file-device.ts';
 import { createArray } from '../raid/create.ts';
+import { type Examination, examineDevice } from '../raid/examine.ts';
 import { levelRules } from '../raid/level-rules.ts';
-import { type ArrayPlan, planArray } from '../raid/plan.ts';
+import { type ArrayPlan, memberOffset, planArray } from '../raid/plan.ts';
+import { labelSpare } from '../raid/spare-label.ts';
+import { wipeDevice } from '../raid/wipe.ts';
 import type { Ring } from '../reactor/ring.ts';
 import {
   type DeviceIdentity,
@@ -37,12 +41,13 @@ export interface CreateRequest {
   readonly ftl: boolean;
   /** Paths in slot order. */
   readonly members: readonly string[];
+  /** Paths of devices that are kept ready to replace a failed member. */
+  readonly spares: readonly string[];
   /** Paths that may lose what they hold. */
   readonly erase: readonly string[];
 }
 
-export interface PreparedMember {
-  readonly slot: number;
+export interface PreparedDevice {
   readonly device: string;
   readonly sizeBytes: number;
   readonly geometry: Geometry;
@@ -52,28 +57,39 @@ export interface PreparedMember {
   readonly identity: DeviceIdentity;
 }
 
+export interface PreparedMember extends PreparedDevice {
+  readonly slot: number;
+}
+
+export interface PreparedSpare extends PreparedDevice {
+  readonly uuid: string;
+}
+
 export interface PreparedCreate {
   readonly request: CreateRequest;
   readonly plan: ArrayPlan;
   readonly members: readonly PreparedMember[];
+  readonly spares: readonly PreparedSpare[];
   /** Sentences for the user. */
   readonly warnings: readonly string[];
 }
 
 /** Throws BandstandError for each thing that can be wrong, before anything is written. */
 export async function prepareCreate(ring: Ring, request: CreateRequest): Promise<PreparedCreate> {
-  const identities = request.members.map(identifyDevice);
+  const identities = [...request.members, ...request.spares].map(identifyDevice);
   refuseDuplicates(request.name, identities);
   const erased = eraseKeys(request, identities);
-  const members: PreparedMember[] = [];
-  for (const [slot, identity] of identities.entries()) {
+  const devices: PreparedDevice[] = [];
+  for (const identity of identities) {
     const geometry = await inspect(ring, request.name, identity);
     const sizeBytes = geometry.blockCount * geometry.blockBytes;
     const holds = holdings(identity, sizeBytes);
     const erase = erased.has(identity.key);
     if (holds.length > 0 && !erase) throw holdsError(request.name, identity.path, holds[0]!);
-    members.push({ slot, device: identity.path, sizeBytes, geometry, holds, erase, identity });
+    devices.push({ device: identity.path, sizeBytes, geometry, holds, erase, identity });
   }
+  const count = request.members.length;
+  const members = devices.slice(0, count).map((device, slot) => ({ ...device, slot }));
   const plan = planArray({
     name: request.name,
     level: request.level,
@@ -82,7 +98,30 @@ export async function prepareCreate(ring: Ring, request: CreateRequest): Promise
     superblock: request.superblock,
     ...(request.uuid === null ? {} : { uuid: request.uuid }),
   });
-  return { request, plan, members, warnings: warningsFor(plan, members) };
+  const spares = devices.slice(count).map((device) => ({ ...device, uuid: makeUuid() }));
+  for (const spare of spares) refuseUnfit(plan, spare);
+  return { request, plan, members, spares, warnings: warningsFor(plan, members) };
+}
+
+/** A spare has to be able to take the place of any member. */
+function refuseUnfit(plan: ArrayPlan, { device, geometry }: PreparedSpare): void {
+  const refuse = (code: ErrorCode, why: string): never => {
+    throw new BandstandError(code, {
+      message: `cannot create ${plan.name}: the spare ${device} ${why}`,
+      hint: 'name a spare that can take the place of any member',
+      details: { name: plan.name, device },
+    });
+  };
+  const { blockBytes } = plan;
+  if (geometry.blockBytes !== blockBytes) {
+    const why = `has ${geometry.blockBytes}-byte blocks, the members ${blockBytes}-byte blocks`;
+    refuse('BANDSTAND_MEMBER_MISMATCH', why);
+  }
+  const data = Math.max(...plan.members.map(({ dataSize }) => dataSize));
+  const needed = (memberOffset(geometry) + data) * blockBytes;
+  const has = geometry.blockCount * blockBytes;
+  if (has >= needed) return;
+  refuse('BANDSTAND_DEVICE_TOO_SMALL', `has ${has} bytes, at least ${needed} are needed`);
 }
 
 function refuseDuplicates(name: string, identities: readonly DeviceIdentity[]): void {
@@ -123,7 +162,7 @@ function eraseKeys(
     const { key } = identifyDevice(path);
     if (!identities.some((identity) => identity.key === key)) {
       throw new BandstandError('BANDSTAND_USAGE', {
-        message: `cannot create ${request.name}: --erase ${path} names no member`,
+        message: `cannot create ${request.name}: --erase ${path} names no member${request.spares.length > 0 ? ' and no spare' : ''}`,
         hint: 'name a device that is also given as a member',
         details: { name: request.name, device: path },
       });
@@ -219,21 +258,19 @@ export async function executeCreate(
   ring: Ring,
   prepared: PreparedCreate,
 ): Promise<RememberedStack> {
-  const { plan, members, request } = prepared;
+  const { plan, members, spares, request } = prepared;
+  const all: readonly PreparedDevice[] = [...members, ...spares];
   const devices: BlockDevice[] = [];
   try {
-    for (const member of members) {
-      const device = new FileDevice(member.device, { blockBytes: plan.blockBytes });
+    for (const { device: path } of all) {
+      const device = new FileDevice(path, { blockBytes: plan.blockBytes });
       await device.open(ring);
       devices.push(device);
     }
-    for (const { slot, erase } of members) {
-      if (erase) await eraseEnd(ring, devices[slot]!);
+    for (const [index, { erase }] of all.entries()) {
+      if (erase) await eraseEnd(ring, devices[index]!);
     }
-    if (request.superblock) {
-      const overwrite = members.some((member) => member.erase);
-      await createArray(ring, plan, devices, { overwrite });
-    }
+    if (request.superblock) await writeMetadata(ring, prepared, devices);
   } finally {
     for (const device of devices) await device.close();
   }
@@ -251,5 +288,41 @@ export async function executeCreate(
       uuid,
       path: stablePath(members[slot]!.identity),
     })),
+    spares: spares.map(({ uuid, identity }) => ({ uuid, path: stablePath(identity) })),
   };
+}
+
+/** Spares first: once the members have their superblocks, the array is complete. */
+async function writeMetadata(
+  ring: Ring,
+  { plan, members, spares }: PreparedCreate,
+  devices: readonly BlockDevice[],
+): Promise<void> {
+  const overwrite = members.some((member) => member.erase);
+  const spareDevices = devices.slice(members.length);
+  const labelled: BlockDevice[] = [];
+  try {
+    for (const [index, { uuid, erase }] of spares.entries()) {
+      const device = spareDevices[index]!;
+      if (!erase) refuseLabelled(plan, await examineDevice(ring, device));
+      labelled.push(device);
+      const identity = { memberUuid: uuid, arrayUuid: plan.uuid!, superblockSeq: 1 };
+      await labelSpare(ring, device, identity);
+    }
+    await createArray(ring, plan, devices.slice(0, members.length), { overwrite });
+  } catch (error) {
+    for (const device of labelled) await wipeDevice(ring, device).catch(() => {});
+    throw error;
+  }
+}
+
+/** Somebody may have made it a member of another array since it was looked at. */
+function refuseLabelled(plan: ArrayPlan, { device, superblock, labels }: Examination): void {
+  const states = [superblock.state, ...labels.map(({ state }) => state)];
+  if (states.every((state) => state === 'absent')) return;
+  throw new BandstandError('BANDSTAND_DEVICE_IN_USE', {
+    message: `cannot create ${plan.name}: ${device} holds metadata of an array`,
+    hint: `run \`bandstand wipe ${device}\` if nothing on it is needed`,
+    details: { name: plan.name, device },
+  });
 }

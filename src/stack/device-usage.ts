@@ -60,6 +60,20 @@ export function identifyDevice(path: string): DeviceIdentity {
   });
 }
 
+/** Bytes of the device or file; 0 when the kernel does not say. Nothing is opened. */
+export function sizeOf(identity: DeviceIdentity): number {
+  if (identity.kind === 'file') return statSync(identity.realPath).size;
+  return Number(readText(`/sys/dev/block/${identity.key}/size`) ?? 0) * 512;
+}
+
+/** Keys of the block devices that hold it: itself or its file system's device, and their disk. */
+export function storageKeys(identity: DeviceIdentity): string[] {
+  const { dev } = statSync(identity.realPath);
+  const key = identity.kind === 'block' ? identity.key : `${major(dev)}:${minor(dev)}`;
+  const disk = diskOf(key);
+  return disk === null ? [key] : [key, disk];
+}
+
 function accessError(path: string, error: NodeJS.ErrnoException): BandstandError {
   const missing = error.code === 'ENOENT' || error.code === 'ENOTDIR';
   if (missing) {

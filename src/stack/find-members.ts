@@ -42,14 +42,14 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
     refuseRepeated(plan.name, specs);
     return await assembleFrom(reactor, specs, { ...base, identities: identities(specs) });
   }
-  const remembered = (plan.remembered?.members ?? []).map(
-    (member): DeviceSpec => ({ kind: 'path', path: presentPath(member.path), uuid: null }),
-  );
+  const { members = [], spares = [] } = plan.remembered ?? {};
+  const paths = new Set([...members, ...spares].map(({ path }) => presentPath(path)));
+  const remembered = [...paths].map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
   const known = identitiesRemembered(plan);
   const options: AssembleOptions = { ...base, scan: true, identities: known };
   const everywhere = async (): Promise<FoundMembers> => {
-    const paths = scanBlockDevices().filter((path) => !isAmong(path, remembered));
-    const scanned = paths.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
+    const others = scanBlockDevices().filter((path) => !isAmong(path, remembered));
+    const scanned = others.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
     return await assembleFrom(reactor, [...remembered, ...scanned], options);
   };
   let found: FoundMembers;

@@ -34,6 +34,8 @@ import type { Ring } from '../reactor/ring.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice, stablePath } from './device-usage.ts';
 import { type FoundMembers, findMembers, nameless } from './find-members.ts';
+import type { ManagedArray } from './managed-array.ts';
+import { StackControl } from './stack-control.ts';
 import type { RememberedStack } from './state-store.ts';
 import type {
   NbdExportOptions,
@@ -57,12 +59,23 @@ export class Stack implements MemberObserver, DeviceObserver {
   #labels: MemberLabels | null = null;
   #exporter: Exporter | null = null;
   #failed = false;
+  /** Of an array with a superblock, once it runs. */
+  #manager: ManagedArray | null = null;
+  readonly control: StackControl;
 
   constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
     this.#reactor = reactor;
     this.#plan = plan;
     this.#emit = emit;
     this.#steps = new StepRun<Stack>(this);
+    this.control = new StackControl({
+      ring: reactor,
+      name: plan.name,
+      readOnly: plan.readOnly,
+      manager: () => this.#manager,
+      spec: () => this.#array!.spec,
+      emit,
+    });
   }
 
   /** Throws BandstandError; then nothing is left open. */
@@ -327,22 +340,24 @@ export class Stack implements MemberObserver, DeviceObserver {
     const health = this.#health();
     const members = array.memberStatus();
     const bad = members.filter((member) => member.health !== 'ok');
+    const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
     return {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
-      health,
-      reason: this.#reason(health, bad),
-      action: this.#action(health),
+      health: managed?.health ?? health,
+      reason: managed === null ? this.#reason(health, bad) : managed.reason,
+      action: managed === null ? this.#action(health) : managed.action,
       size_bytes: spec.blockCount * spec.blockBytes,
       block_size: spec.blockBytes,
-      activity: IDLE,
+      activity: managed?.activity ?? IDLE,
       exports: this.#exporter === null ? [] : [this.#exporter.describe()],
       array: {
         level: spec.level,
         strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,
         superblock_seq: this.#assembly?.superblock.seq ?? null,
-        members: members.map((member) => ({ ...member, repaired_blocks: null })),
-        spares: [],
+        members:
+          managed?.members ?? members.map((member) => ({ ...member, repaired_blocks: null })),
+        spares: managed?.spares ?? [],
       },
       ftl: null,
       cache: null,
@@ -422,6 +437,7 @@ export class Stack implements MemberObserver, DeviceObserver {
       superblock: true,
       ftl: old?.ftl ?? false,
       members,
+      spares: old?.spares ?? [],
     };
   }
 

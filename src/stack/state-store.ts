@@ -30,6 +30,12 @@ export interface RememberedMember {
   readonly path: string;
 }
 
+/** A device of the stack without a slot: a spare, or one that is being filled. */
+export interface RememberedSpare {
+  readonly uuid: string;
+  readonly path: string;
+}
+
 export interface RememberedStack {
   readonly name: string;
   readonly uuid: string;
@@ -41,11 +47,13 @@ export interface RememberedStack {
   /** What the user asked for; the FTL itself comes with a later version of the format. */
   readonly ftl: boolean;
   readonly members: readonly RememberedMember[];
+  readonly spares: readonly RememberedSpare[];
 }
 
 const SCHEMA = 'bandstand.stack/1';
 const FILE_BYTES_MAX = 1 << 20;
 const MEMBERS_MAX = 255;
+const SPARES_MAX = 255;
 
 export class StateStore {
   readonly directory: string;
@@ -154,6 +162,7 @@ function encodeStack(stack: RememberedStack): unknown {
     superblock: stack.superblock,
     ftl: stack.ftl,
     members: stack.members,
+    spares: stack.spares,
   };
 }
 
@@ -185,6 +194,9 @@ function decodeStack(value: unknown): RememberedStack | string {
     }
     decoded.push({ slot, path, uuid: memberUuid });
   }
+  // Files of a version without spares have no such list.
+  const spares = decodeSpares(value['spares'] ?? []);
+  if (typeof spares === 'string') return spares;
   return {
     name,
     uuid,
@@ -195,7 +207,22 @@ function decodeStack(value: unknown): RememberedStack | string {
     superblock,
     ftl,
     members: decoded,
+    spares,
   };
+}
+
+function decodeSpares(value: unknown): RememberedSpare[] | string {
+  if (!Array.isArray(value) || value.length > SPARES_MAX) return 'its spares are no list of spares';
+  const decoded: RememberedSpare[] = [];
+  for (const spare of value) {
+    if (!isRecord(spare)) return 'a spare is not an object';
+    const { uuid, path } = spare;
+    if (typeof uuid !== 'string' || parseUuid(uuid) === null)
+      return 'the uuid of a spare is no UUID';
+    if (typeof path !== 'string' || path === '') return 'the path of a spare is missing';
+    decoded.push({ uuid, path });
+  }
+  return decoded;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

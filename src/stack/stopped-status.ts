@@ -19,6 +19,15 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     write_errors: null,
     repaired_blocks: null,
   }));
+  const spares = stack.spares.map(({ uuid, path }) => ({
+    slot: null,
+    device: path,
+    uuid,
+    health: existsSync(path) ? ('spare' as const) : ('missing' as const),
+    read_errors: null,
+    write_errors: null,
+    repaired_blocks: null,
+  }));
   const missing = members.filter((member) => member.health === 'missing');
   const lacking = missing.map((member) => `member ${member.device} (slot ${member.slot})`);
   return {
@@ -43,7 +52,7 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
       strip_size_bytes: stack.stripBytes === 0 ? null : stack.stripBytes,
       superblock_seq: null,
       members,
-      spares: [],
+      spares,
     },
     ftl: null,
     cache: null,

@@ -8,6 +8,16 @@
 
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
+import type {
+  ActivityReply,
+  CheckRequest,
+  MemberAddRequest,
+  MemberChangeRequest,
+  MemberReplaceRequest,
+  MemberReply,
+  RebuildRequest,
+} from '../control/schema-members.ts';
+import type { ArrayEvent, ManagedStatus } from './managed-array.ts';
 import type { RememberedStack } from './state-store.ts';
 
 /** What is to be assembled. */
@@ -65,6 +75,12 @@ export interface WorkerMethods {
   unexport: { params: null; result: null };
   /** Everything but what the main thread adds: `server`. */
   status: { params: null; result: Omit<StatusDocument, 'server'> };
+  addMember: { params: MemberAddRequest; result: MemberReply };
+  failMember: { params: MemberChangeRequest; result: MemberReply };
+  removeMember: { params: MemberChangeRequest; result: MemberReply };
+  replaceMember: { params: MemberReplaceRequest; result: MemberReply };
+  controlRebuild: { params: RebuildRequest; result: ActivityReply };
+  controlCheck: { params: CheckRequest; result: ActivityReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
 }
@@ -90,6 +106,13 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  /** What the array's manager tells. */
+  | { readonly event: 'array'; readonly array: ArrayEvent }
+  /** Who the members are, or where, has changed: to be remembered. */
+  | {
+      readonly event: 'members-changed';
+      readonly status: Pick<ManagedStatus, 'members' | 'spares' | 'process'>;
+    }
   | { readonly event: 'warning'; readonly message: string };
 
 export type WorkerReply =

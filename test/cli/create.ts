@@ -143,10 +143,38 @@ const REFUSALS: readonly Refusal[] = [
     stderr: 'cannot use --cache: it is not available in this version\n  leave it out',
   },
   {
-    title: 'a spare, which this version lacks',
-    words: ['tank', '--raid', 'raid1', '--spare', 'C', 'A', 'B'],
+    title: 'a spare for a level that rebuilds nothing',
+    words: ['tank', '--raid', 'raid0', '--spare', 'C', 'A', 'B'],
     status: 2,
-    stderr: 'cannot use --spare: it is not available in this version\n  leave it out',
+    stderr:
+      'cannot use --spare with raid0: it has no redundancy to rebuild a member from\n  leave it out',
+  },
+  {
+    title: 'a spare that nothing would record',
+    words: ['tank', '--raid', 'raid1', '--no-superblock', '--spare', 'C', 'A', 'B'],
+    status: 2,
+    stderr:
+      'cannot use --spare with --no-superblock: nothing would record who replaces whom\n  leave one of them out',
+  },
+  {
+    title: 'a spare that is a member',
+    words: ['tank', '--raid', 'raid1', '--spare', 'A', 'A', 'B'],
+    status: 1,
+    stderr: 'cannot create tank: A is given twice\n  name each device once',
+  },
+  {
+    title: 'a spare that is too small for a member',
+    words: ['tank', '--raid', 'raid1', '--spare', 'S', 'A', 'B'],
+    status: 1,
+    stderr:
+      'cannot create tank: the spare S has 65536 bytes, at least 4194304 are needed\n  name a spare that can take the place of any member',
+  },
+  {
+    title: 'a spare that holds something',
+    words: ['tank', '--raid', 'raid1', '--spare', 'X', 'A', 'B'],
+    status: 1,
+    stderr:
+      'cannot create tank: X holds an XFS file system "backup"\n  to erase it, repeat the command with --erase X',
   },
   {
     title: 'the FTL, which this version lacks',
@@ -324,6 +352,42 @@ test('--erase loses the data of the device it names, once it is confirmed', asyn
   t.regex(made.stdout, /GPT partition table {2}will be erased\n/);
   const now = readFileSync(a);
   t.is(now.indexOf('EFI PART'), -1, 'the backup at the end is gone, too');
+});
+
+test('a spare is labelled, remembered and shown', async (t) => {
+  const world = new CliWorld(t);
+  const [a, b, c] = world.files(3, 4 * MIB) as [string, string, string];
+  const words = ['create', 'tank', '--raid', 'raid1', '--spare', c, a, b];
+  const dry = await world.run(...words, '--dry-run');
+  t.is(dry.status, 0, dry.stderr);
+  t.regex(dry.stdout, /^ {2}array {3}raid1, 2 members, 1 spare\n/);
+  t.true(dry.stdout.includes(`\n  spare  ${c}  4 MiB  nothing recognised\n`), dry.stdout);
+  t.true(readFileSync(c).every((byte) => byte === 0));
+  const made = await world.run(...words, '--json');
+  t.is(made.status, 0, made.stderr);
+  const { uuid, spares } = JSON.parse(made.stdout).data;
+  t.is(spares.length, 1);
+  const remembered = JSON.parse(readFileSync(world.path('state/tank.json'), 'utf8'));
+  t.deepEqual(remembered.spares, [{ uuid: spares[0].uuid, path: c }]);
+  const examined = await world.run('examine', '--json', c);
+  const [device] = JSON.parse(examined.stdout).data.devices;
+  t.is(device.superblock.state, 'absent');
+  const labels = device.labels.filter(({ state }: { state: string }) => state === 'ok');
+  t.is(labels.length, 1);
+  t.is(labels[0].fields.member_uuid, spares[0].uuid);
+  t.is(labels[0].fields.array_uuid, uuid);
+  const { stdout } = await world.run('status', 'tank', '--json');
+  t.deepEqual(JSON.parse(stdout).data.array.spares, [
+    {
+      slot: null,
+      device: c,
+      uuid: spares[0].uuid,
+      health: 'spare',
+      read_errors: null,
+      write_errors: null,
+      repaired_blocks: null,
+    },
+  ]);
 });
 
 test('an array without superblock is only remembered', async (t) => {

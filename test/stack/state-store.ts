@@ -17,6 +17,7 @@ const STACK: RememberedStack = {
     { slot: 0, uuid: '00000000-0000-4000-8000-000000000001', path: '/dev/disk/by-id/a' },
     { slot: 1, uuid: null, path: '/dev/disk/by-id/b' },
   ],
+  spares: [{ uuid: '00000000-0000-4000-8000-000000000009', path: '/dev/disk/by-id/s' }],
 };
 
 function store(t: ExecutionContext): StateStore {
@@ -35,6 +36,15 @@ test('what was saved is loaded, and nothing else lies about', (t) => {
   t.deepEqual(readdirSync(states.directory), ['tank.json']);
   states.forget('tank');
   t.is(states.load('tank'), null);
+});
+
+test('a file of a version without spares has none', (t) => {
+  const states = store(t);
+  states.save(STACK);
+  const file = states.path('tank');
+  const { spares: _, ...old } = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify(old));
+  t.deepEqual(states.load('tank'), { ...STACK, spares: [] });
 });
 
 test('files that are no names are not listed', (t) => {
@@ -72,6 +82,16 @@ const DAMAGE: readonly (readonly [
   [
     'the uuid of a member is no UUID',
     (value) => ({ ...value, members: [{ slot: 0, path: '/a', uuid: 'x' }] }),
+  ],
+  ['its spares are no list of spares', (value) => ({ ...value, spares: {} })],
+  ['a spare is not an object', (value) => ({ ...value, spares: ['/dev/sda'] })],
+  [
+    'the uuid of a spare is no UUID',
+    (value) => ({ ...value, spares: [{ path: '/a', uuid: 'x' }] }),
+  ],
+  [
+    'the path of a spare is missing',
+    (value) => ({ ...value, spares: [{ uuid: '00000000-0000-4000-8000-000000000009' }] }),
   ],
 ];
 

@@ -13,6 +13,7 @@ import {
   type CreateRequest,
   executeCreate,
   type PreparedCreate,
+  type PreparedDevice,
   prepareCreate,
 } from '../../stack/create-stack.ts';
 import { withRing } from '../../stack/offline-ring.ts';
@@ -52,7 +53,7 @@ export const create: Command = {
     },
     { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer (later version)' },
     { name: 'cache', kind: 'text', value: 'DEV', summary: 'write cache (later version)' },
-    { name: 'spare', kind: 'list', value: 'DEV', summary: 'hot spare (later version)' },
+    { name: 'spare', kind: 'list', value: 'DEV', summary: 'kept ready to replace a failed member' },
     { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space held back (later version)' },
     DRY_RUN,
     {
@@ -98,6 +99,8 @@ function createRequest(args: Arguments): CreateRequest {
     throw usageError('cannot use --strip-size with raid1: it has no strips', 'leave it out');
   }
   const superblock = args.choice('superblock') !== false;
+  const spares = args.list('spare').map((spare) => refuseForm(spare));
+  if (spares.length > 0) refuseSpares(level, superblock);
   return {
     name,
     level,
@@ -106,19 +109,33 @@ function createRequest(args: Arguments): CreateRequest {
     superblock,
     ftl: args.choice('ftl') ?? level === 'raid5f',
     members: args.many('MEMBER').map((member) => refuseForm(member)),
+    spares,
     erase: args.list('erase'),
   };
 }
 
 function refuseUnavailable(args: Arguments): void {
   const given = (['cache', 'op'] as const).filter((name) => args.text(name) !== null);
-  const lists = args.list('spare').length > 0 ? ['spare'] : [];
-  for (const name of [...given, ...lists]) {
+  for (const name of given) {
     throw usageError(`cannot use --${name}: it is not available in this version`, 'leave it out');
   }
   if (args.choice('ftl') === true) {
     throw usageError('cannot use --ftl: it is not available in this version', 'leave it out');
   }
+}
+
+function refuseSpares(level: string, superblock: boolean): void {
+  if (level !== 'raid1' && level !== 'raid5f') {
+    throw usageError(
+      `cannot use --spare with ${level}: it has no redundancy to rebuild a member from`,
+      'leave it out',
+    );
+  }
+  if (superblock) return;
+  throw usageError(
+    'cannot use --spare with --no-superblock: nothing would record who replaces whom',
+    'leave one of them out',
+  );
 }
 
 /** Members are kept, so they cannot live in memory. */
@@ -156,7 +173,8 @@ async function confirm(
       'write the same name twice',
     );
   }
-  const lost = prepared.members.filter((member) => member.erase && member.holds.length > 0);
+  const all = [...prepared.members, ...prepared.spares];
+  const lost = all.filter((member) => member.erase && member.holds.length > 0);
   if (lost.length === 0 || confirmed !== null || args.flag('yes')) return;
   const list = lost.map((member) => member.device).join(', ');
   if (!context.interactive) {
@@ -189,6 +207,13 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     data_offset_bytes: plan.members[member.slot]!.dataOffset * plan.blockBytes,
     data_size_bytes: plan.members[member.slot]!.dataSize * plan.blockBytes,
   }));
+  const spares = prepared.spares.map((spare) => ({
+    device: spare.device,
+    uuid: spare.uuid,
+    size_bytes: spare.sizeBytes,
+    holds: spare.holds.map((held) => ({ kind: held.kind, label: held.label })),
+    erase: spare.erase,
+  }));
   const data = {
     name: plan.name,
     uuid: dryRun && request.uuid === null ? null : uuid,
@@ -199,6 +224,7 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     size_bytes: plan.blockCount * plan.blockBytes,
     superblock: request.superblock,
     members,
+    spares,
     notes,
   };
   const last = dryRun
@@ -221,7 +247,7 @@ function laterNotes({ plan, request }: PreparedCreate): string[] {
   return [`it can be exported read-only: ${why}`, `${command} --read-only`];
 }
 
-function planLines({ plan, members }: PreparedCreate): string[] {
+function planLines({ plan, members, spares }: PreparedCreate): string[] {
   const bytes = (blocks: number): string => formatSize(blocks * plan.blockBytes);
   const data = plan.level === 'raid5f' ? plan.members.length - 1 : plan.members.length;
   const strip =
@@ -229,15 +255,21 @@ function planLines({ plan, members }: PreparedCreate): string[] {
       ? ''
       : `, strip ${bytes(plan.stripBlocks)}${plan.level === 'concat' ? '' : `, stripe ${bytes(plan.stripBlocks * data)}`}`;
   const raw = members.reduce((sum, member) => sum + member.sizeBytes, 0);
-  const rows = members.map((member) => [
-    String(member.slot),
-    member.device,
-    formatSize(member.sizeBytes),
-    member.holds[0]?.description.replace(/^an? /, '') ?? 'nothing recognised',
-    member.erase && member.holds.length > 0 ? 'will be erased' : '',
-  ]);
+  const row = (place: string, device: PreparedDevice): string[] => [
+    place,
+    device.device,
+    formatSize(device.sizeBytes),
+    device.holds[0]?.description.replace(/^an? /, '') ?? 'nothing recognised',
+    device.erase && device.holds.length > 0 ? 'will be erased' : '',
+  ];
+  const rows = [
+    ...members.map((member) => row(String(member.slot), member)),
+    ...spares.map((spare) => row('spare', spare)),
+  ];
+  const count = spares.length;
+  const ready = count === 0 ? '' : `, ${count} ${count === 1 ? 'spare' : 'spares'}`;
   return [
-    `  array   ${plan.level}, ${members.length} members${strip}`,
+    `  array   ${plan.level}, ${members.length} members${ready}${strip}`,
     `  usable  ${bytes(plan.blockCount)} of ${formatSize(raw)} raw`,
     '',
     ...table([['SLOT', 'DEVICE', 'SIZE', 'NOW HOLDS', ''], ...rows], { indent: '  ' }),

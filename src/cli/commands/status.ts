@@ -82,9 +82,11 @@ async function look(context: CommandContext, args: Arguments): Promise<CommandRe
   };
 }
 
-/** The stack, then its members: what a script reads line by line. */
+/** The stack, its activity, its members and spares: what a script reads line by line. */
 function memberRecords(stack: StatusDocument): (string | number | null)[][] {
-  const members = stack.array?.members ?? [];
+  const { members = [], spares = [] } = stack.array ?? {};
+  const { kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds } =
+    stack.activity;
   return [
     ['stack', ...listRecords([stack])[0]!],
     ...members.map((member) => [
@@ -94,7 +96,10 @@ function memberRecords(stack: StatusDocument): (string | number | null)[][] {
       member.health,
       member.read_errors,
       member.write_errors,
+      member.repaired_blocks,
     ]),
+    ...spares.map(({ slot, device, health }) => ['spare', slot, device, health]),
+    ['activity', kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds],
   ];
 }
 

@@ -1,0 +1,75 @@
+/**
+ * What a changed member is told as: one line of what happened, then what is next.   (control plane)
+ *
+ * A dry run says the same in the conditional.
+ */
+
+import type { MemberReply } from '../control/schema-members.ts';
+
+/** Lines for stdout; the first is the outcome, the others are indented advice. */
+export function memberLines(name: string, reply: MemberReply): string[] {
+  const { action, dry_run: dry, changed } = reply;
+  if (!changed) return [unchanged(name, reply)];
+  const text = { add: added, fail: failed, remove: removed, replace: replaced }[action];
+  const lines = text(name, reply);
+  if (!dry) return lines;
+  return [`${lines[0]}; nothing was changed`];
+}
+
+function unchanged(name: string, { action, device, slot, was }: MemberReply): string {
+  const which = whichMember(device, slot);
+  if (action === 'fail') return `${which} of ${name} is ${was} already`;
+  return `slot ${slot} of ${name} has no device that could be removed`;
+}
+
+function whichMember(device: string | null, slot: number | null): string {
+  if (device === null) return `slot ${slot}`;
+  return slot === null ? device : `${device} (slot ${slot})`;
+}
+
+function added(name: string, reply: MemberReply): string[] {
+  const { device, role, slot, dry_run: dry } = reply;
+  if (role === 'spare')
+    return [dry ? `would add ${device} as a spare` : `added ${device} as a spare`];
+  const line = dry
+    ? `would add ${device} and rebuild slot ${slot} onto it`
+    : `added ${device}: rebuild of slot ${slot} started${amount(reply)}`;
+  return [line, ...watching(name)];
+}
+
+/** `, of everything` or `, of what it missed`. */
+function amount({ mode }: MemberReply): string {
+  return mode === null ? '' : mode === 'full' ? ', of everything' : ', of what it missed';
+}
+
+function watching(name: string): string[] {
+  return [`  wait for it: bandstand wait ${name} --for rebuild`];
+}
+
+function failed(name: string, reply: MemberReply): string[] {
+  const { device, slot, dry_run: dry, health, rebuild_device: onto } = reply;
+  const which = whichMember(device, slot);
+  if (dry) return [`would fail ${which}`];
+  const line = `failed ${which}; ${name} is ${health}`;
+  if (onto !== null) {
+    return [`${line}: rebuild onto ${onto} started`, ...watching(name)];
+  }
+  return [line, `  put a device in its place: bandstand member add ${name} DEVICE`];
+}
+
+function removed(name: string, { device, slot, dry_run: dry }: MemberReply): string[] {
+  if (dry) return [`would remove ${whichMember(device, slot)} from ${name}`];
+  return [`removed ${whichMember(device, slot)} from ${name}`];
+}
+
+function replaced(name: string, reply: MemberReply): string[] {
+  const { device, slot, was, replaces, dry_run: dry } = reply;
+  const old = whichMember(replaces, slot);
+  const verb = dry ? 'would replace' : 'replacing';
+  const line = `${verb} ${old} with ${device}`;
+  if (was === 'ok') {
+    return [`${line}; ${replaces} stays in use until the copy is complete`, ...watching(name)];
+  }
+  if (dry) return [`${line} and rebuild slot ${slot} onto it`];
+  return [`${line}: rebuild of slot ${slot} started${amount(reply)}`, ...watching(name)];
+}

@@ -1,0 +1,137 @@
+/**
+ * WaitLoop: waits until a stack is done with something, by looking at it again.     (control plane)
+ *
+ * Looks every half second; a stack whose activity is another one, or none, is done. Whether it was
+ * done well is told by the events since the start of the wait: a `-stopped` that nothing followed
+ * is a failure, and so is a stack that is degraded after its rebuild. Between two rebuilds there
+ * may be a moment without one, so what looks like a failure is looked at once more.
+ *
+ * Time, status and events come from outside, so that tests own them.
+ */
+
+import { BandstandError } from '../block/errors.ts';
+import type { ActivityKind, StatusDocument } from '../control/schema.ts';
+import type { EventDocument } from '../control/schema-events.ts';
+
+export const WAIT_FOR = ['rebuild', 'resync', 'check', 'idle'] as const;
+export type WaitFor = (typeof WAIT_FOR)[number];
+
+export const POLL_MS = 500;
+
+export interface WaitSource {
+  nowMs(): number;
+  sleep(ms: number): Promise<void>;
+  /** Null when no server runs. */
+  status(): Promise<StatusDocument | null>;
+  /** What has happened since the first call, oldest first; the first call returns nothing. */
+  events(): Promise<readonly EventDocument[]>;
+}
+
+export interface WaitOptions {
+  readonly name: string;
+  readonly kind: WaitFor;
+  /** Null: for ever. */
+  readonly timeoutMs: number | null;
+  /** Called with each status while it is waited for. */
+  progress(status: StatusDocument): void;
+}
+
+export interface WaitResult {
+  readonly name: string;
+  readonly for: WaitFor;
+  /** False when there was nothing to wait for. */
+  readonly waited: boolean;
+  readonly waited_seconds: number;
+  /** How the last activity ended, in the words of its event. */
+  readonly message: string | null;
+  readonly health: StatusDocument['health'];
+}
+
+/** Ends of activities; the kind of the event is the kind of the activity and how it ended. */
+const END = /^(rebuild|resync|check)-(finished|stopped)$/;
+
+/** Throws BANDSTAND_WAIT_TIMEOUT, _ACTIVITY_STOPPED, _STACK_NOT_RUNNING or _SERVER_FAILED. */
+export async function waitFor(source: WaitSource, options: WaitOptions): Promise<WaitResult> {
+  const { name, kind, timeoutMs } = options;
+  const startMs = source.nowMs();
+  const ends: EventDocument[] = [];
+  let waited = false;
+  let doubts = 0;
+  await source.events();
+  for (;;) {
+    const status = await source.status();
+    if (status === null) throw gone(name, kind, waited);
+    ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
+    if (isDoing(status.activity.kind, kind)) {
+      waited = true;
+      doubts = 0;
+      options.progress(status);
+    } else {
+      const last = ends.at(-1) ?? null;
+      const failure = failureOf(options, status, last, waited);
+      if (failure === null) {
+        const seconds = Math.round((source.nowMs() - startMs) / 100) / 10;
+        const { health } = status;
+        const message = last?.message ?? null;
+        return { name, for: kind, waited, waited_seconds: seconds, message, health };
+      }
+      if (doubts === 1) throw failure;
+      doubts += 1;
+    }
+    const leftMs = timeoutMs === null ? POLL_MS : timeoutMs - (source.nowMs() - startMs);
+    if (leftMs <= 0) throw tooLate(options, status);
+    await source.sleep(Math.min(POLL_MS, leftMs));
+  }
+}
+
+function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
+  return kind === 'idle' ? activity !== 'idle' : activity === kind;
+}
+
+function concerns(event: string, kind: WaitFor): boolean {
+  const end = END.exec(event);
+  return end !== null && (kind === 'idle' || end[1] === kind);
+}
+
+/** Why it was not done well, or null. */
+function failureOf(
+  { name, kind }: WaitOptions,
+  status: StatusDocument,
+  last: EventDocument | null,
+  waited: boolean,
+): BandstandError | null {
+  const details = { name, for: kind, health: status.health };
+  const fail = (why: string, hint: string | null): BandstandError =>
+    new BandstandError('BANDSTAND_ACTIVITY_STOPPED', {
+      message: `cannot wait for ${kind} of ${name}: ${why}`,
+      hint: hint ?? `look at it: bandstand status ${name}`,
+      details,
+    });
+  if (last?.kind.endsWith('-stopped') === true) return fail(last.message, last.action);
+  if (status.health === 'failed') return fail(status.reason ?? 'it has failed', status.action);
+  if (kind !== 'rebuild' || status.health === 'healthy') return null;
+  const why = waited ? 'the rebuild is over, and' : 'no rebuild is running, and';
+  const reason = status.reason === null ? '' : ` (${status.reason})`;
+  return fail(`${why} it is still ${status.health}${reason}`, status.action);
+}
+
+function gone(name: string, kind: WaitFor, waited: boolean): BandstandError {
+  return new BandstandError(waited ? 'BANDSTAND_SERVER_FAILED' : 'BANDSTAND_STACK_NOT_RUNNING', {
+    message: `cannot wait for ${kind} of ${name}: ${waited ? 'its server has ended' : 'it is not running'}`,
+    hint: waited
+      ? `look at it: bandstand status ${name}`
+      : `start it first: bandstand export ${name}`,
+    details: { name, for: kind },
+  });
+}
+
+function tooLate({ name, kind, timeoutMs }: WaitOptions, status: StatusDocument): BandstandError {
+  const { activity } = status;
+  const pace =
+    activity.pace === 'paused' || activity.pace === 'stalled' ? `, ${activity.pace}` : '';
+  return new BandstandError('BANDSTAND_WAIT_TIMEOUT', {
+    message: `cannot wait longer for ${kind} of ${name}: after ${timeoutMs! / 1000} s it is still at ${activity.kind}${pace}`,
+    hint: `look at it: bandstand status ${name}`,
+    details: { name, for: kind, timeout_ms: timeoutMs, activity },
+  });
+}

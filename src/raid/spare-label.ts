@@ -1,0 +1,43 @@
+/**
+ * Makes a device a spare of an array: a label that says so, and nothing else.       (control plane)
+ *
+ * A spare has no superblock, because it has no slot; its label names the array that may take it. The
+ * first MiB becomes zeroes before, so that nothing else is recognised on it, and the label is read
+ * back.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import { flushDevice } from '../block/control-io.ts';
+import type { Reactor } from '../block/reactor.ts';
+import { NO_PROCESS } from './label.ts';
+import { verifyLabel, writeArea, writeLabel } from './metadata-io.ts';
+import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
+
+export interface SpareIdentity {
+  readonly memberUuid: string;
+  readonly arrayUuid: string;
+  readonly superblockSeq: number;
+}
+
+/** `device` is open for writing. Throws BANDSTAND_DEVICE_IO or BANDSTAND_METADATA_UNVERIFIED. */
+export async function labelSpare(
+  reactor: Reactor,
+  device: BlockDevice,
+  identity: SpareIdentity,
+): Promise<void> {
+  await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
+  await flushDevice(device);
+  const label = {
+    ...identity,
+    sequence: 1,
+    slot: 0,
+    role: 'spare' as const,
+    state: 'clean' as const,
+    eventCount: 0,
+    missedSince: 0,
+    bitmap: null,
+    process: NO_PROCESS,
+  };
+  await writeLabel(reactor, device, label);
+  await verifyLabel(reactor, device, label);
+}

@@ -1,0 +1,102 @@
+/**
+ * From the state of a managed array to health, reason, action and activity.         (control plane)
+ *
+ * Pure: the words that status shows are made here and nowhere else, so that every reader (text,
+ * JSON, events) tells the same.
+ */
+
+import {
+  type ActivityStatus,
+  type Health,
+  IDLE,
+  type MemberStatusDocument,
+} from '../control/schema.ts';
+import { type LevelName, levelRules } from '../raid/level-rules.ts';
+import type { ManagedProcess, ManagedStatus } from './managed-array.ts';
+
+export interface ManagedStack {
+  readonly name: string;
+  readonly level: LevelName;
+  readonly status: ManagedStatus;
+  /** Why the slot is out of service: a phrase, or null when that is not known. */
+  why(slot: number): string | null;
+}
+
+export function managedHealth({ members, failed }: ManagedStatus): Health {
+  if (failed) return 'failed';
+  return members.every(({ health }) => health === 'ok') ? 'healthy' : 'degraded';
+}
+
+/** How many members more may fail before data is lost. */
+export function failuresLeft(level: LevelName, { members }: ManagedStatus): number {
+  const out = members.filter(({ health }) => health !== 'ok').length;
+  return levelRules(level).tolerates(members.length) - out;
+}
+
+export function managedReason(stack: ManagedStack): string | null {
+  const { status } = stack;
+  const parts: string[] = [];
+  for (const { slot, device, health } of status.members) {
+    if (health === 'ok') continue;
+    const which = device === null ? `the member in slot ${slot}` : `${device} (slot ${slot})`;
+    const state = health === 'rebuilding' ? 'being rebuilt' : health;
+    const why = stack.why(slot);
+    parts.push(`${which} is ${state}${why === null ? '' : ` (${why})`}`);
+  }
+  if (status.lost !== null) parts.push(status.lost);
+  const { process } = status;
+  if (parts.length === 0 && process?.kind === 'resync') {
+    return 'it was not stopped cleanly: what was being written then is made equal on all members';
+  }
+  return parts.length === 0 ? null : parts.join('; ');
+}
+
+export function managedAction(stack: ManagedStack): string | null {
+  const { name, level, status } = stack;
+  if (status.failed) return 'stop it, and look at its members and the kernel log (dmesg)';
+  const { process } = status;
+  if (process?.paused === true && process.kind !== 'check') {
+    return `resume the ${process.kind}: bandstand rebuild ${name} --resume`;
+  }
+  if (managedHealth(status) === 'healthy') return null;
+  const left = failuresLeft(level, status);
+  const risk = left > 0 ? '' : '; a further failure before that loses data';
+  if (process?.kind === 'rebuild') return `let the rebuild finish${risk}`;
+  return `put a device in its place: bandstand member add ${name} DEVICE${risk}`;
+}
+
+export function managedActivity(process: ManagedProcess | null): ActivityStatus {
+  if (process === null) return IDLE;
+  const { kind, paused, rateBytesPerSecond: rate, etaSeconds: eta } = process;
+  return {
+    kind,
+    step: process.replace ? 'copy' : process.repair && kind === 'check' ? 'repair' : null,
+    pace: paused ? 'paused' : rate === 0 ? 'stalled' : eta === null ? 'estimating' : 'running',
+    done_bytes: Math.min(process.doneBytes, process.totalBytes),
+    total_bytes: process.totalBytes,
+    rate_bytes_per_second: paused || rate === null ? null : Math.round(rate),
+    eta_seconds: paused || eta === null ? null : Math.max(0, Math.round(eta)),
+    limit_bytes_per_second: process.limitBytesPerSecond,
+    member_slot: process.slot,
+    mismatched_blocks: process.mismatches,
+    repaired_blocks: process.repaired,
+    lost_blocks: process.lostBlocks,
+  };
+}
+
+export function managedMembers({ members }: ManagedStatus): MemberStatusDocument[] {
+  return members.map((member) => ({ ...member }));
+}
+
+/** Spares, and before them the device that is being filled to replace a member in service. */
+export function managedSpares({ spares, process }: ManagedStatus): MemberStatusDocument[] {
+  const unknown = { read_errors: null, write_errors: null, repaired_blocks: null };
+  const target = process?.replace === true ? process.target : null;
+  const others = spares.filter(({ uuid }) => uuid !== target?.uuid);
+  return [
+    ...(target === null
+      ? []
+      : [{ slot: process!.slot, ...target, health: 'rebuilding' as const, ...unknown }]),
+    ...others.map((spare) => ({ slot: null, ...spare, health: 'spare' as const, ...unknown })),
+  ];
+}

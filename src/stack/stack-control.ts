@@ -1,0 +1,97 @@
+/**
+ * StackControl: everything that a managed array adds to a stack, in one place.      (control plane)
+ *
+ * The requests of clients (stack-members.ts, stack-processes.ts), the events of the array, and the
+ * part of the status that only the array's manager knows. The stack has one and gives it the
+ * manager once the array runs; an array without superblock never has a manager.
+ */
+
+import type { StatusDocument } from '../control/schema.ts';
+import type {
+  ActivityReply,
+  CheckRequest,
+  MemberAddRequest,
+  MemberChangeRequest,
+  MemberReplaceRequest,
+  MemberReply,
+  RebuildRequest,
+} from '../control/schema-members.ts';
+import type { ArrayEvent } from './managed-array.ts';
+import {
+  managedAction,
+  managedActivity,
+  managedHealth,
+  managedMembers,
+  managedReason,
+  managedSpares,
+} from './managed-status.ts';
+import type { MemberControl } from './member-control.ts';
+import { StackMembers, type StackMembersHost } from './stack-members.ts';
+import { StackProcesses } from './stack-processes.ts';
+
+export interface ManagedPart
+  extends Pick<StatusDocument, 'health' | 'reason' | 'action' | 'activity'> {
+  readonly members: NonNullable<StatusDocument['array']>['members'];
+  readonly spares: NonNullable<StatusDocument['array']>['spares'];
+}
+
+export class StackControl implements MemberControl {
+  readonly #host: StackMembersHost;
+  readonly #members: StackMembers;
+  readonly #processes: StackProcesses;
+
+  constructor(host: StackMembersHost) {
+    this.#host = host;
+    this.#members = new StackMembers(host);
+    this.#processes = new StackProcesses(host, this.#members);
+  }
+
+  /** What the array's manager tells; called from a reactor turn. */
+  arrayEvent(event: ArrayEvent): void {
+    this.#members.arrayEvent(event);
+  }
+
+  /** Null without a manager. `why`: why a slot was out of service at the start. */
+  status(why: (slot: number) => string | null): ManagedPart | null {
+    const status = this.#host.manager()?.status();
+    if (status === undefined) return null;
+    const stack = {
+      name: this.#host.name,
+      level: this.#host.spec().level,
+      status,
+      why: (slot: number): string | null => this.#members.why(slot) ?? why(slot),
+    };
+    return {
+      health: managedHealth(status),
+      reason: managedReason(stack),
+      action: managedAction(stack),
+      activity: managedActivity(status.process),
+      members: managedMembers(status),
+      spares: managedSpares(status),
+    };
+  }
+
+  addMember(request: MemberAddRequest): Promise<MemberReply> {
+    return this.#members.addMember(request);
+  }
+
+  failMember(request: MemberChangeRequest): Promise<MemberReply> {
+    return this.#members.failMember(request);
+  }
+
+  removeMember(request: MemberChangeRequest): Promise<MemberReply> {
+    return this.#members.removeMember(request);
+  }
+
+  replaceMember(request: MemberReplaceRequest): Promise<MemberReply> {
+    return this.#members.replaceMember(request);
+  }
+
+  controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
+    return this.#processes.controlRebuild(request);
+  }
+
+  controlCheck(request: CheckRequest): Promise<ActivityReply> {
+    return this.#processes.controlCheck(request);
+  }
+}

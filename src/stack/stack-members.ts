@@ -1,0 +1,400 @@
+/**
+ * StackMembers: adding, failing, removing and replacing members of a running stack. (control plane)
+ *
+ * Finds out which member is meant, refuses what would cost data or make no sense, opens new
+ * devices, and only then asks the array. What was so already is an answer, not an error. A dry run
+ * goes the same way up to the last step. Hears the array's events and passes them on, with the news
+ * that members have changed, so that they are remembered.
+ *
+ * Not here: who rebuilds what onto what, superblocks, labels: the array's manager does that.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import type { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
+import type {
+  MemberAction,
+  MemberAddRequest,
+  MemberChangeRequest,
+  MemberReplaceRequest,
+  MemberReply,
+} from '../control/schema-members.ts';
+import type { ArraySpec } from '../raid/array-spec.ts';
+import { levelRules } from '../raid/level-rules.ts';
+import { memberOffset } from '../raid/plan.ts';
+import type { Ring } from '../reactor/ring.ts';
+import { parseDeviceSpec } from './device-spec.ts';
+import { identifyDevice } from './device-usage.ts';
+import { innermostPath } from './find-members.ts';
+import type { AddOutcome, ArrayEvent, ManagedArray, ManagedStatus } from './managed-array.ts';
+import { failuresLeft, managedHealth } from './managed-status.ts';
+import { type MemberCandidate, resolveMember } from './member-reference.ts';
+import { cannot, type Subject } from './new-device.ts';
+import { openNewMember } from './open-new-member.ts';
+import type { StackEvent } from './worker-messages.ts';
+
+export interface StackMembersHost {
+  readonly ring: Ring;
+  readonly name: string;
+  readonly readOnly: boolean;
+  /** Null for an array without superblock, whose members nothing records. */
+  manager(): ManagedArray | null;
+  spec(): ArraySpec;
+  emit(event: StackEvent): void;
+}
+
+/** Kinds of events after which the members, or where they are, may be others. */
+const MEMBERSHIP = /^(member|spare|rebuild)-/;
+
+export class StackMembers {
+  readonly #host: StackMembersHost;
+  /** Slot → why it was failed. */
+  readonly #failures = new Map<number, string>();
+
+  constructor(host: StackMembersHost) {
+    this.#host = host;
+  }
+
+  // --- requests ---------------------------------------------------------------------------------
+
+  async addMember(request: MemberAddRequest): Promise<MemberReply> {
+    const subject = `add ${request.device} to ${this.#host.name}`;
+    const manager = this.changeable(subject);
+    const device = await this.#open(subject, manager, request.device);
+    const options = { spareOnly: request.spare_only };
+    return await this.#give(device, request.dry_run, async () => {
+      const outcome = request.dry_run
+        ? foreseen(manager.status(), request.spare_only)
+        : await manager.addMember(device, options);
+      return this.#joined('add', request, device, outcome, null);
+    });
+  }
+
+  async replaceMember(request: MemberReplaceRequest): Promise<MemberReply> {
+    const { name } = this.#host;
+    const subject = `replace ${request.member} with ${request.device}`;
+    const manager = this.changeable(subject);
+    const found = this.#resolve('replace', request, manager);
+    const { slot } = found;
+    if (found.health === 'spare' || slot === null) {
+      const hint = `remove it and add the other: bandstand member remove ${name} ${request.member}`;
+      throw this.#state(subject, 'it is a spare, which replaces nothing', hint);
+    }
+    this.#refuseRebuilding(subject, found);
+    const { process } = manager.status();
+    if (process?.kind === 'rebuild') {
+      throw cannot(
+        subject,
+        'BANDSTAND_ACTIVITY_BUSY',
+        `slot ${process.slot} of ${name} is being rebuilt`,
+        `wait for it (bandstand wait ${name} --for rebuild), or add the device as a spare`,
+        { name, slot: process.slot },
+      );
+    }
+    const device = await this.#open(subject, manager, request.device);
+    return await this.#give(device, request.dry_run, async () => {
+      const outcome = request.dry_run
+        ? { role: 'rebuild' as const, slot, uuid: null, mode: null }
+        : await manager.replaceMember(slot, device);
+      return this.#joined('replace', request, device, outcome, found);
+    });
+  }
+
+  async failMember(request: MemberChangeRequest): Promise<MemberReply> {
+    const { name } = this.#host;
+    const subject = `fail ${request.member}`;
+    const manager = this.changeable(subject);
+    const found = this.#resolve('fail', request, manager);
+    const { slot, health } = found;
+    if (health === 'spare' || slot === null) {
+      const hint = `take it away with bandstand member remove ${name} ${request.member}`;
+      throw this.#state(subject, 'it is a spare, which is not in use', hint);
+    }
+    this.#refuseRebuilding(subject, found);
+    if (health !== 'ok') return this.#left('fail', request, found, false);
+    if (failuresLeft(this.#host.spec().level, manager.status()) < 1) {
+      throw this.#needed(subject, manager.status());
+    }
+    if (!request.dry_run) await manager.failMember(slot);
+    return this.#left('fail', request, found, true);
+  }
+
+  async removeMember(request: MemberChangeRequest): Promise<MemberReply> {
+    const { name } = this.#host;
+    const subject = `remove ${request.member}`;
+    const manager = this.changeable(subject);
+    const found = this.#resolve('remove', request, manager);
+    const { slot, uuid, health } = found;
+    this.#refuseRebuilding(subject, found);
+    if (health === 'ok') {
+      throw cannot(
+        subject,
+        'BANDSTAND_MEMBER_IN_SERVICE',
+        `it is in use in slot ${slot} of ${name}`,
+        `fail it first: bandstand member fail ${name} ${request.member}`,
+        { name, slot },
+      );
+    }
+    const there = found.device !== null;
+    if (there && !request.dry_run) {
+      if (slot === null) await manager.removeSpare(uuid!);
+      else await manager.removeMember(slot);
+    }
+    return this.#left('remove', request, found, there);
+  }
+
+  // --- what is shared with stack-processes.ts ---------------------------------------------------
+
+  /** The manager, when members may be changed. Throws BandstandError. */
+  changeable(subject: Subject): ManagedArray {
+    const { name, readOnly } = this.#host;
+    const manager = this.managed(subject);
+    if (!readOnly) return manager;
+    throw cannot(
+      subject,
+      'BANDSTAND_STACK_READ_ONLY',
+      `${name} was started with --read-only`,
+      `stop it first: bandstand stop ${name}`,
+      { name },
+    );
+  }
+
+  /** The manager, when the level has redundancy and the members are recorded. */
+  managed(subject: Subject): ManagedArray {
+    const { name } = this.#host;
+    const { level, members } = this.#host.spec();
+    if (levelRules(level).tolerates(members.length) === 0) {
+      throw cannot(
+        subject,
+        'BANDSTAND_LEVEL_REDUNDANCY',
+        `${name} is ${level}, which needs every member as it is`,
+        'copy the data to a stack with redundancy (raid1, raid5f)',
+        { name, level },
+      );
+    }
+    const manager = this.#host.manager();
+    if (manager !== null) return manager;
+    throw cannot(
+      subject,
+      'BANDSTAND_ARRAY_UNRECORDED',
+      `${name} has no superblock, so no change of its members could be recorded`,
+      'copy the data to a stack that was created with a superblock',
+      { name },
+    );
+  }
+
+  /** Why the slot is out of service, as far as it happened since the start. */
+  why(slot: number): string | null {
+    return this.#failures.get(slot) ?? null;
+  }
+
+  // --- events of the array ----------------------------------------------------------------------
+
+  arrayEvent(event: ArrayEvent): void {
+    const { kind, slot, reason } = event;
+    if (slot !== null && kind === 'member-failed' && reason !== null) {
+      this.#failures.set(slot, reason);
+    } else if (slot !== null && (kind === 'member-in-service' || kind === 'member-removed')) {
+      this.#failures.delete(slot);
+    }
+    this.#host.emit({ event: 'array', array: event });
+    if (MEMBERSHIP.test(kind)) this.#tellMembers();
+  }
+
+  #tellMembers(): void {
+    const manager = this.#host.manager();
+    if (manager === null) return;
+    const { members, spares, process } = manager.status();
+    this.#host.emit({ event: 'members-changed', status: { members, spares, process } });
+  }
+
+  // --- new devices ------------------------------------------------------------------------------
+
+  async #open(subject: Subject, manager: ManagedArray, text: string): Promise<BlockDevice> {
+    const { ring, name } = this.#host;
+    const { blockBytes, uuid } = this.#host.spec();
+    const candidates = candidatesOf(manager.status());
+    const device = await openNewMember(
+      { ring, subject, name, arrayUuid: uuid!, blockBytes, candidates, keyOf },
+      text,
+    );
+    try {
+      this.#checkSize(subject, device);
+      return device;
+    } catch (error) {
+      await device.close();
+      throw error;
+    }
+  }
+
+  #checkSize(subject: Subject, device: BlockDevice): void {
+    const { blockBytes, members } = this.#host.spec();
+    const { geometry } = device;
+    if (geometry.blockBytes !== blockBytes) {
+      const why = `it has ${geometry.blockBytes}-byte blocks, the array ${blockBytes}-byte blocks`;
+      const hint = 'name a device with the same block size';
+      throw cannot(subject, 'BANDSTAND_MEMBER_MISMATCH', why, hint, { device: device.name });
+    }
+    const data = Math.max(...members.map(({ dataSize }) => dataSize));
+    const needed = memberOffset(geometry) + data;
+    if (geometry.blockCount >= needed) return;
+    const [has, needs] = [geometry.blockCount * blockBytes, needed * blockBytes];
+    throw cannot(
+      subject,
+      'BANDSTAND_DEVICE_TOO_SMALL',
+      `it has ${has} bytes, at least ${needs} (${formatSize(needs)}) are needed`,
+      'name a larger device',
+      { device: device.name, size_bytes: has, needed_bytes: needs },
+    );
+  }
+
+  /** Hands the device over; it stays open only when `work` succeeds and is no dry run. */
+  async #give<T>(device: BlockDevice, dryRun: boolean, work: () => Promise<T>): Promise<T> {
+    let given = false;
+    try {
+      const result = await work();
+      given = !dryRun;
+      return result;
+    } finally {
+      if (!given) await device.close();
+    }
+  }
+
+  // --- refusals ---------------------------------------------------------------------------------
+
+  #resolve(verb: string, request: MemberChangeRequest, manager: ManagedArray): MemberCandidate {
+    const { name } = this.#host;
+    return resolveMember({ verb, name }, request, candidatesOf(manager.status()), keyOf);
+  }
+
+  #refuseRebuilding(subject: Subject, { health, slot }: MemberCandidate): void {
+    if (health !== 'rebuilding') return;
+    const hint = `end the rebuild first: bandstand rebuild ${this.#host.name} --cancel`;
+    throw this.#state(subject, `it is being filled for slot ${slot}`, hint);
+  }
+
+  #state(subject: Subject, why: string, hint: string): BandstandError {
+    return cannot(subject, 'BANDSTAND_MEMBER_STATE', why, hint, { name: this.#host.name });
+  }
+
+  #needed(subject: Subject, { members, process }: ManagedStatus): BandstandError {
+    const { name } = this.#host;
+    const { level } = this.#host.spec();
+    const bears = levelRules(level).tolerates(members.length);
+    const survives = `survives ${bears === 1 ? 'one failure' : `${bears} failures`}`;
+    const what = level === 'raid5f' ? level : `${level} of ${members.length} members`;
+    return cannot(
+      subject,
+      'BANDSTAND_MEMBER_NEEDED',
+      `${name} is already degraded and ${what} ${survives}`,
+      process?.kind === 'rebuild'
+        ? `wait for the rebuild (bandstand wait ${name} --for rebuild)`
+        : `add a device first: bandstand member add ${name} DEVICE`,
+      { name },
+    );
+  }
+
+  // --- replies ----------------------------------------------------------------------------------
+
+  #joined(
+    action: MemberAction,
+    request: { readonly dry_run: boolean },
+    device: BlockDevice,
+    outcome: Foreseen | AddOutcome,
+    old: MemberCandidate | null,
+  ): MemberReply {
+    const { role, slot, uuid, mode } = outcome;
+    const reply = this.#reply(action, request.dry_run, true);
+    const rebuild = request.dry_run && role === 'rebuild' ? { device: device.name, slot } : null;
+    return {
+      ...reply,
+      device: device.name,
+      uuid,
+      slot,
+      was: old?.health ?? null,
+      role,
+      mode,
+      replaces: old?.device ?? null,
+      rebuild_device: rebuild?.device ?? reply.rebuild_device,
+      rebuild_slot: rebuild?.slot ?? reply.rebuild_slot,
+    };
+  }
+
+  #left(
+    action: MemberAction,
+    request: { readonly dry_run: boolean },
+    found: MemberCandidate,
+    changed: boolean,
+  ): MemberReply {
+    const reply = this.#reply(action, request.dry_run, changed);
+    const { device, uuid, slot, health } = found;
+    return { ...reply, device, uuid, slot, was: health };
+  }
+
+  #reply(action: MemberAction, dryRun: boolean, changed: boolean): MemberReply {
+    const status = this.#host.manager()!.status();
+    if (changed && !dryRun) this.#tellMembers();
+    const rebuild = status.process?.kind === 'rebuild' ? status.process : null;
+    return {
+      action,
+      dry_run: dryRun,
+      changed,
+      device: null,
+      uuid: null,
+      slot: null,
+      was: null,
+      role: null,
+      mode: null,
+      replaces: null,
+      rebuild_device: rebuild?.target?.device ?? null,
+      rebuild_slot: rebuild?.slot ?? null,
+      health: managedHealth(status),
+    };
+  }
+}
+
+/** What an addition would come to; the device has no UUID yet. */
+interface Foreseen {
+  readonly role: 'rebuild' | 'spare';
+  readonly slot: number | null;
+  readonly uuid: null;
+  readonly mode: null;
+}
+
+function foreseen({ members, process }: ManagedStatus, spareOnly: boolean): Foreseen {
+  const out = members.find(({ health }) => health === 'failed' || health === 'missing');
+  const spare = spareOnly || out === undefined || process?.kind === 'rebuild';
+  return {
+    role: spare ? 'spare' : 'rebuild',
+    slot: spare ? null : out.slot,
+    uuid: null,
+    mode: null,
+  };
+}
+
+function candidatesOf({ members, spares, process }: ManagedStatus): MemberCandidate[] {
+  const candidates: MemberCandidate[] = members.map(({ slot, uuid, device, health }) => ({
+    slot,
+    uuid,
+    device,
+    health,
+  }));
+  const target = process?.replace === true ? process.target : null;
+  if (target !== null && process !== null) {
+    candidates.push({ slot: process.slot, ...target, health: 'rebuilding', isTarget: true });
+  }
+  for (const spare of spares) {
+    if (spare.uuid !== target?.uuid) candidates.push({ slot: null, ...spare, health: 'spare' });
+  }
+  return candidates;
+}
+
+/** Identity of what is below filters; null when it has gone. */
+function keyOf(device: string): string | null {
+  try {
+    const path = innermostPath(parseDeviceSpec(device));
+    return path === null ? null : identifyDevice(path).key;
+  } catch {
+    return null;
+  }
+}

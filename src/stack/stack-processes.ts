@@ -1,0 +1,140 @@
+/**
+ * Rebuild, resync and check of a running stack, as its clients control them.        (control plane)
+ *
+ * The array runs one process at a time and decides itself when a rebuild or a resync is due.
+ * Clients pause, resume, limit and cancel; a check they also start and stop. What is so already is
+ * an answer, not an error. A resync cannot be cancelled: its members would stay unequal.
+ */
+
+import type { BandstandError } from '../block/errors.ts';
+import type {
+  ActivityReply,
+  CheckAction,
+  CheckRequest,
+  RebuildAction,
+  RebuildRequest,
+} from '../control/schema-members.ts';
+import type { ManagedArray, ManagedProcess } from './managed-array.ts';
+import { managedActivity } from './managed-status.ts';
+import { cannot } from './new-device.ts';
+import type { StackMembers, StackMembersHost } from './stack-members.ts';
+
+export class StackProcesses {
+  readonly #host: StackMembersHost;
+  readonly #members: StackMembers;
+  /** What --rate set last; null = automatic. */
+  #limit: number | null = null;
+
+  constructor(host: StackMembersHost, members: StackMembers) {
+    this.#host = host;
+    this.#members = members;
+  }
+
+  async controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
+    const { name } = this.#host;
+    const { action } = request;
+    const manager = this.#members.managed(`control the rebuild of ${name}`);
+    if (action === 'show') return this.#reply(action, manager, false);
+    if (action === 'rate') return this.#setRate(manager, request.rate_bytes_per_second);
+    const { process } = manager.status();
+    if (process === null || process.kind === 'check') {
+      const hint = `look at what it does: bandstand status ${name}`;
+      throw this.#none(`${action} the rebuild of ${name}`, 'no rebuild is running', hint);
+    }
+    if (action !== 'cancel') return await this.#pauseOrResume(action, manager, process);
+    if (process.kind === 'resync') {
+      throw cannot(
+        `cancel the resync of ${name}`,
+        'BANDSTAND_ACTIVITY_BUSY',
+        'its members would stay unequal',
+        `pause it: bandstand rebuild ${name} --pause`,
+        { name },
+      );
+    }
+    await manager.cancelProcess();
+    return this.#reply(action, manager, true, process);
+  }
+
+  async controlCheck({ action, repair, dry_run }: CheckRequest): Promise<ActivityReply> {
+    const { name } = this.#host;
+    if (action === 'start') return await this.#startCheck(repair, dry_run);
+    const manager = this.#members.managed(`${action} the check of ${name}`);
+    const { process } = manager.status();
+    if (process?.kind !== 'check') {
+      const hint = `start one: bandstand check ${name}`;
+      throw this.#none(`${action} the check of ${name}`, 'no check is running', hint);
+    }
+    if (action !== 'stop') return await this.#pauseOrResume(action, manager, process);
+    await manager.cancelProcess();
+    return this.#reply(action, manager, true, process);
+  }
+
+  async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
+    const { name } = this.#host;
+    const subject = repair ? `check and repair ${name}` : `check ${name}`;
+    const manager = repair ? this.#members.changeable(subject) : this.#members.managed(subject);
+    const { members, process } = manager.status();
+    if (process?.kind === 'check' && process.repair === repair) {
+      return this.#reply('start', manager, false);
+    }
+    if (process !== null) throw this.#busy(subject, process);
+    const inService = members.filter(({ health }) => health === 'ok').length;
+    const least = this.#host.spec().level === 'raid1' ? 2 : members.length;
+    if (inService < least) {
+      throw cannot(
+        subject,
+        'BANDSTAND_ARRAY_DEGRADED',
+        `${inService} of ${members.length} members ${inService === 1 ? 'is' : 'are'} in use, so there is nothing to compare`,
+        `make it whole first: bandstand member add ${name} DEVICE`,
+        { name },
+      );
+    }
+    if (!dryRun) await manager.startCheck({ repair });
+    return { ...this.#reply('start', manager, true), dry_run: dryRun };
+  }
+
+  async #pauseOrResume(
+    action: 'pause' | 'resume',
+    manager: ManagedArray,
+    process: ManagedProcess,
+  ): Promise<ActivityReply> {
+    const changed = process.paused !== (action === 'pause');
+    if (changed && action === 'pause') await manager.pauseProcess();
+    else if (changed) await manager.resumeProcess();
+    return this.#reply(action, manager, changed);
+  }
+
+  #setRate(manager: ManagedArray, limit: number | null): ActivityReply {
+    const before = this.#limit;
+    manager.setRate(limit);
+    this.#limit = limit;
+    return { ...this.#reply('rate', manager, before !== limit), limit_before: before };
+  }
+
+  /** `ended`: the process as it was before it was ended. */
+  #reply(
+    action: RebuildAction | CheckAction,
+    manager: ManagedArray,
+    changed: boolean,
+    ended?: ManagedProcess,
+  ): ActivityReply {
+    const activity = managedActivity(ended ?? manager.status().process);
+    const limited = { ...activity, limit_bytes_per_second: this.#limit };
+    return { action, dry_run: false, changed, activity: limited, limit_before: null };
+  }
+
+  #none(subject: string, why: string, hint: string): BandstandError {
+    const { name } = this.#host;
+    return cannot(subject, 'BANDSTAND_ACTIVITY_NONE', why, hint, { name });
+  }
+
+  #busy(subject: string, { kind, repair }: ManagedProcess): BandstandError {
+    const { name } = this.#host;
+    const what = kind === 'check' ? `a check ${repair ? 'with' : 'without'} repair` : `a ${kind}`;
+    const hint =
+      kind === 'check'
+        ? `stop it first: bandstand check ${name} --stop`
+        : `wait for it: bandstand wait ${name} --for ${kind}`;
+    return cannot(subject, 'BANDSTAND_ACTIVITY_BUSY', `${what} is running`, hint, { name, kind });
+  }
+}

@@ -1,0 +1,142 @@
+/** Decoders of requests and replies about members, activities and events: garbage has its words. */
+
+import test from 'ava';
+import { type Decoded, IDLE } from '../../src/control/schema.ts';
+import { decodeEventsReply, decodeEventsRequest } from '../../src/control/schema-events.ts';
+import {
+  decodeActivityReply,
+  decodeCheck,
+  decodeMemberAdd,
+  decodeMemberChange,
+  decodeMemberReplace,
+  decodeMemberReply,
+  decodeRebuild,
+} from '../../src/control/schema-members.ts';
+import { eventOf } from '../_helpers/fake-stack.ts';
+
+type Decoder = (value: unknown) => Decoded<unknown>;
+
+const ADD = { device: '/dev/sdd', spare_only: false, dry_run: true };
+const CHANGE = { member: 'sdb', member_path: '/dev/sdb', member_key: '8:16', dry_run: false };
+const REPLACE = { ...CHANGE, device: '/dev/sdd' };
+const REBUILD = { action: 'rate', rate_bytes_per_second: 1024 };
+const CHECK = { action: 'start', repair: true, dry_run: false };
+const EVENTS = { since: 0, limit: 1000, wait_ms: 20_000 };
+const MEMBER_REPLY = {
+  action: 'add',
+  dry_run: false,
+  changed: true,
+  device: '/dev/sdd',
+  uuid: null,
+  slot: 2,
+  was: null,
+  role: 'rebuild',
+  mode: 'delta',
+  replaces: null,
+  rebuild_device: '/dev/sdd',
+  rebuild_slot: 2,
+  health: 'degraded',
+};
+const ACTIVITY_REPLY = {
+  action: 'pause',
+  dry_run: false,
+  changed: true,
+  activity: IDLE,
+  limit_before: null,
+};
+const EVENTS_REPLY = { events: [eventOf(3)], last: 3, missed: 2 };
+
+const GOOD: readonly (readonly [name: string, decode: Decoder, value: object])[] = [
+  ['member-add', decodeMemberAdd, ADD],
+  ['member-fail', decodeMemberChange, CHANGE],
+  ['member-fail by slot', decodeMemberChange, { ...CHANGE, member_path: null, member_key: null }],
+  ['member-replace', decodeMemberReplace, REPLACE],
+  ['rebuild', decodeRebuild, REBUILD],
+  ['rebuild, automatic', decodeRebuild, { ...REBUILD, rate_bytes_per_second: null }],
+  ['check', decodeCheck, CHECK],
+  ['events', decodeEventsRequest, EVENTS],
+  ['a member reply', decodeMemberReply, MEMBER_REPLY],
+  ['an activity reply', decodeActivityReply, ACTIVITY_REPLY],
+  ['an events reply', decodeEventsReply, EVENTS_REPLY],
+];
+
+for (const [name, decode, value] of GOOD) {
+  test(`${name} is decoded as it is, and only what is known of it`, (t) => {
+    t.deepEqual(decode(value), { value } as never);
+    for (const nothing of [null, undefined, 7, 'x', [], true]) {
+      t.true('why' in decode(nothing), String(nothing));
+    }
+  });
+}
+
+test('requests carry no more than their fields', (t) => {
+  for (const [, decode, value] of GOOD.slice(0, 8)) {
+    t.deepEqual(decode({ ...value, __proto__: null, more: 1 }), { value } as never);
+  }
+});
+
+const BAD: readonly (readonly [why: string, decode: Decoder, value: object])[] = [
+  ['device is not a device', decodeMemberAdd, { ...ADD, device: '' }],
+  ['device is not a device', decodeMemberAdd, { ...ADD, device: '/dev/s\0d' }],
+  ['device is not a device', decodeMemberAdd, { ...ADD, device: 'x'.repeat(4097) }],
+  ['spare_only is not true or false', decodeMemberAdd, { ...ADD, spare_only: 1 }],
+  ['dry_run is not true or false', decodeMemberAdd, { ...ADD, dry_run: 'no' }],
+  ['member is not the name of a member', decodeMemberChange, { ...CHANGE, member: 2 }],
+  ['member_path is not a path', decodeMemberChange, { ...CHANGE, member_path: '' }],
+  ['member_key is not an identity', decodeMemberChange, { ...CHANGE, member_key: 8 }],
+  ['dry_run is not true or false', decodeMemberChange, { ...CHANGE, dry_run: null }],
+  ['device is not a device', decodeMemberReplace, CHANGE],
+  ['member is not the name of a member', decodeMemberReplace, { ...REPLACE, member: '' }],
+  ['the action is unknown', decodeRebuild, { ...REBUILD, action: 'start' }],
+  ['the rate is not a rate', decodeRebuild, { ...REBUILD, rate_bytes_per_second: 0 }],
+  ['the rate is not a rate', decodeRebuild, { ...REBUILD, rate_bytes_per_second: 1.5 }],
+  ['the rate is not a rate', decodeRebuild, { action: 'rate' }],
+  ['there is a rate without the action rate', decodeRebuild, { ...REBUILD, action: 'pause' }],
+  ['the action is unknown', decodeCheck, { ...CHECK, action: 'toString' }],
+  ['repair is not true or false', decodeCheck, { ...CHECK, repair: 1 }],
+  ['only a check that starts can repair', decodeCheck, { ...CHECK, action: 'stop' }],
+  ['dry_run is not true or false', decodeCheck, { ...CHECK, dry_run: undefined }],
+  ['since is not a number', decodeEventsRequest, { ...EVENTS, since: -1 }],
+  ['limit is not between 1 and 1000', decodeEventsRequest, { ...EVENTS, limit: 0 }],
+  ['limit is not between 1 and 1000', decodeEventsRequest, { ...EVENTS, limit: 1001 }],
+  ['wait_ms is not between 0 and 20000', decodeEventsRequest, { ...EVENTS, wait_ms: 20_001 }],
+  ['the action is bad', decodeMemberReply, { ...MEMBER_REPLY, action: 'grow' }],
+  ['changed is not true or false', decodeMemberReply, { ...MEMBER_REPLY, changed: 0 }],
+  ['device is not text', decodeMemberReply, { ...MEMBER_REPLY, device: 7 }],
+  ['slot is not a slot', decodeMemberReply, { ...MEMBER_REPLY, slot: -1 }],
+  ['the role is bad', decodeMemberReply, { ...MEMBER_REPLY, role: 'hot' }],
+  ['the mode is bad', decodeMemberReply, { ...MEMBER_REPLY, mode: 'half' }],
+  ['the health is missing', decodeMemberReply, { ...MEMBER_REPLY, health: null }],
+  ['the activity is missing', decodeActivityReply, { ...ACTIVITY_REPLY, activity: {} }],
+  ['limit_before is no rate', decodeActivityReply, { ...ACTIVITY_REPLY, limit_before: 'x' }],
+  ['last or missed is not a number', decodeEventsReply, { ...EVENTS_REPLY, last: null }],
+  ['the events are not a list', decodeEventsReply, { ...EVENTS_REPLY, events: {} }],
+  ['an event is not an object', decodeEventsReply, { ...EVENTS_REPLY, events: [7] }],
+];
+
+for (const [why, decode, value] of BAD) {
+  test(`${JSON.stringify(value).slice(0, 70)} is refused by ${decode.name}: ${why}`, (t) => {
+    t.deepEqual(decode(value), { why });
+  });
+}
+
+test('every field of an event is checked', (t) => {
+  const cases: Record<string, readonly [value: unknown, why: string]> = {
+    sequence: ['1', 'an event has no number'],
+    time: ['yesterday', 'the time of an event is no time'],
+    kind: [null, 'the kind of an event is missing'],
+    stack: [1, 'the stack of an event is missing'],
+    message: [undefined, 'the message of an event is missing'],
+    severity: ['fatal', 'a severity is unknown'],
+    reason: [7, 'the reason of an event is bad'],
+    action: [{}, 'the action of an event is bad'],
+    device: [7, 'the device of an event is bad'],
+    slot: ['2', 'the slot of an event is no slot'],
+    details: [null, 'the details of an event are missing'],
+  };
+  t.deepEqual(Object.keys(cases).sort(), Object.keys(eventOf(1)).sort());
+  for (const [field, [value, why]] of Object.entries(cases)) {
+    const events = [{ ...eventOf(1), [field]: value }];
+    t.deepEqual(decodeEventsReply({ events, last: 1, missed: 0 }), { why });
+  }
+});
