@@ -22,7 +22,8 @@
  * resync, because everything else reads what it makes equal; then an interrupted rebuild, returning
  * members, spares; then a check that was asked for. One process at a time.
  *
- * Not here: the admin's requests (member-admin.ts), what is on disk (array-metadata.ts), the process.
+ * This file: start, stop and status. Below it, each built on the next: requests of people
+ * (member-admin.ts), what to do next (process-keeper.ts), losses (metadata-keeper.ts).
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
@@ -35,9 +36,9 @@ import { writeBitmap } from './bitmap-io.ts';
 import { NO_PROCESS } from './label.ts';
 import { levelRules } from './level-rules.ts';
 import { type LoadedIntent, loadIntent } from './load-intent.ts';
+import { MemberAdmin } from './member-admin.ts';
 import { labelError, type ManagerObserver, type ManagerOptions } from './metadata-keeper.ts';
 import { newestEventCount } from './own-label.ts';
-import { ProcessKeeper } from './process-keeper.ts';
 import type { ProcessRun, ProcessStatus } from './process-run.ts';
 import { RaidArray } from './raid-array.ts';
 import { recordLoss } from './record-loss.ts';
@@ -54,13 +55,13 @@ export interface SpareStatus {
 export interface ManagerStatus {
   readonly members: readonly MemberStatus[];
   readonly spares: readonly SpareStatus[];
-  readonly process: ProcessStatus | null;
+  readonly process: (ProcessStatus & { readonly target: SpareStatus | null }) | null;
   readonly failed: boolean;
   /** What cannot be read any more, in words; null while nothing is lost. */
   readonly lost: string | null;
 }
 
-export class ArrayManager extends ProcessKeeper {
+export class ArrayManager extends MemberAdmin {
   /**
    * Records losses, opens the array and starts what has to be done. `devices` are open; those that
    * the assembly does not use stay the caller's. Throws BandstandError; then the devices are closed.
@@ -213,10 +214,15 @@ export class ArrayManager extends ProcessKeeper {
     return {
       members: array.memberStatus(),
       spares: this.spares.map(({ uuid, device }) => ({ uuid, device: device.name })),
-      process: this.run?.status() ?? null,
+      process: this.run === null ? null : { ...this.run.status(), target: this.#targetStatus() },
       failed: array.hasFailed,
       lost: array.hasFailed ? this.#lostText() : null,
     };
+  }
+
+  #targetStatus(): SpareStatus | null {
+    const { target } = this.array;
+    return target === null ? null : { uuid: target.uuid, device: target.device.name };
   }
 
   #lostText(): string {

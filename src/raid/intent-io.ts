@@ -14,7 +14,7 @@
 import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH, OP_WRITE } from '../block/block-io.ts';
-import { Timer } from '../block/reactor.ts';
+import { type Reactor, Timer } from '../block/reactor.ts';
 import { type BitmapBlockKey, encodeBitmapBlock } from './bitmap-format.ts';
 import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { FUA_FLUSH, FUA_PASS } from './member.ts';
@@ -36,6 +36,7 @@ export class BlockWriter implements Completer {
   busy = false;
   readonly #intent: WriteIntent;
   readonly #host: IntentHost;
+  readonly #reactor: Reactor;
   readonly #buffer: number;
   readonly #ios: readonly BlockIo[];
   readonly #succeeded: Uint8Array;
@@ -47,6 +48,7 @@ export class BlockWriter implements Completer {
   constructor(intent: WriteIntent, host: IntentHost) {
     this.#intent = intent;
     this.#host = host;
+    this.#reactor = host.reactor;
     this.#buffer = host.reactor.arena.allocate(BITMAP_BLOCK_BYTES);
     this.#ios = makeIos(host.members.length, this);
     this.#succeeded = new Uint8Array(host.members.length);
@@ -54,18 +56,18 @@ export class BlockWriter implements Completer {
 
   dispose(): void {
     assert(!this.busy, 'no bitmap block is being written');
-    this.#host.reactor.arena.release(this.#buffer, BITMAP_BLOCK_BYTES);
+    this.#reactor.arena.release(this.#buffer, BITMAP_BLOCK_BYTES);
   }
 
   /** `snapshot` are the regions of the block as they are in `states` now. */
   write(snapshot: Uint8Array, key: BitmapBlockKey, states: Uint8Array, block: number): void {
-    const { members, reactor, blockBytes } = this.#host;
+    const { members, blockBytes } = this.#host;
     this.busy = true;
     this.#snapshot = snapshot;
     this.#index = key.index;
     this.#status = 0;
     this.#succeeded.fill(0);
-    encodeBitmapBlock(states, key, reactor.arena.u8, this.#buffer);
+    encodeBitmapBlock(states, key, this.#reactor.arena.u8, this.#buffer);
     const present = members.filter(({ device }) => device !== null);
     assert(present.length > 0, 'an array has a member in service');
     this.#pending = present.length;
@@ -108,6 +110,7 @@ export class BlockWriter implements Completer {
 export class ClearingPass extends Timer implements Completer {
   readonly #intent: WriteIntent;
   readonly #host: IntentHost;
+  readonly #reactor: Reactor;
   readonly #idleUs: number;
   readonly #regions = new Uint32Array(PASS_REGIONS);
   /** One for each slot, and the last for the target. */
@@ -124,6 +127,7 @@ export class ClearingPass extends Timer implements Completer {
     super();
     this.#intent = intent;
     this.#host = host;
+    this.#reactor = host.reactor;
     this.#idleUs = idleUs;
     this.#ios = makeIos(host.members.length + 1, this);
   }
@@ -131,12 +135,12 @@ export class ClearingPass extends Timer implements Completer {
   start(): void {
     if (this.dueUs !== -1 || this.#pending > 0 || this.#suspended) return;
     // Two passes see a region before it is quiet.
-    this.#host.reactor.schedule(this, (this.#idleUs * this.#patience) / 2);
+    this.#reactor.schedule(this, (this.#idleUs * this.#patience) / 2);
   }
 
   stop(): void {
     this.#suspended = true;
-    this.#host.reactor.cancel(this);
+    this.#reactor.cancel(this);
   }
 
   suspend(): Promise<void> {

@@ -18,6 +18,8 @@ export interface ProcessStatus {
   /** The slot that is being rebuilt, otherwise null. */
   readonly slot: number | null;
   readonly replace: boolean;
+  /** A check that writes what differs. */
+  readonly repair: boolean;
   readonly paused: boolean;
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -135,12 +137,13 @@ export class ProcessRun implements ProcessObserver {
 
   status(): ProcessStatus {
     const nowUs = this.#reactor.nowUs();
-    const { kind, slot, replace } = this.plan;
+    const { kind, slot, replace, repair } = this.plan;
     this.#meter.revise(this.#totalBytes);
     return {
       kind,
       slot,
       replace,
+      repair: kind === 'check' && repair,
       paused: this.paused,
       doneBytes: this.#doneBytes,
       totalBytes: this.#totalBytes,

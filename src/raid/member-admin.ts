@@ -1,0 +1,314 @@
+/**
+ * MemberAdmin: what a person asks of a running array.                               (control plane)
+ *
+ * Members and spares come and go, processes are paused, ended and limited, a check is begun. Each
+ * request is one of the serial changes of metadata; it throws a BandstandError that says why it
+ * cannot be done, and then nothing has changed.
+ *
+ * A device that is added is looked at first: one that was a member of this array goes back to its
+ * slot, with what it missed alone if the bitmap knows all of it; a spare of it becomes one again;
+ * anything else gets an identity of its own and loses what it held. (Whether it may is asked before:
+ * stack/open-new-member.ts.)
+ */
+
+import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { BandstandError, type ErrorCode } from '../block/errors.ts';
+import { makeUuid } from '../block/uuid.ts';
+import { ArrayProcessHost } from './array-process-host.ts';
+import type { AssembledSlot } from './assemble.ts';
+import { examineDevice } from './examine.ts';
+import { ownLabel } from './own-label.ts';
+import { Process } from './process.ts';
+import { ProcessKeeper } from './process-keeper.ts';
+import { type Candidate, checkCandidate } from './rebuild-steps.ts';
+import { judgeReturn } from './returning-members.ts';
+import { labelSpare } from './spare-label.ts';
+import { wipeDevice } from './wipe.ts';
+
+export interface AddOutcome {
+  /** It is being filled now, or it waits for its turn. */
+  readonly role: 'rebuild' | 'spare';
+  readonly slot: number | null;
+  readonly uuid: string;
+  /** Everything is copied, or what the member missed; null for a spare. */
+  readonly mode: 'delta' | 'full' | null;
+}
+
+export abstract class MemberAdmin extends ProcessKeeper {
+  /** `device` is open for writing; it belongs to the array unless this throws. */
+  async addMember(device: BlockDevice, options: { spareOnly?: boolean } = {}): Promise<AddOutcome> {
+    return await this.serial(async () => {
+      const { one, known } = await this.#identify(device);
+      const spareOnly = options.spareOnly === true;
+      if (spareOnly && one.slot !== null) {
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${one.slot}`);
+      }
+      checkCandidate(this.array, this.#widestEntry(one.slot), one);
+      if (!known) await this.#labelAsSpare(one);
+      this.candidates.push(one);
+      this.emit({
+        kind: one.slot === null ? 'spare-added' : 'member-added',
+        message:
+          one.slot === null
+            ? `${device.name} is a spare`
+            : `${device.name} is back for slot ${one.slot}`,
+        slot: one.slot,
+        device: device.name,
+      });
+      if (!spareOnly) this.held = false;
+      await this.next();
+      return this.#outcome(one);
+    });
+  }
+
+  /** Takes a member out of service as if it had failed. */
+  async failMember(slot: number): Promise<void> {
+    await this.serial(async () => {
+      const { array } = this;
+      if (array.members[slot]!.device === null) {
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member in service`);
+      }
+      if (!array.mayEject(slot)) {
+        throw this.#cannot('BANDSTAND_MEMBER_NEEDED', `it cannot do without slot ${slot}`);
+      }
+      array.eject(slot, 'failed', 0);
+    });
+    // The record of it was queued by the ejection.
+    await this.serial(async () => {});
+  }
+
+  /** Lets go of the device that has left service in `slot`, and closes it. */
+  async removeMember(slot: number): Promise<void> {
+    await this.serial(async () => {
+      const { array } = this;
+      if (array.members[slot]!.device !== null) {
+        throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`);
+      }
+      const waiting = this.candidates.findIndex((one) => one.slot === slot && !one.replace);
+      const device =
+        array.takeGone(slot) ??
+        (waiting === -1 ? null : this.candidates.splice(waiting, 1)[0]!.device);
+      if (device === null) {
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no device to let go of`);
+      }
+      await device.close();
+      this.emit({
+        kind: 'member-removed',
+        message: `${device.name} was removed from slot ${slot}`,
+        slot,
+        device: device.name,
+      });
+    });
+  }
+
+  /** Makes a spare an ordinary device again: its label is erased. */
+  async removeSpare(uuid: string): Promise<void> {
+    await this.serial(async () => {
+      const at = this.candidates.findIndex((one) => one.slot === null && one.uuid === uuid);
+      if (at === -1) throw this.#cannot('BANDSTAND_MEMBER_NOT_FOUND', `${uuid} is no spare of it`);
+      const [one] = this.candidates.splice(at, 1);
+      try {
+        await wipeDevice(this.reactor, one!.device);
+      } finally {
+        await one!.device.close();
+      }
+      const device = one!.device.name;
+      this.emit({ kind: 'spare-removed', message: `${device} is no spare any more`, device });
+    });
+  }
+
+  /** Copies the member in `slot` to `device`; the member stays in service until that is complete. */
+  async replaceMember(slot: number, device: BlockDevice): Promise<AddOutcome> {
+    return await this.serial(async () => {
+      this.#refuseBusy('replace a member');
+      const entry = this.#superblock.members[slot]!;
+      if (this.array.members[slot]!.device === null) {
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member to replace`);
+      }
+      const { one } = await this.#identify(device);
+      if (one.slot !== null) {
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${one.slot}`);
+      }
+      const candidate: Candidate = { ...one, slot, replace: true };
+      checkCandidate(this.array, entry, candidate);
+      this.candidates.unshift(candidate);
+      this.held = false;
+      await this.next();
+      return this.#outcome(candidate);
+    });
+  }
+
+  async startCheck({ repair }: { repair: boolean }): Promise<void> {
+    await this.serial(async () => {
+      this.#refuseBusy('begin a check');
+      if (!Process.canCheck(new ArrayProcessHost(this.array))) {
+        throw this.#cannot('BANDSTAND_ARRAY_DEGRADED', 'too few members are in service to compare');
+      }
+      this.checkWanted = { repair, block: 0 };
+      await this.next();
+    });
+  }
+
+  async pauseProcess(): Promise<void> {
+    await this.serial(async () => {
+      const run = this.#running('pause');
+      run.pause();
+      await this.recordRun();
+      this.emit({ kind: 'process-paused', message: `the ${run.plan.kind} is paused` });
+    });
+  }
+
+  async resumeProcess(): Promise<void> {
+    await this.serial(async () => {
+      const run = this.#running('resume');
+      run.resume();
+      await this.recordRun();
+      this.emit({ kind: 'process-resumed', message: `the ${run.plan.kind} goes on` });
+    });
+  }
+
+  /** Ends the rebuild or check; a rebuild does not begin again until a member is added. */
+  async cancelProcess(): Promise<void> {
+    const run = this.#running('end');
+    if (run.plan.kind === 'rebuild') this.held = true;
+    run.stop();
+    await run.ended;
+    // What follows from its end was queued by it.
+    await this.serial(async () => {});
+  }
+
+  /** Bytes per second of each member; null: as fast as the foreground allows. */
+  setRate(bytesPerSecond: number | null): void {
+    this.tuning = { ...this.tuning, limitBytesPerSecond: bytesPerSecond };
+    this.run?.pacer.setLimit(bytesPerSecond);
+    this.emit({
+      kind: 'process-rate',
+      message:
+        bytesPerSecond === null
+          ? 'background work goes as fast as the foreground allows'
+          : `background work is limited to ${bytesPerSecond} bytes per second`,
+      details: { limit_bytes_per_second: bytesPerSecond },
+    });
+  }
+
+  // --- helpers ----------------------------------------------------------------------------------
+
+  /** What the device is to this array. `known`: it has its label already. */
+  async #identify(device: BlockDevice): Promise<{ one: Candidate; known: boolean }> {
+    const { array, metadata } = this;
+    const superblock = this.#superblock;
+    const found = await examineDevice(this.reactor, device);
+    const label = ownLabel(found, superblock);
+    const base = { device, delta: false, block: 0, begun: false, replace: false };
+    const labelSequence = found.label?.sequence ?? 0;
+    const uuid = label?.memberUuid ?? makeUuid();
+    if (this.#isKnown(uuid)) {
+      throw this.#cannot('BANDSTAND_MEMBER_DUPLICATE', `member ${uuid} is in use already`);
+    }
+    const slots = this.#assembledSlots();
+    const own = slots.find((slot) => slot.uuid === uuid);
+    if (own !== undefined && found.superblock.value?.uuid === superblock.uuid) {
+      const inService = slots.filter((slot) => slot.device !== null);
+      const { missedSince } = metadata!.facts;
+      const { delta } = judgeReturn(found, superblock, own, inService, missedSince);
+      return { one: { ...base, uuid, slot: own.slot, delta, labelSequence }, known: true };
+    }
+    assert(array.isRedundant, 'members come and go where there is redundancy');
+    const isSpare = label?.role === 'spare';
+    const one = { ...base, uuid: isSpare ? uuid : makeUuid(), slot: null, labelSequence };
+    return { one, known: isSpare };
+  }
+
+  #isKnown(uuid: string): boolean {
+    const { array } = this;
+    const inService = array.members.some((one) => one.uuid === uuid && one.device !== null);
+    return (
+      inService || array.target?.uuid === uuid || this.candidates.some((one) => one.uuid === uuid)
+    );
+  }
+
+  /** The slots as assembly would see them now. */
+  #assembledSlots(): AssembledSlot[] {
+    const { array, metadata } = this;
+    const { superblock, facts } = metadata!;
+    return superblock.members.map(({ slot, uuid, dataOffset, dataSize, state }) => {
+      const { device } = array.members[slot]!;
+      const inService = device !== null;
+      return {
+        slot,
+        uuid,
+        dataOffset,
+        dataSize,
+        device: device?.name ?? null,
+        label: inService
+          ? {
+              ...facts,
+              sequence: 1,
+              memberUuid: uuid,
+              arrayUuid: superblock.uuid,
+              superblockSeq: superblock.seq,
+              slot,
+              role: 'member' as const,
+            }
+          : null,
+        labelSequence: 0,
+        seq: inService ? superblock.seq : null,
+        reason: null,
+        recorded: state !== 'configured',
+      };
+    });
+  }
+
+  /** The entry that a device has to fit: that of its slot, or the most demanding one. */
+  #widestEntry(slot: number | null) {
+    const { members } = this.#superblock;
+    if (slot !== null) return members[slot]!;
+    return members.reduce((most, entry) => (entry.dataSize > most.dataSize ? entry : most));
+  }
+
+  async #labelAsSpare({ device, uuid }: Candidate): Promise<void> {
+    const { uuid: arrayUuid, seq: superblockSeq } = this.#superblock;
+    await labelSpare(this.reactor, device, { memberUuid: uuid, arrayUuid, superblockSeq });
+  }
+
+  #outcome({ uuid, device, delta }: Candidate): AddOutcome {
+    const { target } = this.array;
+    if (target?.device !== device) return { role: 'spare', slot: null, uuid, mode: null };
+    return { role: 'rebuild', slot: target.slot, uuid, mode: delta ? 'delta' : 'full' };
+  }
+
+  get #superblock() {
+    const { metadata } = this;
+    if (metadata === null || this.intent === null) {
+      throw this.#cannot('BANDSTAND_LEVEL_REDUNDANCY', 'its members cannot be changed');
+    }
+    return metadata.superblock;
+  }
+
+  #running(what: string) {
+    const { run } = this;
+    if (run !== null) return run;
+    throw new BandstandError('BANDSTAND_ACTIVITY_NONE', {
+      message: `cannot ${what} the activity of ${this.array.name}: nothing is going on`,
+      details: { array: this.array.name },
+    });
+  }
+
+  #refuseBusy(what: string): void {
+    const { run } = this;
+    if (run === null) return;
+    throw new BandstandError('BANDSTAND_ACTIVITY_BUSY', {
+      message: `cannot ${what} of ${this.array.name}: a ${run.plan.kind} is running`,
+      hint: 'wait for it, or end it',
+      details: { array: this.array.name, kind: run.plan.kind },
+    });
+  }
+
+  #cannot(code: ErrorCode, why: string): BandstandError {
+    return new BandstandError(code, {
+      message: `cannot change the members of ${this.array.name}: ${why}`,
+      details: { array: this.array.name },
+    });
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * An ArrayManager over RamDevices on a simulated reactor: created, assembled, started.
+ */
+
+import type { BlockDevice } from '../../src/block/block-device.ts';
+import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import { submitStatus } from '../../src/block/control-io.ts';
+import type { ArrayEvent } from '../../src/raid/array-events.ts';
+import { ArrayManager } from '../../src/raid/array-manager.ts';
+import { type AssembleOptions, assembleArray } from '../../src/raid/assemble.ts';
+import { createArray } from '../../src/raid/create.ts';
+import { type Examination, examineDevice } from '../../src/raid/examine.ts';
+import type { LevelName } from '../../src/raid/level-rules.ts';
+import type { ManagerOptions } from '../../src/raid/metadata-keeper.ts';
+import { planArray } from '../../src/raid/plan.ts';
+import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
+import { Alarm } from './alarm.ts';
+import { RamDevice } from './ram-device.ts';
+
+export const BLOCK = 512;
+/** Where data begins on a member. */
+export const OFFSET = 2 ** 20 / BLOCK;
+
+export interface ManagedOptions {
+  readonly level: LevelName;
+  readonly members: number;
+  /** Blocks of data on each member. */
+  readonly blocks?: number;
+  readonly strip?: number;
+  readonly spares?: number;
+  readonly delayUsMax?: number;
+  readonly seed?: number;
+}
+
+export const FAST: ManagerOptions = {
+  regionBlocks: 16,
+  intentIdleUs: 1000,
+  checkpointUs: 200,
+  process: { chunkBytes: 4096, depth: 2 },
+};
+
+export class ManagedBench {
+  readonly reactor: SimulatedReactor;
+  readonly disks: RamDevice[];
+  readonly options: ManagedOptions;
+  readonly events: ArrayEvent[] = [];
+  manager: ArrayManager | null = null;
+
+  constructor(options: ManagedOptions) {
+    this.options = options;
+    this.reactor = new SimulatedReactor({ seed: options.seed ?? 1 });
+    const count = options.members + (options.spares ?? 0);
+    this.disks = Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
+  }
+
+  disk(name: string): RamDevice {
+    return new RamDevice(name, {
+      blockCount: OFFSET + (this.options.blocks ?? 256),
+      blockBytes: BLOCK,
+      delayUsMax: this.options.delayUsMax ?? 0,
+    });
+  }
+
+  drive<T>(work: Promise<T>): Promise<T> {
+    return this.reactor.drive(work);
+  }
+
+  async create(): Promise<void> {
+    const { level, members, strip = 8 } = this.options;
+    await this.drive(
+      (async () => {
+        for (const disk of this.disks) await disk.open(this.reactor);
+        const named = this.disks.map(({ name, geometry }) => ({ name, geometry }));
+        const plan = planArray({
+          name: 'tank',
+          level,
+          stripBytes: level === 'raid1' ? null : strip * BLOCK,
+          members: named.slice(0, members),
+          spares: named.slice(members),
+          superblock: true,
+        });
+        const spares = this.disks.slice(members);
+        await createArray(this.reactor, plan, this.disks.slice(0, members), { spares });
+        for (const disk of this.disks) await disk.close();
+      })(),
+    );
+  }
+
+  /** Assembles from `disks` and starts; opens what the manager needs. */
+  async start(
+    disks: readonly RamDevice[] = this.disks,
+    assemble: AssembleOptions = {},
+    options: ManagerOptions = {},
+  ): Promise<ArrayManager> {
+    const manager = await this.drive(
+      (async () => {
+        const examinations: Examination[] = [];
+        for (const disk of disks) {
+          await disk.open(this.reactor);
+          examinations.push(await examineDevice(this.reactor, disk));
+        }
+        const assembly = assembleArray(examinations, assemble);
+        const devices = new Map<string, BlockDevice>(disks.map((disk) => [disk.name, disk]));
+        return await ArrayManager.start(
+          this.reactor,
+          assembly,
+          devices,
+          { ...FAST, ...options },
+          { arrayEvent: (event) => this.events.push(event) },
+        );
+      })(),
+    );
+    this.manager = manager;
+    return manager;
+  }
+
+  async stop(): Promise<void> {
+    const { manager } = this;
+    this.manager = null;
+    await this.drive(manager!.close());
+    for (const disk of this.disks) if (disk.isOpen) await disk.close();
+  }
+
+  /** The process dies: what is on the disks stays. */
+  crash(): RamDevice[] {
+    return this.disks.map((disk) => {
+      const again = this.disk(disk.name);
+      again.bytes.set(disk.bytes);
+      return again;
+    });
+  }
+
+  /** Lets virtual time pass until no process runs, at most `us`. */
+  async settle(us = 10_000_000): Promise<void> {
+    const end = this.reactor.nowUs() + us;
+    await this.drive(
+      (async () => {
+        while (this.reactor.nowUs() < end) {
+          await this.sleep(500);
+          if (this.manager!.status().process === null) return;
+        }
+      })(),
+    );
+  }
+
+  async sleep(us: number): Promise<void> {
+    await new Promise<void>((resolve) => this.reactor.schedule(new Alarm(resolve), us));
+  }
+
+  async write(block: number, bytes: Uint8Array, flags = 0): Promise<number> {
+    const { arena } = this.reactor;
+    const buffer = arena.allocate(bytes.length);
+    arena.u8.set(bytes, buffer);
+    const device = this.manager!.array;
+    const status = await submitStatus(device, OP_WRITE, block, bytes.length / BLOCK, buffer, flags);
+    arena.release(buffer, bytes.length);
+    return status;
+  }
+
+  async read(block: number, blockCount: number): Promise<Uint8Array> {
+    const { arena } = this.reactor;
+    const length = blockCount * BLOCK;
+    const buffer = arena.allocate(length);
+    const status = await submitStatus(this.manager!.array, OP_READ, block, blockCount, buffer);
+    const bytes = arena.u8.slice(buffer, buffer + length);
+    arena.release(buffer, length);
+    if (status !== 0) throw new Error(`read failed with ${status}`);
+    return bytes;
+  }
+
+  kinds(): string[] {
+    return this.events.map(({ kind }) => kind);
+  }
+
+  health(): string[] {
+    return this.manager!.status().members.map(({ health }) => health);
+  }
+
+  data(disk: RamDevice): Uint8Array {
+    return disk.bytes.subarray(OFFSET * BLOCK);
+  }
+}

@@ -1,0 +1,100 @@
+import test from 'ava';
+import { OP_WRITE } from '../../src/block/block-io.ts';
+import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { Random } from '../_helpers/array-fixture.ts';
+import { BLOCK, ManagedBench } from '../_helpers/managed-array.ts';
+
+test('a new array is made equal by a resync, and stops clean', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2 });
+  await bench.create();
+  bench.data(bench.disks[1]!).fill(7);
+  await bench.start();
+  await bench.settle();
+  t.deepEqual(bench.data(bench.disks[0]!), bench.data(bench.disks[1]!));
+  t.deepEqual(
+    bench.kinds(),
+    ['resync-started', 'mismatch-found', 'resync-finished'].filter(
+      (kind) => kind !== 'mismatch-found',
+    ),
+  );
+  await bench.stop();
+  bench.events.length = 0;
+  await bench.start();
+  t.deepEqual(bench.kinds(), []);
+  await bench.stop();
+});
+
+for (const [level, members] of [
+  ['raid1', 2],
+  ['raid5f', 3],
+] as const) {
+  test(`${level}: a write error ejects the member, a spare is rebuilt, nothing is lost`, async (t) => {
+    const bench = new ManagedBench({ level, members, spares: 1, delayUsMax: 50 });
+    await bench.create();
+    const manager = await bench.start();
+    const { blockCount } = manager.array.geometry;
+    const content = new Random(5).bytes(blockCount * BLOCK);
+    t.is(await bench.drive(bench.write(0, content)), OK);
+    const bad = bench.disks[1]!;
+    bad.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+    const unit = manager.array.geometry.writeUnitBlocks;
+    const part = new Random(6).bytes(unit * BLOCK);
+    t.is(await bench.drive(bench.write(0, part)), OK);
+    content.set(part, 0);
+    await bench.settle();
+    t.deepEqual(bench.health(), new Array(members).fill('ok'));
+    t.is(manager.status().members[1]?.device, `ram${members}`);
+    t.deepEqual(await bench.drive(bench.read(0, blockCount)), content);
+    t.true(bench.kinds().includes('member-failed'));
+    t.true(bench.kinds().includes('rebuild-finished'));
+    await bench.stop();
+    bad.fault = () => OK;
+    const without = bench.disks.filter((disk) => disk !== bad && disk !== bench.disks[0]);
+    await bench.start(without, { degraded: true });
+    t.deepEqual(await bench.drive(bench.read(0, blockCount)), content, 'the spare holds it');
+    await bench.stop();
+  });
+}
+
+test('a member that was away comes back by delta', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, blocks: 1024 });
+  await bench.create();
+  await bench.start();
+  const content = new Random(8).bytes(1024 * BLOCK);
+  t.is(await bench.drive(bench.write(0, content)), OK);
+  await bench.settle();
+  await bench.stop();
+  await bench.start([bench.disks[0]!], { degraded: true });
+  const part = new Random(9).bytes(4 * BLOCK);
+  t.is(await bench.drive(bench.write(100, part)), OK);
+  content.set(part, 100 * BLOCK);
+  await bench.stop();
+  bench.events.length = 0;
+  bench.disks[1]!.log.length = 0;
+  await bench.start();
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok']);
+  const started = bench.events.find(({ kind }) => kind === 'rebuild-started');
+  t.true(started?.details['delta']);
+  const copied = bench.disks[1]!.log.filter(
+    ({ op, block }) => op === OP_WRITE && block >= 2048,
+  ).reduce((sum, { blockCount }) => sum + blockCount, 0);
+  t.is(copied, 16, 'one region');
+  t.deepEqual(bench.data(bench.disks[1]!).slice(), content);
+  await bench.stop();
+});
+
+test('a device that vanishes is ejected as missing', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  const gone = bench.disks[2]!;
+  gone.fault = () => ENODEV;
+  gone.observer!.deviceFailed(gone, ENODEV);
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK))), OK);
+  t.deepEqual(bench.health(), ['ok', 'ok', 'missing']);
+  t.is(manager.superblock?.members[2]?.state, 'missing');
+  gone.fault = () => OK;
+  await bench.stop();
+});
