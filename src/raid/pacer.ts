@@ -18,17 +18,19 @@
  *            Until the first breach the rate grows by half each time. From then on the step is 1/32
  *            of the rate of the last breach, and doubles after 8 of them.
  *
- * Most disks bear more load without any effect until they are saturated, and probing for that point
- * hurts every time. So 0.8 of the rate of a breach becomes a ceiling, under which the rate stays for
- * a hold time before it probes on: four seconds, and sixteen once breaches come at similar rates.
- * That, and marks below the budget, keep the p99 of the whole run within it. A breach at the floor
- * says nothing about rates and leaves no ceiling: recovery then takes seconds, at any speed.
+ * Most disks bear more load without any effect until they are saturated, and probing for that
+ * point hurts every time. So 0.8 of the rate of a breach becomes a ceiling, under which the rate
+ * stays for a hold time before it probes on: four seconds, and sixteen once breaches come at
+ * similar rates. That, and marks below the budget, keep the p99 of the whole run within it. A
+ * breach at the floor says nothing about rates and leaves no ceiling: recovery then takes seconds,
+ * at any speed.
  *
- * The rate starts at an eighth of the best seen and never falls below a twentieth of it, nor below
- * 1 MiB/s, whatever the latency: a rebuild that never ends is a risk of its own. What a rate means: the next chunk starts
- * no earlier than the last one's bytes take at that rate. A process that falls behind catches up
- * with 20 ms of its limit at most, and with one chunk when it is steered. Bytes are the length of
- * chunks, as of one member.
+ * The rate starts at an eighth of the best seen. It never falls below a twentieth of that, nor
+ * below 1 MiB/s, whatever the latency: a rebuild that never ends is a risk of its own.
+ *
+ * What a rate means: the next chunk starts no earlier than the last one's bytes take at that rate.
+ * A process that falls behind catches up with 20 ms of its limit at most, and with one chunk when
+ * it is steered. Bytes are the length of chunks, as of one member.
  *
  * Time comes from the reactor; the same calls at the same times give the same answers.
  */

@@ -211,10 +211,20 @@ test('a parity rebuild fails with the slot that was ejected, at any completion',
     const { host, start } = open(SHAPES[3]!, { delayUsMax: 100, seed: k });
     const run = new Run(host, start);
     host.beforeCompletion = (count) => {
-      if (count === k) host.eject(2);
+      if (count !== k) return;
+      host.eject(2);
+      host.devices[2]!.bytes.fill(0x11);
     };
     t.regex(run.finish(), new RegExp(`^failed ${ENODEV} slot 2 `), `${k}`);
     t.true(host.locks.idle);
+    // Nothing was computed from what the ejected member still returned.
+    const image = host.images()[1]!;
+    const data = host.data(host.target);
+    for (let at = 0; at < data.length; at += BLOCK) {
+      const block = data.subarray(at, at + BLOCK);
+      const untouched = block.every((byte) => byte === 0xee);
+      t.true(untouched || Buffer.compare(block, image.subarray(at, at + BLOCK)) === 0, `${k}`);
+    }
   }
 });
 
