@@ -139,6 +139,18 @@ for (const one of SHAPES) {
   });
 }
 
+test('a copy is nearly as fast as its devices, because reads and writes overlap', (t) => {
+  for (const one of SHAPES) {
+    const bytesPerSecond = 10 * 2 ** 20;
+    const { host, start } = open(one, { blocks: 2048, strip: 16, bytesPerSecond });
+    const run = new Run(host, { ...start, tuning: { chunkBytes: 16 * BLOCK, depth: 8 } });
+    t.is(run.finish(), 'done');
+    const rate = (2048 * BLOCK * 1e6) / host.reactor.nowUs();
+    t.true(rate >= 0.9 * bytesPerSecond, `${one.name}: ${rate / bytesPerSecond}`);
+    t.true(host.holds(host.target, 1));
+  }
+});
+
 test('a stopped process says so once, in a later turn, even when nothing is in flight', (t) => {
   const { host, start } = open(SHAPES[0]!);
   const run = new Run(host, start);
