@@ -11,17 +11,26 @@
  *   LISTEN   Nothing of the process is in flight: user I/O that begins now shows the idle p99.
  *            Ends with 200 samples or after 250 ms; later breaks move the old value half way.
  *   STEER    In periods of 100 samples or more, of I/O that began in the period:
- *              p99 > 0.85 budget    the rate becomes 0.6 of what was used   (decrease)
- *              p99 < 0.70 budget    the rate grows by a step                (increase)
- *            The step is 1/32 of the rate of the last breach and doubles after 8 steps without
- *            one, so recovery takes seconds at any speed; until there was a breach the rate grows
- *            by half each time. Between the two marks the rate stays. The marks lie below the
- *            budget, because periods that go over it count in the p99 of the whole run, too.
+ *              p99 > 0.85 budget    breach: the rate becomes 0.6 of what was used
+ *              p99 < 0.70 budget    the rate grows by a step
+ *            Between the two marks the rate stays. A period in which a tenth of the samples is over
+ *            ends early, and after a breach nothing starts until the chunks in flight have ended.
+ *            Until the first breach the rate grows by half each time. From then on the step is 1/32
+ *            of the rate of the last breach, and doubles after 8 of them.
  *
- * The rate starts at an eighth of the best seen and never falls below a twentieth of it, nor below
- * 1 MiB/s: a rebuild that never ends is a risk of its own. What a rate means: the next chunk starts
- * no earlier than the last one's bytes take at that rate. A process that falls behind catches up
- * at most BURST_US. Bytes are the length of chunks, as of one member.
+ * Most disks bear more load without any effect until they are saturated, and probing for that
+ * point hurts every time. So 0.8 of the rate of a breach becomes a ceiling, under which the rate
+ * stays for a hold time before it probes on: four seconds, and sixteen once breaches come at
+ * similar rates. That, and marks below the budget, keep the p99 of the whole run within it. A
+ * breach at the floor says nothing about rates and leaves no ceiling: recovery then takes seconds,
+ * at any speed.
+ *
+ * The rate starts at an eighth of the best seen. It never falls below a twentieth of that, nor
+ * below 1 MiB/s, whatever the latency: a rebuild that never ends is a risk of its own.
+ *
+ * What a rate means: the next chunk starts no earlier than the last one's bytes take at that rate.
+ * A process that falls behind catches up with 20 ms of its limit at most, and with one chunk when
+ * it is steered. Bytes are the length of chunks, as of one member.
  *
  * Time comes from the reactor; the same calls at the same times give the same answers.
  */
@@ -57,6 +66,14 @@ const DECREASE = 0.6;
 const GROWTH = 1.5;
 const STEPS_PER_RATE = 32;
 const STEPS_TO_DOUBLE = 8;
+/** A period ends early with so many samples over the mark, when they are a tenth of all. */
+const EARLY_SAMPLES = 5;
+const EARLY_SHARE = 10;
+const CEILING = 0.8;
+const HOLD_US_MIN = 4 * US_PER_SECOND;
+const HOLD_US_MAX = 16 * US_PER_SECOND;
+/** Breaches within this share of each other are at similar rates. */
+const SIMILAR = 0.3;
 const FLOOR_BYTES_PER_SECOND = 2 ** 20;
 const FLOOR_SHARE = 0.05;
 const START_SHARE = 0.125;
@@ -95,6 +112,14 @@ export class Pacer {
   #rate = 0;
   #step = 0;
   #steps = 0;
+  /** Rate and time of the last breach; the rate stays under a ceiling for the hold time. */
+  #breachRate = 0;
+  #breachUs = 0;
+  #holdUs = 0;
+  /** After a breach: nothing starts until nothing is in flight. */
+  #isDraining = false;
+  /** Samples of the period over the mark. */
+  #overCount = 0;
   /** The best rate seen, and the window over which it is being measured. */
   #bestRate = 0;
   #windowSinceUs = 0;
@@ -148,8 +173,12 @@ export class Pacer {
     const nowUs = this.#reactor.nowUs();
     this.#tick(nowUs);
     if (this.#limit === null && (this.#mode === SETTLE || this.#mode === LISTEN)) return POLL_US;
+    if (this.#isDraining) return POLL_US;
     if (nowUs < this.#nextUs) return Math.ceil(this.#nextUs - nowUs);
-    this.#nextUs = Math.max(this.#nextUs, nowUs - BURST_US) + this.#costUs(bytes);
+    const costUs = this.#costUs(bytes);
+    // Catching up is what a foreground would feel: one chunk is allowed for a late timer.
+    const burstUs = this.#limit === null ? Math.min(costUs, BURST_US) : BURST_US;
+    this.#nextUs = Math.max(this.#nextUs, nowUs - burstUs) + costUs;
     this.#chunksInFlight += 1;
     return 0;
   }
@@ -176,6 +205,7 @@ export class Pacer {
       if (latencyUs <= nowUs - this.#modeSinceUs) this.#latencies.record(latencyUs);
     } else if (this.#mode === STEER && latencyUs <= nowUs - this.#periodSinceUs) {
       this.#latencies.record(latencyUs);
+      if (latencyUs > this.#idleP99Us * this.#latencyFactor * BREACH) this.#overCount += 1;
     }
     this.#tick(nowUs);
   }
@@ -189,6 +219,7 @@ export class Pacer {
     this.#mode = mode;
     this.#modeSinceUs = nowUs;
     this.#latencies.reset();
+    this.#isDraining = false;
     if (mode === FREE) {
       this.#windowSinceUs = nowUs;
       this.#windowBytes = 0;
@@ -200,6 +231,7 @@ export class Pacer {
   #beginPeriod(nowUs: number): void {
     this.#periodSinceUs = nowUs;
     this.#periodBytes = 0;
+    this.#overCount = 0;
     this.#latencies.reset();
   }
 
@@ -208,6 +240,7 @@ export class Pacer {
     if (this.#rate === 0) this.#rate = Math.max(this.#floor(), this.#bestRate * START_SHARE);
     const known = this.#idleP99Us !== 0 && nowUs - this.#idleAtUs < STALE_US;
     this.#enter(known ? STEER : SETTLE, nowUs);
+    this.#isDraining = known;
   }
 
   #floor(): number {
@@ -254,39 +287,58 @@ export class Pacer {
 
   #steer(nowUs: number): void {
     const elapsedUs = nowUs - this.#periodSinceUs;
+    if (this.#isDraining) {
+      if (this.#chunksInFlight !== 0 && elapsedUs < SETTLE_US_MAX) return;
+      this.#isDraining = false;
+      this.#nextUs = nowUs;
+      this.#beginPeriod(nowUs);
+      return;
+    }
     const { count } = this.#latencies;
     const over =
       (count >= PERIOD_SAMPLES && elapsedUs >= PERIOD_US_MIN) ||
       (count >= PERIOD_SAMPLES_LEAST && elapsedUs >= PERIOD_US_MAX) ||
-      (count >= 1 && elapsedUs >= PERIOD_US_LAST);
+      (count >= 1 && elapsedUs >= PERIOD_US_LAST) ||
+      (this.#overCount >= EARLY_SAMPLES && this.#overCount * EARLY_SHARE >= count);
     if (!over) return;
-    this.#judge((this.#periodBytes * US_PER_SECOND) / elapsedUs);
+    this.#judge((this.#periodBytes * US_PER_SECOND) / elapsedUs, nowUs);
     if (nowUs - this.#idleAtUs >= REMEASURE_US) this.#enter(SETTLE, nowUs);
     else this.#beginPeriod(nowUs);
   }
 
   /** Sets the rate from the latencies of the period, in which `used` was the actual rate. */
-  #judge(used: number): void {
+  #judge(used: number, nowUs: number): void {
     const budgetUs = this.#idleP99Us * this.#latencyFactor;
     const p99Us = this.#latencies.quantileUs(0.99);
     this.#busyP99Us = p99Us;
-    this.#bestRate = Math.max(this.#bestRate, used);
-    if (p99Us > budgetUs * BREACH) {
-      const from = Math.min(this.#rate, Math.max(used, this.#floor()));
-      this.#rate = Math.max(this.#floor(), from * DECREASE);
-      this.#step = Math.max(FLOOR_BYTES_PER_SECOND / STEPS_PER_RATE, from / STEPS_PER_RATE);
-      this.#steps = 0;
-    } else if (p99Us < budgetUs * EASE && used > this.#rate / 2) {
-      this.#grow();
-    }
+    if (nowUs - this.#periodSinceUs >= PERIOD_US_MIN)
+      this.#bestRate = Math.max(this.#bestRate, used);
+    if (p99Us > budgetUs * BREACH) this.#breach(Math.min(this.#rate, used), nowUs);
+    else if (p99Us < budgetUs * EASE && used > this.#rate / 2) this.#grow(nowUs);
   }
 
-  #grow(): void {
+  #breach(used: number, nowUs: number): void {
+    const floor = this.#floor();
+    const from = Math.max(used, floor);
+    this.#rate = Math.max(floor, from * DECREASE);
+    this.#step = Math.max(FLOOR_BYTES_PER_SECOND, from) / STEPS_PER_RATE;
+    this.#steps = 0;
+    const similar = Math.abs(from - this.#breachRate) <= this.#breachRate * SIMILAR;
+    this.#holdUs = from === floor ? 0 : similar ? HOLD_US_MAX : HOLD_US_MIN;
+    this.#breachRate = from;
+    this.#breachUs = nowUs;
+    this.#isDraining = true;
+  }
+
+  #grow(nowUs: number): void {
     if (this.#step === 0) {
       this.#rate *= GROWTH;
       return;
     }
-    this.#rate += this.#step;
+    const held = nowUs - this.#breachUs < this.#holdUs;
+    const most = held ? this.#breachRate * CEILING : Number.POSITIVE_INFINITY;
+    if (this.#rate >= most) return;
+    this.#rate = Math.min(this.#rate + this.#step, most);
     this.#steps += 1;
     if (this.#steps < STEPS_TO_DOUBLE) return;
     this.#steps = 0;

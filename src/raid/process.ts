@@ -20,14 +20,14 @@
  *                                the process fails with that slot; a resync of what cannot be
  *                                compared any more is done, a check of it fails;
  *   - the target fails           the process fails with slot null;
- *   - blocks are unreadable      they are reported one by one (processLost). A copy starts no more
+ *   - blocks are unreadable      exactly these are reported (processLost). A copy starts no more
  *                                chunks and fails, because a target with holes must never enter
  *                                service; a verification goes on;
  *   - pause, stop                no new chunks; those in flight end. Then all locks are free.
  *
- * Turns: chunks end in completions, and are collected once at the end of the turn, where their locks
- * are released, the watermark moves and new chunks begin. So nothing nests. The end is announced in
- * a turn of its own, exactly once, after the buffers went back to the arena.
+ * Turns: chunks end in completions, and are collected once at the end of the turn, where their
+ * locks are released, the watermark moves and new chunks begin. So nothing nests. The end is
+ * announced in a turn of its own, exactly once, after the buffers went back to the arena.
  *
  * Invariants
  *   - the watermark only grows, and doneBlocks ≤ totalBlocks;

@@ -15,6 +15,7 @@ import {
   OP_WRITE,
   type Op,
 } from '../../src/block/block-io.ts';
+import { Timer } from '../../src/block/reactor.ts';
 import { ENODEV, OK } from '../../src/block/status.ts';
 import { Pacer } from '../../src/raid/pacer.ts';
 import { Process, type ProcessObserver } from '../../src/raid/process.ts';
@@ -48,6 +49,21 @@ export interface HostOptions {
   readonly memberBlocksMax?: number;
   readonly seed?: number;
   readonly arenaBytes?: number;
+  /** Of each device, which then carries out one operation after another; 0: no limit. */
+  readonly bytesPerSecond?: number;
+}
+
+class Turn extends Timer {
+  readonly #run: () => void;
+
+  constructor(run: () => void) {
+    super();
+    this.#run = run;
+  }
+
+  expire(): void {
+    this.#run();
+  }
 }
 
 export class FakeHost implements ProcessHost {
@@ -71,12 +87,15 @@ export class FakeHost implements ProcessHost {
   readonly failedWrites: string[] = [];
   inFlight = 0;
   inFlightMost = 0;
+  readonly #bytesPerSecond: number;
+  readonly #freeUs = new Map<RamDevice, number>();
 
   constructor(options: HostOptions) {
     const { members, redundancy, blocks } = options;
     const seed = options.seed ?? 1;
     const arena = new Arena(new ArrayBuffer(options.arenaBytes ?? 2 ** 18), 0);
     this.reactor = new SimulatedReactor({ seed, arena });
+    this.#bytesPerSecond = options.bytesPerSecond ?? 0;
     this.redundancy = redundancy;
     this.stripBlocks = redundancy === 'mirror' ? 0 : (options.strip ?? 4);
     this.memberDataBlocks = blocks;
@@ -222,7 +241,15 @@ export class FakeHost implements ProcessHost {
         io.completer.complete(io);
       },
     };
-    device.submit(child);
+    if (this.#bytesPerSecond === 0) {
+      device.submit(child);
+      return;
+    }
+    const nowUs = this.reactor.nowUs();
+    const takesUs = (blockCount * BLOCK * 1e6) / this.#bytesPerSecond;
+    const freeUs = Math.max(nowUs, this.#freeUs.get(device) ?? 0) + takesUs;
+    this.#freeUs.set(device, freeUs);
+    this.reactor.schedule(new Turn(() => device.submit(child)), freeUs - nowUs);
   }
 }
 

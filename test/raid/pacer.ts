@@ -1,9 +1,10 @@
 /**
  * The pacer against a model of a disk whose latency grows with what waits for it.
  *
- * The model is a queue: each operation takes a fixed time and the time of its bytes, one after
- * another. A user with a fixed number of operations in flight reads 4 KiB at random times; the
- * process moves chunks of 256 KiB, four at once, as the pacer lets it.
+ * A hard disk carries out one operation after another: a fixed time (twice as long or half, as
+ * seeks are) and the time of the bytes. A solid-state disk moves chunks one after another, too, but
+ * lets a small read in between: it waits for one page of each chunk that is in flight. Users read
+ * 4 KiB and think in between; the process moves chunks of 256 KiB as the pacer lets it.
  */
 
 import test from 'ava';
@@ -19,6 +20,8 @@ const SECOND_US = 1_000_000;
 interface DiskOptions {
   readonly bytesPerSecond: number;
   readonly fixedUs: number;
+  /** What a small read waits for per chunk in flight; 0: it waits for all before it. */
+  readonly pageBytes: number;
 }
 
 class Event extends Timer {
@@ -47,6 +50,8 @@ class World {
   /** Latencies of the user since `listen`. */
   readonly latencies = new LatencyHistogram();
   userOn = false;
+  /** How many times slower operations are reported than they are. */
+  slowness = 1;
 
   constructor(seed: number, disk: DiskOptions, options: Partial<PacerOptions> = {}) {
     this.reactor = new SimulatedReactor({ seed });
@@ -61,10 +66,15 @@ class World {
   /** Carries out an operation behind those that wait; calls back when it is done. */
   #carryOut(bytes: number, done: () => void): void {
     const { reactor } = this;
-    const { bytesPerSecond, fixedUs } = this.#disk;
-    // The time of an operation varies by a factor of two, as seeks and flash do.
+    const { bytesPerSecond, fixedUs, pageBytes } = this.#disk;
     const varied = fixedUs * (0.5 + (reactor.random() % 1000) / 1000);
     const takesUs = varied + (bytes * SECOND_US) / bytesPerSecond;
+    if (pageBytes !== 0 && bytes < CHUNK_BYTES) {
+      const share = (this.#chunks * (reactor.random() % 1000)) / 1000;
+      const pagesUs = (share * pageBytes * SECOND_US) / bytesPerSecond;
+      reactor.schedule(new Event(done), takesUs + pagesUs);
+      return;
+    }
     this.#freeUs = Math.max(this.#freeUs, reactor.nowUs()) + takesUs;
     reactor.schedule(new Event(done), this.#freeUs - reactor.nowUs());
   }
@@ -104,7 +114,7 @@ class World {
       this.#carryOut(4096, () => {
         const latencyUs = this.reactor.nowUs() - beganUs;
         this.latencies.record(latencyUs);
-        if (this.#depth > 0) this.pacer.foreground(latencyUs);
+        if (this.#depth > 0) this.pacer.foreground(latencyUs * this.slowness);
         this.#think(thinkUs);
       });
     };
@@ -142,27 +152,27 @@ class World {
 }
 
 const DISKS: readonly (readonly [name: string, disk: DiskOptions, user: [number, number]])[] = [
-  ['a SATA SSD', { bytesPerSecond: 500 * MIB, fixedUs: 80 }, [8, 2_000]],
-  ['an NVMe SSD', { bytesPerSecond: 3000 * MIB, fixedUs: 10 }, [16, 1_000]],
-  ['a hard disk', { bytesPerSecond: 160 * MIB, fixedUs: 5_000 }, [4, 60_000]],
+  ['a SATA SSD', { bytesPerSecond: 500 * MIB, fixedUs: 80, pageBytes: 16384 }, [8, 2_000]],
+  ['an NVMe SSD', { bytesPerSecond: 3000 * MIB, fixedUs: 10, pageBytes: 16384 }, [16, 1_000]],
+  ['a hard disk', { bytesPerSecond: 160 * MIB, fixedUs: 5_000, pageBytes: 0 }, [4, 60_000]],
 ];
 
 for (const [name, disk, [inFlight, thinkUs]] of DISKS) {
   test(`user I/O on ${name} keeps its p99 within the budget`, (t) => {
-    for (const seed of [1, 2, 3]) {
+    for (const seed of [1, 2]) {
       const idle = new World(seed, disk);
       idle.user(inFlight, thinkUs);
-      const idleP99 = idle.p99(30 * SECOND_US);
+      const idleP99 = idle.p99(15 * SECOND_US);
       const world = new World(seed, disk);
-      world.process(4);
+      world.process(16);
       world.run(2 * SECOND_US);
       world.user(inFlight, thinkUs);
       world.run(3 * SECOND_US);
       const moved = world.moved;
-      const p99 = world.p99(60 * SECOND_US);
+      const p99 = world.p99(25 * SECOND_US);
       const measured = `seed ${seed}: ${p99} µs, idle ${idleP99} µs, believed ${world.pacer.idleP99Us}`;
       t.true(p99 <= 2 * idleP99, measured);
-      const rate = (world.moved - moved) / 60;
+      const rate = (world.moved - moved) / 25;
       t.true(rate >= MIB * 0.9, `seed ${seed}: ${rate / MIB} MiB/s`);
       t.log(`${measured}, ${(rate / MIB).toFixed(1)} MiB/s`);
     }
@@ -171,19 +181,19 @@ for (const [name, disk, [inFlight, thinkUs]] of DISKS) {
   test(`without a pacer user I/O on ${name} would not`, (t) => {
     const idle = new World(1, disk);
     idle.user(inFlight, thinkUs);
-    const idleP99 = idle.p99(30 * SECOND_US);
+    const idleP99 = idle.p99(15 * SECOND_US);
     const world = new World(1, disk, { limitBytesPerSecond: 2 ** 50 });
-    world.process(8);
+    world.process(16);
     world.user(inFlight, thinkUs);
-    t.true(world.p99(30 * SECOND_US) > 2 * idleP99);
+    t.true(world.p99(15 * SECOND_US) > 2 * idleP99);
   });
 
   test(`on ${name} the process is at full speed before and after user I/O`, (t) => {
     const full = new World(1, disk, { limitBytesPerSecond: 2 ** 50 });
-    full.process(4);
+    full.process(16);
     const best = full.rate(5 * SECOND_US);
     const world = new World(1, disk);
-    world.process(4);
+    world.process(16);
     t.true(world.rate(5 * SECOND_US) > 0.98 * best);
     t.is(world.pacer.rateBytesPerSecond, null);
     world.user(inFlight, thinkUs);
@@ -195,32 +205,29 @@ for (const [name, disk, [inFlight, thinkUs]] of DISKS) {
   });
 }
 
-test('the rate follows when the user asks for less', (t) => {
+test('the rate recovers within seconds when latencies do', (t) => {
   const world = new World(4, DISKS[0]![1]);
-  world.process(4);
-  world.user(10, 1_100);
+  world.process(16);
+  world.run(SECOND_US);
+  world.user(8, 2_000);
   world.run(5 * SECOND_US);
-  const crowded = world.rate(15 * SECOND_US);
-  world.userOn = false;
-  world.run(100_000);
-  world.user(1, 5_000);
-  world.run(15 * SECOND_US);
-  const quiet = world.rate(15 * SECOND_US);
-  t.true(crowded >= 0.9 * MIB);
-  t.log(`${(crowded / MIB).toFixed(1)} MiB/s, then ${(quiet / MIB).toFixed(1)} MiB/s`);
-  t.true(quiet >= crowded * 0.9);
+  const before = world.rate(5 * SECOND_US);
+  world.slowness = 100;
+  world.run(4 * SECOND_US);
+  t.true(world.rate(SECOND_US) < before / 4);
+  world.slowness = 1;
+  world.run(6 * SECOND_US);
+  const after = world.rate(5 * SECOND_US);
+  t.true(after > 0.8 * before, `${(before / MIB).toFixed(1)}, then ${(after / MIB).toFixed(1)}`);
 });
 
 test('the rate does not fall below the floor when user I/O alone is over the budget', (t) => {
   const world = new World(5, DISKS[2]![1]);
-  world.process(2);
+  world.process(16);
   world.run(2 * SECOND_US);
   world.user(4, 60_000);
   world.run(5 * SECOND_US);
-  // From now on every operation of the user is reported as a hundred times slower.
-  const { pacer } = world;
-  const foreground = pacer.foreground.bind(pacer);
-  pacer.foreground = (latencyUs) => foreground(latencyUs > 0 ? latencyUs * 100 : 0);
+  world.slowness = 100;
   world.run(20 * SECOND_US);
   t.true(world.rate(20 * SECOND_US) >= 0.9 * MIB);
 });
@@ -228,7 +235,7 @@ test('the rate does not fall below the floor when user I/O alone is over the bud
 for (const limit of [MIB / 2, 5 * MIB, 60 * MIB, 400 * MIB]) {
   test(`a limit of ${limit / MIB} MiB/s is kept within 5 %`, (t) => {
     const world = new World(6, DISKS[0]![1], { limitBytesPerSecond: limit });
-    world.process(4);
+    world.process(16);
     world.run(SECOND_US);
     const rate = world.rate(20 * SECOND_US);
     t.true(Math.abs(rate - limit) <= 0.05 * limit, `${rate / MIB} MiB/s`);
@@ -238,7 +245,7 @@ for (const limit of [MIB / 2, 5 * MIB, 60 * MIB, 400 * MIB]) {
 
 test('a limit can be changed and taken away while the process runs', (t) => {
   const world = new World(7, DISKS[0]![1], { limitBytesPerSecond: MIB });
-  world.process(4);
+  world.process(16);
   world.run(5 * SECOND_US);
   world.pacer.setLimit(50 * MIB);
   world.run(SECOND_US);
@@ -263,7 +270,7 @@ test('a chunk that had nothing to do does not count against the limit', (t) => {
 test('the same history gives the same decisions', (t) => {
   const [one, other] = [1, 1].map((seed) => {
     const world = new World(seed, DISKS[0]![1]);
-    world.process(4);
+    world.process(16);
     world.user(8, 2_000);
     world.run(10 * SECOND_US);
     return [world.moved, world.pacer.rateBytesPerSecond, world.pacer.busyP99Us];

@@ -168,10 +168,11 @@ for (const shape of SHAPES) {
   test(`a failed write of a resync of a ${name} ejects its member`, (t) => {
     for (let k = 1; k <= 3; k += 1) {
       const host = open(shape, { delayUsMax: 100, seed: k });
-      for (let block = 0; block < 60; block += 1) spoil(host, mendable(host, block), block);
+      // Several runs in each slice.
+      for (let block = 0; block < 60; block += 2) spoil(host, mendable(host, block), block);
       const slot = shape.members - 1;
       host.breakNth(host.devices[slot]!, OP_WRITE, k);
-      const run = new Run(host, { kind: 'resync' });
+      const run = new Run(host, { kind: 'resync', tuning: { chunkBytes: 16 * BLOCK } });
       t.is(run.finish(), 'done', `${k}`);
       t.deepEqual(host.failedWrites, [`${slot}:5`], `${k}`);
       t.is(host.members[slot]!.device, null);
@@ -235,6 +236,40 @@ test('a resync of mirrors takes the lowest slot, a check with repair the majorit
       t.is(Buffer.compare(host.data(device), expected), 0, `${kind} ${device.name}`);
     }
     t.deepEqual(run.mismatches, ['10+1 repaired']);
+  }
+});
+
+test('neighbours that differ on different members are each repaired where they differ', (t) => {
+  const host = open({ redundancy: 'mirror', members: 3, blocks: 60 });
+  spoil(host, 1, 8);
+  spoil(host, 2, 9);
+  spoil(host, 1, 10);
+  spoil(host, 2, 10);
+  const run = new Run(host, { kind: 'resync' });
+  t.is(run.finish(), 'done');
+  t.true(allHold(host));
+  t.deepEqual(run.mismatches, ['8+1 repaired', '9+1 repaired', '10+1 repaired']);
+});
+
+test('what only looks shares its locks with readers, what repairs does not', (t) => {
+  for (const [kind, repair, shared] of [
+    ['check', false, true],
+    ['check', true, false],
+    ['resync', false, false],
+    ['rebuild', false, true],
+  ] as const) {
+    const rebuilds = kind === 'rebuild';
+    const more = rebuilds ? { targetSlot: 1, missing: [1] } : {};
+    const host = open({ redundancy: 'parity', members: 3, blocks: 60 }, more);
+    const acquire = host.locks.acquire.bind(host.locks);
+    let taken = 0;
+    host.locks.acquire = (lock) => {
+      taken += 1;
+      t.is(lock.shared, shared, kind);
+      return acquire(lock);
+    };
+    t.is(new Run(host, { kind, repair }).finish(), 'done');
+    t.is(taken, 15);
   }
 });
 
