@@ -135,9 +135,10 @@ export class ManagedBench {
     const end = this.reactor.nowUs() + us;
     await this.drive(
       (async () => {
-        while (this.reactor.nowUs() < end) {
+        let quiet = 0;
+        while (this.reactor.nowUs() < end && quiet < 5) {
           await this.sleep(500);
-          if (this.manager!.status().process === null) return;
+          quiet = this.manager!.status().process === null ? quiet + 1 : 0;
         }
       })(),
     );
