@@ -84,7 +84,7 @@ export class StackProcesses {
       throw cannot(
         subject,
         'BANDSTAND_ARRAY_DEGRADED',
-        `${inService} of ${members.length} members ${inService === 1 ? "is" : "are"} in use, so there is nothing to compare`,
+        `${inService} of ${members.length} members ${inService === 1 ? 'is' : 'are'} in use, so there is nothing to compare`,
         `make it whole first: bandstand member add ${name} DEVICE`,
         { name },
       );
