@@ -84,6 +84,10 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
   }
 }
 
+function until(name: string, kind: WaitFor): string {
+  return kind === 'idle' ? `until ${name} is idle` : `for the ${kind} of ${name}`;
+}
+
 function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
   return kind === 'idle' ? activity !== 'idle' : activity === kind;
 }
@@ -103,7 +107,7 @@ function failureOf(
   const details = { name, for: kind, health: status.health };
   const fail = (why: string, hint: string | null): BandstandError =>
     new BandstandError('BANDSTAND_ACTIVITY_STOPPED', {
-      message: `cannot wait for ${kind} of ${name}: ${why}`,
+      message: `cannot wait ${until(name, kind)}: ${why}`,
       hint: hint ?? `look at it: bandstand status ${name}`,
       details,
     });
@@ -117,7 +121,7 @@ function failureOf(
 
 function gone(name: string, kind: WaitFor, waited: boolean): BandstandError {
   return new BandstandError(waited ? 'BANDSTAND_SERVER_FAILED' : 'BANDSTAND_STACK_NOT_RUNNING', {
-    message: `cannot wait for ${kind} of ${name}: ${waited ? 'its server has ended' : 'it is not running'}`,
+    message: `cannot wait ${until(name, kind)}: ${waited ? 'its server has ended' : 'it is not running'}`,
     hint: waited
       ? `look at it: bandstand status ${name}`
       : `start it first: bandstand export ${name}`,
@@ -130,7 +134,7 @@ function tooLate({ name, kind, timeoutMs }: WaitOptions, status: StatusDocument)
   const pace =
     activity.pace === 'paused' || activity.pace === 'stalled' ? `, ${activity.pace}` : '';
   return new BandstandError('BANDSTAND_WAIT_TIMEOUT', {
-    message: `cannot wait longer for ${kind} of ${name}: after ${timeoutMs! / 1000} s it is still at ${activity.kind}${pace}`,
+    message: `cannot wait longer ${until(name, kind)}: after ${timeoutMs! / 1000} s it is still at its ${activity.kind}${pace}`,
     hint: `look at it: bandstand status ${name}`,
     details: { name, for: kind, timeout_ms: timeoutMs, activity },
   });

@@ -1,0 +1,538 @@
+/**
+ * member, rebuild, check, events and wait against a server that is a fake: what is asked of it, and
+ * what people, scripts and programs read.
+ */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import test, { type ExecutionContext } from 'ava';
+import { checkText } from '../../src/cli/commands/check.ts';
+import { rebuildText } from '../../src/cli/commands/rebuild.ts';
+import { memberLines } from '../../src/cli/member-text.ts';
+import { activityLine, activityText, statusText } from '../../src/cli/status-text.ts';
+import { type ActivityStatus, IDLE } from '../../src/control/schema.ts';
+import type { ActivityReply, MemberReply } from '../../src/control/schema-members.ts';
+import { eventOf, FakeStack, statusOf } from '../_helpers/fake-stack.ts';
+import { CliWorld } from '../_helpers/run-cli.ts';
+
+const MIB = 2 ** 20;
+
+const REBUILD: ActivityStatus = {
+  ...IDLE,
+  kind: 'rebuild',
+  pace: 'running',
+  done_bytes: 1_573_292_507_136,
+  total_bytes: 3_837_302_454_272,
+  rate_bytes_per_second: 641_728_512,
+  eta_seconds: 3528,
+  member_slot: 2,
+  mismatched_blocks: 0,
+  repaired_blocks: 0,
+  lost_blocks: 0,
+};
+
+const MEMBER: MemberReply = {
+  action: 'add',
+  dry_run: false,
+  changed: true,
+  device: '/dev/sdd',
+  uuid: 'eeeeeeee-0000-4000-8000-000000000000',
+  slot: 2,
+  was: null,
+  role: 'rebuild',
+  mode: 'full',
+  replaces: null,
+  rebuild_device: '/dev/sdd',
+  rebuild_slot: 2,
+  health: 'degraded',
+};
+
+const ACTIVITY: ActivityReply = {
+  action: 'show',
+  dry_run: false,
+  changed: false,
+  activity: IDLE,
+  limit_before: null,
+};
+
+test('what became of a member is one line, then advice', (t) => {
+  const wait = '  wait for it: bandstand wait tank --for rebuild';
+  const cases: readonly (readonly [change: Partial<MemberReply>, lines: string[]])[] = [
+    [{}, ['added /dev/sdd: rebuild of slot 2 started, of everything', wait]],
+    [{ mode: 'delta' }, ['added /dev/sdd: rebuild of slot 2 started, of what it missed', wait]],
+    [{ dry_run: true }, ['would add /dev/sdd and rebuild slot 2 onto it; nothing was changed']],
+    [{ role: 'spare', slot: null, mode: null }, ['added /dev/sdd as a spare']],
+    [
+      { role: 'spare', slot: null, mode: null, dry_run: true },
+      ['would add /dev/sdd as a spare; nothing was changed'],
+    ],
+    [
+      { action: 'fail', role: null, was: 'ok', rebuild_device: null },
+      [
+        'failed /dev/sdd (slot 2); tank is degraded',
+        '  put a device in its place: bandstand member add tank DEVICE',
+      ],
+    ],
+    [
+      { action: 'fail', role: null, was: 'ok', rebuild_device: '/dev/sde' },
+      ['failed /dev/sdd (slot 2); tank is degraded: rebuild onto /dev/sde started', wait],
+    ],
+    [
+      { action: 'fail', was: 'failed', changed: false },
+      ['/dev/sdd (slot 2) of tank is failed already'],
+    ],
+    [
+      { action: 'fail', was: 'ok', dry_run: true },
+      ['would fail /dev/sdd (slot 2); nothing was changed'],
+    ],
+    [{ action: 'remove', was: 'failed' }, ['removed /dev/sdd (slot 2) from tank']],
+    [{ action: 'remove', was: 'spare', slot: null }, ['removed /dev/sdd from tank']],
+    [
+      { action: 'remove', was: 'missing', device: null, changed: false },
+      ['slot 2 of tank has no device that could be removed'],
+    ],
+    [
+      { action: 'replace', was: 'ok', replaces: '/dev/sdb' },
+      [
+        'replacing /dev/sdb (slot 2) with /dev/sdd; /dev/sdb stays in use until the copy is complete',
+        wait,
+      ],
+    ],
+    [
+      { action: 'replace', was: 'missing', replaces: null },
+      ['replacing slot 2 with /dev/sdd: rebuild of slot 2 started, of everything', wait],
+    ],
+    [
+      { action: 'replace', was: 'failed', replaces: '/dev/sdb', dry_run: true, mode: null },
+      [
+        'would replace /dev/sdb (slot 2) with /dev/sdd and rebuild slot 2 onto it; nothing was changed',
+      ],
+    ],
+  ];
+  for (const [change, lines] of cases) {
+    t.deepEqual(memberLines('tank', { ...MEMBER, ...change }), lines);
+  }
+});
+
+test('what became of a rebuild is one line', (t) => {
+  const rebuild = (change: Partial<ActivityReply>): string =>
+    rebuildText('tank', { ...ACTIVITY, activity: REBUILD, ...change });
+  t.is(rebuild({ activity: IDLE }), 'tank: no rebuild is running');
+  t.is(rebuild({}), 'tank: rebuild of slot 2, 40.9 % of 3.49 TiB at 612 MiB/s, about 59 min left');
+  t.is(rebuild({ action: 'pause', changed: true }), 'tank: rebuild of slot 2 paused, at 40.9 %');
+  t.is(rebuild({ action: 'pause' }), 'tank: rebuild of slot 2 is paused already, at 40.9 %');
+  t.is(rebuild({ action: 'resume', changed: true }), 'tank: rebuild of slot 2 goes on, at 40.9 %');
+  t.is(rebuild({ action: 'resume' }), 'tank: rebuild of slot 2 was not paused, at 40.9 %');
+  t.is(
+    rebuild({ action: 'cancel', changed: true }),
+    'tank: rebuild of slot 2 cancelled, at 40.9 %',
+  );
+  const limited = { ...REBUILD, limit_bytes_per_second: 200 * MIB };
+  t.is(
+    rebuild({ action: 'rate', changed: true, activity: limited }),
+    'tank: rebuild limited to 200 MiB/s (was automatic)',
+  );
+  t.is(
+    rebuild({ action: 'rate', activity: limited, limit_before: 200 * MIB }),
+    'tank: rebuild limited to 200 MiB/s already',
+  );
+  t.is(
+    rebuild({ action: 'rate', changed: true, limit_before: 200 * MIB }),
+    'tank: rebuild has an automatic rate (was 200 MiB/s)',
+  );
+});
+
+test('what became of a check is one line', (t) => {
+  const check = (change: Partial<ActivityReply>, repair = false): string => {
+    const request = { action: 'start' as const, repair, dry_run: change.dry_run ?? false };
+    const activity = { ...REBUILD, kind: 'check' as const, member_slot: null };
+    return checkText('tank', request, { ...ACTIVITY, action: 'start', activity, ...change });
+  };
+  t.is(
+    check({ changed: true }),
+    'tank: check started\n  wait for it: bandstand wait tank --for check',
+  );
+  t.is(
+    check({ changed: true }, true),
+    'tank: check with repair started\n  wait for it: bandstand wait tank --for check',
+  );
+  t.is(check({}), 'tank: a check is running already, at 40.9 %');
+  t.is(
+    check({ changed: true, dry_run: true }, true),
+    'would check tank with repair; nothing was changed',
+  );
+  t.is(check({ action: 'pause', changed: true }), 'tank: check paused, at 40.9 %');
+  t.is(check({ action: 'resume' }), 'tank: check was not paused, at 40.9 %');
+  t.is(check({ action: 'stop', changed: true }), 'tank: check stopped, at 40.9 %');
+});
+
+test('an activity is short in a column and full in a line of its own', (t) => {
+  t.is(activityText(IDLE), 'idle');
+  t.is(activityText(REBUILD), 'rebuild 40 %, ~59 min');
+  t.is(activityText({ ...REBUILD, step: 'copy' }), 'rebuild 40 %, ~59 min, copy');
+  for (const pace of ['paused', 'stalled', 'estimating'] as const) {
+    const activity = { ...REBUILD, pace, eta_seconds: null };
+    t.is(activityText(activity), `rebuild 40 %, ${pace}`);
+    t.is(activityLine(activity), `40.9 % of 3.49 TiB, ${pace}`);
+  }
+  const found = { ...REBUILD, mismatched_blocks: 1, repaired_blocks: 1, lost_blocks: 2048 };
+  t.is(
+    activityLine({ ...found, limit_bytes_per_second: 200 * MIB }),
+    '40.9 % of 3.49 TiB at 612 MiB/s, about 59 min left, limited to 200 MiB/s, 1 block disagreed, 1 block repaired, 2 048 blocks lost',
+  );
+  const almost = { ...REBUILD, done_bytes: REBUILD.total_bytes! - 1 };
+  t.regex(activityLine(almost), /^99\.9 % /, 'never 100 before the end');
+});
+
+test('status shows the rebuild, repaired blocks, spares and what is being filled', (t) => {
+  const { array } = statusOf('tank');
+  const [a, b] = array!.members;
+  const spare = { ...a!, slot: null, device: '/dev/sde', health: 'spare' as const };
+  const target = { ...a!, slot: 1, device: '/dev/sdd', health: 'rebuilding' as const };
+  const status = statusOf('tank', {
+    activity: { ...REBUILD, member_slot: 1, step: 'copy' },
+    array: {
+      ...array!,
+      members: [a!, { ...b!, repaired_blocks: 2 }],
+      spares: [target, spare],
+    },
+    io: null,
+  });
+  t.is(
+    statusText(status, Date.parse('2026-11-20T09:15:02.000Z')),
+    [
+      '   stack: tank (5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44), running 1 min',
+      '  health: healthy',
+      'activity: rebuild of slot 1, copy',
+      '  export: none',
+      '    size: 1 GiB',
+      ' rebuild: 40.9 % of 3.49 TiB at 612 MiB/s, about 59 min left',
+      '',
+      '          DEVICE    ROLE    HEALTH      READ  WRITE',
+      '   array  raid1             healthy',
+      '       0  /dev/sdb  member  ok             0      0',
+      '       1  /dev/sdc  member  ok             0      0  2 repaired',
+      '       1  /dev/sdd  target  rebuilding',
+      '       -  /dev/sde  spare   ok',
+    ].join('\n'),
+  );
+});
+
+test('usage errors are told before anything is asked', async (t) => {
+  const world = new CliWorld(t);
+  const cases: readonly (readonly [words: string[], stderr: string])[] = [
+    [
+      ['member', 'grow', 'tank', '/dev/sdd'],
+      "cannot do 'member grow': it has to be add, fail, remove or replace\n  see bandstand member --help\n",
+    ],
+    [
+      ['member', 'fail', 'tank'],
+      'cannot member: DEVICE is missing\n  write bandstand member ACTION NAME DEVICE [NEW] [options]\n',
+    ],
+    [
+      ['member', 'replace', 'tank', 'sdb'],
+      'cannot replace a member: NEW is missing\n  write bandstand member replace NAME DEVICE NEW\n',
+    ],
+    [
+      ['member', 'fail', 'tank', 'sdb', 'sdc'],
+      "cannot fail a member: 'sdc' is one argument too many\n  write bandstand member fail NAME DEVICE\n",
+    ],
+    [
+      ['member', 'fail', 'tank', 'sdb', '--spare'],
+      'cannot use --spare with member fail\n  leave it out\n',
+    ],
+    [
+      ['rebuild', 'tank', '--pause', '--rate', '1M'],
+      'cannot use --pause and --rate together\n  choose one\n',
+    ],
+    [
+      ['rebuild', 'tank', '--rate', 'fast'],
+      "cannot use --rate 'fast': it is not a rate\n  write auto, or bytes a second: sizes like 4096, 512K, 4KiB or 1.5T (powers of 1024)\n",
+    ],
+    [
+      ['rebuild', 'tank', '--rate', '0'],
+      "cannot use --rate '0': it is not a rate\n  write auto, or bytes a second: sizes like 4096, 512K, 4KiB or 1.5T (powers of 1024)\n",
+    ],
+    [
+      ['check', 'tank', '--repair', '--stop'],
+      'cannot use --stop and --repair together\n  choose one\n',
+    ],
+    [
+      ['check', 'tank', '--stop', '--dry-run'],
+      'cannot use --dry-run with --stop: it writes nothing\n  leave it out\n',
+    ],
+    [
+      ['wait', 'tank', '--for', 'drain'],
+      "cannot use --for 'drain': it has to be rebuild, resync, check or idle\n",
+    ],
+    [
+      ['wait', 'tank', '--progress=999'],
+      'cannot use --progress=999: it is no open descriptor\n  open it in the shell, for example 999>&1\n',
+    ],
+    [
+      ['wait', 'tank', '--progress', 'x'],
+      "cannot use --progress 'x': it has to be a whole number from 0 to 1048576\n",
+    ],
+  ];
+  for (const [words, stderr] of cases) {
+    t.deepEqual(await world.run(...words), {
+      status: 2,
+      stdout: '',
+      stderr: `bandstand: ${stderr}`,
+    });
+  }
+});
+
+test('a stack that nobody knows and one that does not run are told apart', async (t) => {
+  const world = new CliWorld(t);
+  const unknown =
+    `bandstand: cannot find a stack called tank: ${world.path('state')} does not know it\n` +
+    '  see which ones there are: bandstand list\n';
+  const device = world.file('new.img', 4 * MIB);
+  const verbs: readonly (readonly [words: string[], what: string])[] = [
+    [['member', 'add', 'tank', device], 'add a member of tank'],
+    [['member', 'fail', 'tank', '0'], 'fail a member of tank'],
+    [['rebuild', 'tank'], 'show the rebuild of tank'],
+    [['check', 'tank'], 'check tank'],
+    [['events', 'tank'], 'show the events of tank'],
+    [['wait', 'tank'], 'wait until tank is idle'],
+  ];
+  for (const [words] of verbs) {
+    t.deepEqual(await world.run(...words), { status: 1, stdout: '', stderr: unknown });
+  }
+  const disks = world.files(2, 4 * MIB);
+  t.is((await world.run('create', 'tank', '--raid', 'raid1', ...disks)).status, 0);
+  for (const [words, what] of verbs) {
+    t.deepEqual(await world.run(...words), {
+      status: 1,
+      stdout: '',
+      stderr:
+        `bandstand: cannot ${what}: it is not running\n` +
+        '  start it first: bandstand export tank\n',
+    });
+  }
+  t.deepEqual(await world.run('events'), {
+    status: 0,
+    stdout: '',
+    stderr: 'no stack is running\n',
+  });
+});
+
+test('a new device is looked at before the server is asked', async (t) => {
+  const stack = await FakeStack.start(t, 'tank', () => Promise.resolve(MEMBER));
+  const { world } = stack;
+  const file = world.file('xfs.img', 4 * MIB);
+  writeFileSync(file, Buffer.concat([Buffer.from('XFSB'), Buffer.alloc(4 * MIB - 4)]));
+  const outcome = await world.run('member', 'add', 'tank', file);
+  t.is(outcome.status, 1);
+  t.is(
+    outcome.stderr,
+    `bandstand: cannot add ${file} to tank: it holds an XFS file system\n` +
+      `  erase it if nothing on it is needed: wipefs --all ${file}\n`,
+  );
+  mkdirSync(world.path('folder'));
+  t.is((await world.run('member', 'add', 'tank', world.path('folder'))).status, 1);
+  t.is((await world.run('member', 'add', 'tank', 'mem:4M')).status, 1);
+  t.deepEqual(stack.asked, []);
+});
+
+test('a member is named as typed, with what that means here', async (t) => {
+  const stack = await FakeStack.start(t, 'tank', () => Promise.resolve(MEMBER));
+  const { world } = stack;
+  const file = world.file('new.img', 4 * MIB);
+  const added = await world.run('member', 'add', 'tank', file, '--dry-run', '--json');
+  t.is(added.stderr, '');
+  const { schema, data } = JSON.parse(added.stdout);
+  t.is(schema, 'bandstand.member/1');
+  t.deepEqual(data, { name: 'tank', ...MEMBER });
+  await world.run('member', 'fail', 'tank', '2');
+  await world.run('member', 'replace', 'tank', file, file);
+  const plain = await world.run('member', 'remove', 'tank', file, '--plain');
+  t.is(plain.stdout, 'tank\tadd\t/dev/sdd\t2\trebuild\tchanged\n');
+  const [add, fail, replace] = stack.asked;
+  t.deepEqual(add, {
+    method: 'member-add',
+    params: { device: file, spare_only: false, dry_run: true },
+  });
+  t.is(fail!.params['member'], '2');
+  t.is(fail!.params['member_key'], null);
+  t.like(replace!.params, { member: file, member_path: file, device: file });
+  t.regex(String(replace!.params['member_key']), /^file:\d+:\d+$/);
+});
+
+test('rebuild and check ask for what their options say', async (t) => {
+  const stack = await FakeStack.start(t, 'tank', () =>
+    Promise.resolve({ ...ACTIVITY, activity: REBUILD, changed: true }),
+  );
+  const { world } = stack;
+  for (const words of [
+    ['rebuild', 'tank'],
+    ['rebuild', 'tank', '--rate', '200M/s'],
+    ['rebuild', 'tank', '--rate', 'auto'],
+    ['rebuild', 'tank', '--cancel'],
+    ['check', 'tank'],
+    ['check', 'tank', '--repair', '-n'],
+    ['check', 'tank', '--stop'],
+  ]) {
+    const outcome = await world.run(...words, '--json');
+    t.is(outcome.status, 0, outcome.stderr);
+    t.is(JSON.parse(outcome.stdout).schema, `bandstand.${words[0]}/1`);
+  }
+  t.deepEqual(
+    stack.asked.map(({ params }) => params),
+    [
+      { action: 'show', rate_bytes_per_second: null },
+      { action: 'rate', rate_bytes_per_second: 200 * MIB },
+      { action: 'rate', rate_bytes_per_second: null },
+      { action: 'cancel', rate_bytes_per_second: null },
+      { action: 'start', repair: false, dry_run: false },
+      { action: 'start', repair: true, dry_run: true },
+      { action: 'stop', repair: false, dry_run: false },
+    ],
+  );
+});
+
+const FAILED = eventOf(2, {
+  kind: 'member-failed',
+  severity: 'error',
+  message: '/dev/sdb (slot 0) has failed\u001b[2J',
+  reason: 'a write failed (EIO)',
+  action: 'put a device in its place',
+  slot: 0,
+  device: '/dev/sdb',
+});
+
+/** A server with these events; it never has more. */
+function withEvents(t: ExecutionContext, name: string, world?: CliWorld) {
+  const events = [1, 2].map((n) => (n === 2 ? FAILED : eventOf(1, { severity: 'info' })));
+  const own = events.map((event) => ({ ...event, stack: name }));
+  return FakeStack.start(
+    t,
+    name,
+    async (_method, params) => {
+      const since = Number(params['since']);
+      const rest = own.filter(({ sequence }) => sequence > since);
+      return { events: rest, last: 2, missed: since === 0 ? 3 : 0 };
+    },
+    world,
+  );
+}
+
+test('events are lines: time, severity, message; reason and action with -v', async (t) => {
+  const { world } = await withEvents(t, 'tank');
+  t.deepEqual(await world.run('events', 'tank'), {
+    status: 0,
+    stdout: '09:14:01 I event 1\n09:14:02 E /dev/sdb (slot 0) has failed?[2J\n',
+    stderr: 'tank: 3 older events are in its log\n',
+  });
+  const verbose = await world.run('events', 'tank', '-v', '-q');
+  t.is(
+    verbose.stdout,
+    '09:14:01 I event 1\n09:14:02 E /dev/sdb (slot 0) has failed?[2J\n' +
+      '           reason: a write failed (EIO)\n           action: put a device in its place\n',
+  );
+  t.is(verbose.stderr, '');
+});
+
+test('events of several stacks are in order of time and name their stack', async (t) => {
+  const { world } = await withEvents(t, 'tank');
+  await withEvents(t, 'vault', world);
+  const { stdout } = await world.run('events', '-q');
+  t.is(
+    stdout,
+    '09:14:01 I tank: event 1\n09:14:01 I vault: event 1\n' +
+      '09:14:02 E tank: /dev/sdb (slot 0) has failed?[2J\n' +
+      '09:14:02 E vault: /dev/sdb (slot 0) has failed?[2J\n',
+  );
+  const json = await world.run('events', 'vault', '--json', '-q');
+  const lines = json.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.deepEqual(lines[1], {
+    schema: 'bandstand.event/1',
+    generated_at: FAILED.time,
+    data: { ...FAILED, stack: 'vault' },
+  });
+  const plain = await world.run('events', 'tank', '--plain', '-q');
+  t.is(
+    plain.stdout.split('\n')[1],
+    '2026-11-20T09:14:02.000Z\ttank\t2\terror\tmember-failed\t0\t/dev/sdb\t/dev/sdb (slot 0) has failed?[2J',
+  );
+});
+
+test('following prints what comes, once, and ends with the server', async (t) => {
+  let polls = 0;
+  const stack: FakeStack = await FakeStack.start(t, 'tank', async (_method, params) => {
+    const since = Number(params['since']);
+    if (since === 0) return { events: [eventOf(1)], last: 1, missed: 0 };
+    if (since === 1 && Number(params['wait_ms']) === 0) return { events: [], last: 1, missed: 0 };
+    polls += 1;
+    if (since === 1) return { events: [eventOf(2)], last: 2, missed: 0 };
+    setImmediate(() => void stack.stop());
+    return { events: [], last: 2, missed: 0 };
+  });
+  t.deepEqual(await stack.world.run('events', 'tank', '--follow'), {
+    status: 0,
+    stdout: '09:14:01 W event 1\n09:14:02 W event 2\n',
+    stderr: 'tank: its server has ended\n',
+  });
+  t.true(polls >= 2);
+});
+
+test('an interrupt ends following at once, with success', async (t) => {
+  const { world } = await FakeStack.start(t, 'tank', async (_method, params) => {
+    // As a server does that has nothing to tell.
+    if (Number(params['wait_ms']) > 0) {
+      process.emit('SIGINT');
+      await new Promise((resolve) => setTimeout(resolve, 2000).unref());
+    }
+    return { events: [], last: 0, missed: 0 };
+  });
+  const before = Date.now();
+  t.deepEqual(await world.run('events', 'tank', '--follow'), { status: 0, stdout: '', stderr: '' });
+  t.true(Date.now() - before < 1900);
+  t.is(process.listenerCount('SIGINT'), 0);
+});
+
+test('wait ends when the rebuild does, and tells how', async (t) => {
+  let looks = 0;
+  const { world } = await FakeStack.start(t, 'tank', async (method, params) => {
+    if (method === 'status') {
+      looks += 1;
+      return looks < 4
+        ? statusOf('tank', { health: 'degraded', activity: REBUILD })
+        : statusOf('tank');
+    }
+    const since = Number(params['since']);
+    const finished = eventOf(5, {
+      kind: 'rebuild-finished',
+      message: 'rebuild of slot 2 finished',
+    });
+    if (since > 5 || looks < 4) return { events: [], last: looks < 4 ? 4 : 5, missed: 0 };
+    return { events: since < 5 ? [finished] : [], last: 5, missed: 0 };
+  });
+  const outcome = await world.run('wait', 'tank', '--for', 'rebuild', '--json');
+  t.is(outcome.status, 0, outcome.stderr);
+  const { schema, data } = JSON.parse(outcome.stdout);
+  t.is(schema, 'bandstand.wait/1');
+  t.like(data, { for: 'rebuild', waited: true, message: 'rebuild of slot 2 finished' });
+  const again = await world.run('wait', 'tank', '--for', 'rebuild');
+  t.is(again.stdout, 'tank: no rebuild is running\n');
+  t.is((await world.run('wait', 'tank', '--plain')).stdout, 'tank\tidle\tnothing\thealthy\n');
+});
+
+test('wait gives up after its time', async (t) => {
+  const { world } = await FakeStack.start(t, 'tank', async (method) =>
+    method === 'status'
+      ? statusOf('tank', { health: 'degraded', activity: REBUILD })
+      : { events: [], last: 0, missed: 0 },
+  );
+  const outcome = await world.run('wait', 'tank', '--timeout', '100ms');
+  t.deepEqual(outcome, {
+    status: 1,
+    stdout: '',
+    stderr:
+      'bandstand: cannot wait longer until tank is idle: after 0.1 s it is still at its rebuild\n' +
+      '  look at it: bandstand status tank\n',
+  });
+});

@@ -1,0 +1,219 @@
+/** Waiting: when it is over, when it failed, when it took too long. Time and status are the test's. */
+
+import test from 'ava';
+import type { BandstandError } from '../../src/block/errors.ts';
+import { bar, ProgressReport } from '../../src/cli/progress-report.ts';
+import { POLL_MS, type WaitFor, type WaitSource, waitFor } from '../../src/cli/wait-loop.ts';
+import { type ActivityStatus, IDLE, type StatusDocument } from '../../src/control/schema.ts';
+import type { EventDocument } from '../../src/control/schema-events.ts';
+import { eventOf, statusOf } from '../_helpers/fake-stack.ts';
+
+function activity(kind: ActivityStatus['kind'], done = 0): ActivityStatus {
+  return { ...IDLE, kind, pace: 'running', done_bytes: done, total_bytes: 100 };
+}
+
+const healthy = statusOf('tank');
+const degraded = statusOf('tank', {
+  health: 'degraded',
+  reason: 'the member in slot 1 is missing',
+  action: 'put a device in its place',
+});
+const rebuilding = (done = 0): StatusDocument =>
+  ({ ...degraded, activity: activity('rebuild', done) }) as StatusDocument;
+
+interface Moment {
+  readonly status: StatusDocument | null;
+  readonly events?: readonly EventDocument[];
+}
+
+/** A stack that is what the moments say, one after another; the last one stays. */
+function film(moments: readonly Moment[]) {
+  let at = -1;
+  let now = 1000;
+  let started = false;
+  const moment = (): Moment => moments[Math.min(Math.max(at, 0), moments.length - 1)]!;
+  const source: WaitSource = {
+    nowMs: () => now,
+    async sleep(ms) {
+      now += ms;
+    },
+    async status() {
+      at += 1;
+      return moment().status;
+    },
+    async events() {
+      if (!started) {
+        started = true;
+        return [];
+      }
+      return at < moments.length ? (moment().events ?? []) : [];
+    },
+  };
+  return { source, looks: () => at + 1 };
+}
+
+async function wait(kind: WaitFor, moments: readonly Moment[], timeoutMs: number | null = 60_000) {
+  const { source, looks } = film(moments);
+  const seen: number[] = [];
+  const progress = ({ activity: { done_bytes } }: StatusDocument): void => {
+    seen.push(done_bytes ?? -1);
+  };
+  const options = { name: 'tank', kind, timeoutMs, progress };
+  return { result: await waitFor(source, options), seen, looks: looks() };
+}
+
+async function fails(
+  t: { throwsAsync(work: () => Promise<unknown>): Promise<Error | undefined> },
+  kind: WaitFor,
+  moments: readonly Moment[],
+  timeoutMs: number | null = 60_000,
+): Promise<BandstandError> {
+  const error = await t.throwsAsync(() => wait(kind, moments, timeoutMs));
+  return error as unknown as BandstandError;
+}
+
+test('a rebuild that ends well is done', async (t) => {
+  const finished = eventOf(9, { kind: 'rebuild-finished', message: 'rebuild of slot 1 finished' });
+  const { result, seen } = await wait('rebuild', [
+    { status: rebuilding(10) },
+    { status: rebuilding(60) },
+    { status: healthy, events: [finished] },
+  ]);
+  t.deepEqual(seen, [10, 60]);
+  t.deepEqual(result, {
+    name: 'tank',
+    for: 'rebuild',
+    waited: true,
+    waited_seconds: (2 * POLL_MS) / 1000,
+    message: 'rebuild of slot 1 finished',
+    health: 'healthy',
+  });
+});
+
+test('nothing to wait for is done at once', async (t) => {
+  for (const kind of ['rebuild', 'resync', 'check', 'idle'] as const) {
+    const { result, looks } = await wait(kind, [{ status: healthy }]);
+    t.is(looks, 1);
+    t.like(result, { waited: false, message: null });
+  }
+});
+
+test('a rebuild that was stopped fails with the reason of its event', async (t) => {
+  const stopped = eventOf(9, {
+    kind: 'rebuild-stopped',
+    message: 'rebuild of slot 1 stopped: /dev/sdd failed',
+    action: 'add another device',
+  });
+  const error = await fails(t, 'rebuild', [
+    { status: rebuilding() },
+    { status: degraded, events: [stopped] },
+  ]);
+  t.is(error.code, 'BANDSTAND_ACTIVITY_STOPPED');
+  t.is(
+    error.message,
+    'cannot wait for the rebuild of tank: rebuild of slot 1 stopped: /dev/sdd failed',
+  );
+  t.is(error.hint, 'add another device');
+});
+
+test('a stack that is degraded without a rebuild fails with its reason', async (t) => {
+  const error = await fails(t, 'rebuild', [{ status: degraded }]);
+  t.is(
+    error.message,
+    'cannot wait for the rebuild of tank: no rebuild is running, and it is still degraded (the member in slot 1 is missing)',
+  );
+  t.is(error.hint, 'put a device in its place');
+  const after = await fails(t, 'rebuild', [{ status: rebuilding() }, { status: degraded }]);
+  t.regex(after.message, /the rebuild is over, and it is still degraded/);
+});
+
+test('a moment between two rebuilds is no failure', async (t) => {
+  const { result } = await wait('rebuild', [
+    { status: rebuilding() },
+    { status: degraded },
+    { status: rebuilding() },
+    { status: degraded },
+    { status: healthy },
+  ]);
+  t.true(result.waited);
+});
+
+test('a stopped activity that another one followed to a good end is no failure', async (t) => {
+  const stopped = eventOf(1, { kind: 'rebuild-stopped' });
+  const finished = eventOf(2, { kind: 'rebuild-finished' });
+  const { result } = await wait('idle', [
+    { status: rebuilding(), events: [stopped] },
+    { status: healthy, events: [finished] },
+  ]);
+  t.is(result.message, 'event 2');
+});
+
+test('only the activity that is waited for counts', async (t) => {
+  const check = { ...healthy, activity: activity('check') } as StatusDocument;
+  t.false((await wait('resync', [{ status: check }])).result.waited);
+  const stopped = eventOf(1, { kind: 'check-stopped', message: 'stopped by request' });
+  const other = await wait('resync', [{ status: healthy, events: [stopped] }]);
+  t.is(other.result.message, null);
+  const error = await fails(t, 'check', [
+    { status: check },
+    { status: healthy, events: [stopped] },
+  ]);
+  t.is(error.message, 'cannot wait for the check of tank: stopped by request');
+});
+
+test('a failed stack is a failure of any wait', async (t) => {
+  const failed = statusOf('tank', { health: 'failed', reason: 'too many members are gone' });
+  const error = await fails(t, 'idle', [{ status: failed }]);
+  t.is(error.message, 'cannot wait until tank is idle: too many members are gone');
+});
+
+test('a time limit is kept exactly, and says what is going on', async (t) => {
+  const paused = { ...rebuilding(), activity: { ...activity('rebuild'), pace: 'paused' } };
+  const error = await fails(t, 'idle', [{ status: paused as StatusDocument }], 1250);
+  t.is(error.code, 'BANDSTAND_WAIT_TIMEOUT');
+  t.is(
+    error.message,
+    'cannot wait longer until tank is idle: after 1.25 s it is still at its rebuild, paused',
+  );
+});
+
+test('a server that is not there, or goes away, is told apart', async (t) => {
+  const never = await fails(t, 'rebuild', [{ status: null }]);
+  t.is(never.code, 'BANDSTAND_STACK_NOT_RUNNING');
+  t.is(never.message, 'cannot wait for the rebuild of tank: it is not running');
+  const gone = await fails(t, 'rebuild', [{ status: rebuilding() }, { status: null }]);
+  t.is(gone.code, 'BANDSTAND_SERVER_FAILED');
+  t.is(gone.message, 'cannot wait for the rebuild of tank: its server has ended');
+});
+
+test('a bar is as long as it should be, in eighths', (t) => {
+  t.is(bar(0, 4), '····');
+  t.is(bar(0.5, 4), '██··');
+  t.is(bar(0.53125, 4), '██▏·');
+  t.is(bar(1, 4), '████');
+  t.is(bar(7, 4), '████');
+  t.is(bar(-1, 4), '····');
+  for (let share = 0; share <= 1; share += 0.001) t.is(bar(share, 10).length, 10);
+});
+
+test('lines for programs only grow, and only success is 100', (t) => {
+  const lines: string[] = [];
+  const report = new ProgressReport(null, (line) => lines.push(line));
+  for (const done of [0, 10, 10, 5, 50, 100]) report.show(rebuilding(done));
+  t.deepEqual(lines, ['0/100\n', '10/100\n', '50/100\n', '99/100\n']);
+  report.end(false);
+  t.is(lines.length, 4);
+  report.end(true);
+  t.is(lines.at(-1), '100/100\n');
+});
+
+test('the bar is drawn in place, fits the terminal and is cleared', (t) => {
+  let text = '';
+  const terminal = { columns: 50, write: (part: string) => (text += part) };
+  const report = new ProgressReport(terminal as unknown as NodeJS.WriteStream, null);
+  report.show(rebuilding(50));
+  t.is(text, '\r\u001b[Ktank: rebuild ████████████············ 50.0 % of '.slice(0, 4 + 49));
+  text = '';
+  report.end(true);
+  t.is(text, '\r\u001b[K');
+});
