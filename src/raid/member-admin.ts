@@ -142,6 +142,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
   async startCheck({ repair }: { repair: boolean }): Promise<void> {
     await this.serial(async () => {
       this.#refuseBusy('begin a check');
+      assert(this.#superblock !== null, 'an array that is checked has a superblock');
       if (!Process.canCheck(new ArrayProcessHost(this.array))) {
         throw this.#cannot('BANDSTAND_ARRAY_DEGRADED', 'too few members are in service to compare');
       }

@@ -46,9 +46,15 @@ export class RaidArray extends ArrayCore implements BlockDevice {
 
   // --- life cycle -------------------------------------------------------------------------------
 
-  /** Throws BANDSTAND_MEMBER_MISMATCH when a device does not fit its slot. */
+  /**
+   * Throws BANDSTAND_MEMBER_MISMATCH when a device does not fit its slot. Its manager opens an array
+   * before anything lies on it; what is put on top opens it again, which changes nothing.
+   */
   async open(reactor: Reactor): Promise<void> {
-    assert(this.ring === null, 'an array that is opened is closed');
+    if (this.ring !== null) {
+      assert(this.ring === reactor, 'an array is opened on one reactor');
+      return;
+    }
     const opened: BlockDevice[] = [];
     try {
       for (const { device } of this.members) {

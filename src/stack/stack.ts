@@ -1,16 +1,16 @@
 /**
  * Stack: the whole assembled thing, from member devices to the export.              (control plane)
  *
- * Opening is a table of steps, closing is their undo in reverse. While the stack may be written to,
- * its members are marked dirty; the marks become clean after the last flush. A stack with
- * redundancy that was found dirty stays marked so until a resync has made its members equal.
+ * Opening is a table of steps, closing is their undo in reverse. An array with superblocks has a
+ * manager (raid/array-manager.ts), which keeps its metadata and its redundancy; one without has
+ * neither, and its members are where they are remembered.
  *
  * Runs on the reactor's thread, inside its turns or driven by them. Not here: processes, sockets,
  * logs (cli/), which devices to look at (find-members.ts).
  */
 
 import type { BlockDevice, DeviceObserver } from '../block/block-device.ts';
-import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op, opName } from '../block/block-io.ts';
+import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { statusName } from '../block/status.ts';
@@ -21,20 +21,17 @@ import type { Exporter } from '../exporter/exporter.ts';
 import type { NbdAddress } from '../exporter/nbd/address.ts';
 import { NbdExporter } from '../exporter/nbd/nbd-exporter.ts';
 import { UblkExporter } from '../exporter/ublk/ublk-exporter.ts';
-import type { MemberObserver } from '../raid/array-core.ts';
+import { ArrayManager } from '../raid/array-manager.ts';
 import type { ArraySpec } from '../raid/array-spec.ts';
-import { type Assembly, assembleArray, assemblySpec } from '../raid/assemble.ts';
+import { type Assembly, assembleArray } from '../raid/assemble.ts';
 import { examineDevice } from '../raid/examine.ts';
-import { levelRules } from '../raid/level-rules.ts';
-import { MemberLabels } from '../raid/member-labels.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
-import { recordLoss } from '../raid/record-loss.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice, stablePath } from './device-usage.ts';
 import { type FoundMembers, findMembers, nameless } from './find-members.ts';
-import type { ManagedArray } from './managed-array.ts';
+import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
 import type { RememberedStack } from './state-store.ts';
 import type {
@@ -46,7 +43,7 @@ import type {
   WorkerMethods,
 } from './worker-messages.ts';
 
-export class Stack implements MemberObserver, DeviceObserver {
+export class Stack implements DeviceObserver {
   readonly #reactor: Ring;
   readonly #plan: StackPlan;
   readonly #emit: (event: StackEvent) => void;
@@ -56,11 +53,10 @@ export class Stack implements MemberObserver, DeviceObserver {
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
   #top: MeterDevice | null = null;
-  #labels: MemberLabels | null = null;
   #exporter: Exporter | null = null;
   #failed = false;
   /** Of an array with a superblock, once it runs. */
-  #manager: ManagedArray | null = null;
+  #manager: ArrayManager | null = null;
   readonly control: StackControl;
 
   constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
@@ -109,16 +105,10 @@ export class Stack implements MemberObserver, DeviceObserver {
       undo: (stack) => stack.#closeDevices(),
     },
     { name: 'Read the superblocks', run: (stack) => stack.#readSuperblocks() },
-    { name: 'Record missing members', run: (stack) => stack.#recordLoss() },
     {
       name: 'Start the array',
-      run: (stack) => stack.#startArray(assemblySpec(stack.#assembly!, stack.#devices)),
-      undo: (stack) => stack.#top!.close(),
-    },
-    {
-      name: 'Mark the members as in use',
-      run: (stack) => stack.#markDirty(),
-      undo: (stack) => stack.#markClean(),
+      run: (stack) => stack.#startManaged(),
+      undo: (stack) => stack.#closeManaged(),
     },
   ];
 
@@ -159,16 +149,34 @@ export class Stack implements MemberObserver, DeviceObserver {
   }
 
   async #openFound(): Promise<void> {
-    const { assembly, specs } = this.#found!;
+    const { assembly } = this.#found!;
     const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
-    await this.#openAll(
-      used.map((name) =>
-        makeLeaf(nameless(specs.get(name)!), {
-          readOnly: this.#plan.readOnly,
-          blockBytes: assembly.superblock.blockBytes,
-        }),
-      ),
-    );
+    await this.#openAll(used.map((name) => this.#leaf(name)));
+    if (!this.#plan.readOnly) await this.#openOutsiders(assembly);
+  }
+
+  /** What is no member now and may become one. That it cannot be opened stops nothing. */
+  async #openOutsiders({ target, returning, spares }: Assembly): Promise<void> {
+    const back = returning.filter(({ failed }) => !failed);
+    const outsiders = [...(target === null ? [] : [target]), ...back, ...spares];
+    for (const { device: name } of outsiders) {
+      const device = this.#leaf(name);
+      try {
+        await device.open(this.#reactor);
+        this.#devices.set(name, device);
+      } catch (error) {
+        if (!(error instanceof BandstandError)) throw error;
+        this.#emit({ event: 'warning', message: `${name} is not used: ${error.message}` });
+      }
+    }
+  }
+
+  #leaf(name: string): BlockDevice {
+    const { assembly, specs } = this.#found!;
+    return makeLeaf(nameless(specs.get(name)!), {
+      readOnly: this.#plan.readOnly,
+      blockBytes: assembly.superblock.blockBytes,
+    });
   }
 
   async #openRemembered(): Promise<void> {
@@ -211,12 +219,6 @@ export class Stack implements MemberObserver, DeviceObserver {
     this.#assembly = assembleArray(examinations, this.#found!.options);
   }
 
-  /** Before anything is written without them, so that they cannot come back as current. */
-  async #recordLoss(): Promise<void> {
-    if (this.#plan.readOnly) return;
-    this.#assembly = await recordLoss(this.#reactor, this.#assembly!, this.#devices);
-  }
-
   #rememberedSpec(): ArraySpec {
     const remembered = this.#plan.remembered!;
     const devices = [...this.#devices.values()];
@@ -238,45 +240,38 @@ export class Stack implements MemberObserver, DeviceObserver {
     return planSpec(plan, devices);
   }
 
+  async #startManaged(): Promise<void> {
+    const { readOnly } = this.#plan;
+    const manager = await ArrayManager.start(
+      this.#reactor,
+      this.#assembly!,
+      this.#devices,
+      { readOnly },
+      { arrayEvent: (event) => this.control.arrayEvent(event) },
+    );
+    this.#manager = manager;
+    await this.#putOnTop(manager.array);
+  }
+
+  /** The manager first: it flushes, marks clean and closes the array. */
+  async #closeManaged(): Promise<void> {
+    try {
+      await this.#manager!.close();
+    } finally {
+      await this.#top!.close();
+    }
+  }
+
   async #startArray(spec: ArraySpec): Promise<void> {
-    const array = new RaidArray(spec, {
-      membersOpened: true,
-      steadyReads: this.#assembly !== null && this.#assembly.clean === false,
-    });
-    array.memberObserver = this;
+    await this.#putOnTop(new RaidArray(spec, { membersOpened: true }));
+  }
+
+  async #putOnTop(array: RaidArray): Promise<void> {
     const top = new MeterDevice(array);
     await top.open(this.#reactor);
     top.observer = this;
     this.#array = array;
     this.#top = top;
-  }
-
-  async #markDirty(): Promise<void> {
-    const { superblock, slots } = this.#assembly!;
-    if (this.#plan.readOnly) return;
-    this.#labels = new MemberLabels(
-      this.#reactor,
-      superblock.uuid,
-      superblock.seq,
-      slots.flatMap(({ slot, uuid, device: name, label, labelSequence }) => {
-        if (name === null) return [];
-        return [{ slot, uuid, device: this.#devices.get(name)!, label, labelSequence }];
-      }),
-    );
-    await this.#labels.markDirty();
-  }
-
-  async #markClean(): Promise<void> {
-    if (this.#labels === null) return;
-    await this.#flush();
-    if (!this.#staysDirty && !this.#failed) await this.#labels.markClean();
-  }
-
-  /** Members may differ since an earlier crash, and nothing has made them equal yet. */
-  get #staysDirty(): boolean {
-    const { superblock, slots, clean } = this.#assembly!;
-    const differ = clean === false || this.#array?.steadyReads === true;
-    return differ && levelRules(superblock.level).tolerates(slots.length) > 0;
   }
 
   async #flush(): Promise<void> {
@@ -345,7 +340,7 @@ export class Stack implements MemberObserver, DeviceObserver {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
       health: managed?.health ?? health,
-      reason: managed === null ? this.#reason(health, bad) : managed.reason,
+      reason: managed === null ? this.#reason(bad) : managed.reason,
       action: managed === null ? this.#action(health) : managed.action,
       size_bytes: spec.blockCount * spec.blockBytes,
       block_size: spec.blockBytes,
@@ -354,7 +349,7 @@ export class Stack implements MemberObserver, DeviceObserver {
       array: {
         level: spec.level,
         strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,
-        superblock_seq: this.#assembly?.superblock.seq ?? null,
+        superblock_seq: this.#manager?.superblock?.seq ?? this.#assembly?.superblock.seq ?? null,
         members:
           managed?.members ?? members.map((member) => ({ ...member, repaired_blocks: null })),
         spares: managed?.spares ?? [],
@@ -377,16 +372,13 @@ export class Stack implements MemberObserver, DeviceObserver {
       : 'degraded';
   }
 
-  #reason(health: Health, bad: readonly { slot: number; health: string }[]): string | null {
+  #reason(bad: readonly { slot: number; health: string }[]): string | null {
     if (bad.length > 0) {
       const texts = bad.map(({ slot, health: why }) => {
         const known = this.#assembly?.slots[slot]?.reason;
         return `the member in slot ${slot} is ${why}${known ? ` (${known})` : ''}`;
       });
       return texts.join('; ');
-    }
-    if (health === 'healthy' && this.#assembly !== null && this.#staysDirty) {
-      return 'it was not stopped cleanly once: the members may differ where writes were in flight';
     }
     return null;
   }
@@ -408,7 +400,6 @@ export class Stack implements MemberObserver, DeviceObserver {
     const notes = [...(this.#assembly?.warnings ?? [])];
     const { name } = this.#plan;
     const reason = this.#reason(
-      this.#health(),
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
     if (reason !== null) notes.push(`${name}: ${reason}`);
@@ -427,7 +418,7 @@ export class Stack implements MemberObserver, DeviceObserver {
       const path = spec?.kind === 'path' ? stablePath(identifyDevice(spec.path)) : before;
       return path === null ? [] : [{ slot, uuid, path }];
     });
-    return {
+    const base: RememberedStack = {
       name: this.#plan.name,
       uuid: superblock.uuid,
       level: superblock.level,
@@ -439,19 +430,11 @@ export class Stack implements MemberObserver, DeviceObserver {
       members,
       spares: old?.spares ?? [],
     };
+    const status = this.#manager?.status();
+    return status === undefined ? base : rememberMembers(base, status, stableDevicePath);
   }
 
   // --- observers --------------------------------------------------------------------------------
-
-  memberError(slot: number, op: Op, status: number): void {
-    const member = this.#array!.members[slot]!;
-    const count = op === OP_READ ? member.readErrors : member.writeErrors;
-    // The first ones, then ever more rarely: a broken disk must not fill the log.
-    if ((count & (count - 1)) !== 0) return;
-    const errno = statusName(status);
-    const device = member.device?.name ?? null;
-    this.#emit({ event: 'member-error', slot, device, op: opName(op), errno, count });
-  }
 
   deviceFailed(_device: BlockDevice, status: number): void {
     this.#failed = true;

@@ -54,14 +54,7 @@ test('a stack is opened in named steps and closed again', async (t) => {
   );
   t.deepEqual(
     events.flatMap((event) => (event.event === 'step-started' ? [event.step] : [])),
-    [
-      'Find the members',
-      'Open the members',
-      'Read the superblocks',
-      'Record missing members',
-      'Start the array',
-      'Mark the members as in use',
-    ],
+    ['Find the members', 'Open the members', 'Read the superblocks', 'Start the array'],
   );
   const status = await host.call('status', null);
   t.is(status.health, 'healthy');

@@ -51,11 +51,16 @@ test.serial('status, list and the sockets say what is running, and who may ask',
   t.deepEqual(data.activity, {
     kind: 'idle',
     step: null,
+    pace: null,
     done_bytes: null,
     total_bytes: null,
     rate_bytes_per_second: null,
     eta_seconds: null,
+    limit_bytes_per_second: null,
     member_slot: null,
+    mismatched_blocks: null,
+    repaired_blocks: null,
+    lost_blocks: null,
   });
   t.is(data.array.level, 'raid1');
   t.is(data.array.superblock_seq, 1);
@@ -217,7 +222,7 @@ test.serial('exports at the same moment share one server', async (t) => {
     t.is(stdout, `nbd+unix:///tank?socket=${world.path('run/tank.nbd')}\n`);
   }
   const log = readFileSync(world.path('run/tank.log'), 'utf8');
-  t.is(log.match(/"msg":"exported"/g)?.length, 1);
+  t.is(log.match(/"msg":"exported as /g)?.length, 1);
   await world.ok('stop', 'tank');
 });
 
