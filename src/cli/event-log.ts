@@ -32,7 +32,9 @@ export class EventLog {
   add(event: NewEvent): EventDocument {
     this.#last += 1;
     const time = this.#now().toISOString();
-    const document = { sequence: this.#last, time, stack: this.#stack, ...event };
+    const { kind, severity, message, ...rest } = event;
+    const stack = this.#stack;
+    const document = { sequence: this.#last, time, kind, severity, stack, message, ...rest };
     this.#events.push(document);
     if (this.#events.length > this.#kept) this.#events = this.#events.slice(-this.#kept);
     this.#wake();

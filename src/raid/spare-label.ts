@@ -1,9 +1,9 @@
 /**
  * Makes a device a spare of an array: a label that says so, and nothing else.       (control plane)
  *
- * A spare has no superblock, because it has no slot; its label names the array that may take it. The
- * first MiB becomes zeroes before, so that nothing else is recognised on it, and the label is read
- * back.
+ * A spare has no superblock, because it has no slot; its label names the array that may take it.
+ * The first MiB becomes zeroes before, so that nothing else is recognised on it, and the label is
+ * read back.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';

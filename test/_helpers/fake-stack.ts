@@ -4,12 +4,56 @@
 
 import { mkdirSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
-import { IDLE, type Method, type StatusDocument } from '../../src/control/schema.ts';
+import {
+  type ActivityStatus,
+  IDLE,
+  type Method,
+  type StatusDocument,
+} from '../../src/control/schema.ts';
 import type { EventDocument } from '../../src/control/schema-events.ts';
+import type { ActivityReply, MemberReply } from '../../src/control/schema-members.ts';
 import { ControlServer, type MethodHandler } from '../../src/control/server.ts';
 import { CliWorld } from './run-cli.ts';
 
 const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+
+export const REBUILD: ActivityStatus = {
+  ...IDLE,
+  kind: 'rebuild',
+  pace: 'running',
+  done_bytes: 1_573_292_507_136,
+  total_bytes: 3_837_302_454_272,
+  rate_bytes_per_second: 641_728_512,
+  eta_seconds: 3528,
+  member_slot: 2,
+  mismatched_blocks: 0,
+  repaired_blocks: 0,
+  lost_blocks: 0,
+};
+
+export const MEMBER: MemberReply = {
+  action: 'add',
+  dry_run: false,
+  changed: true,
+  device: '/dev/sdd',
+  uuid: 'eeeeeeee-0000-4000-8000-000000000000',
+  slot: 2,
+  was: null,
+  role: 'rebuild',
+  mode: 'full',
+  replaces: null,
+  rebuild_device: '/dev/sdd',
+  rebuild_slot: 2,
+  health: 'degraded',
+};
+
+export const ACTIVITY: ActivityReply = {
+  action: 'show',
+  dry_run: false,
+  changed: false,
+  activity: IDLE,
+  limit_before: null,
+};
 
 /** A healthy mirror of two, exported nowhere. */
 export function statusOf(name: string, change: Partial<StatusDocument> = {}): StatusDocument {

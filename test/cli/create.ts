@@ -146,8 +146,7 @@ const REFUSALS: readonly Refusal[] = [
     title: 'a spare for a level that rebuilds nothing',
     words: ['tank', '--raid', 'raid0', '--spare', 'C', 'A', 'B'],
     status: 2,
-    stderr:
-      'cannot use --spare with raid0: it has no redundancy to rebuild a member from\n  leave it out',
+    stderr: 'cannot use --spare with raid0: it has no redundancy to rebuild from\n  leave it out',
   },
   {
     title: 'a spare that nothing would record',

@@ -1,4 +1,4 @@
-/** Waiting: when it is over, when it failed, when it took too long. Time and status are the test's. */
+/** Waiting: when it is over, when it failed, when it took too long; time is the test's. */
 
 import test from 'ava';
 import type { BandstandError } from '../../src/block/errors.ts';

@@ -336,7 +336,7 @@ test('a member in use is replaced by a copy, one at a time', (t) =>
     t.is(spare.code, 'BANDSTAND_MEMBER_STATE');
   }));
 
-test('levels without redundancy, arrays without superblock and read-only stacks refuse', async (t) => {
+test('without redundancy or superblock, and read-only, nothing changes', async (t) => {
   const cases: readonly (readonly [options: WorldOptions, code: string, why: string])[] = [
     [{ level: 'raid0' }, 'BANDSTAND_LEVEL_REDUNDANCY', 'tank is raid0, which needs every member'],
     [{ unmanaged: true }, 'BANDSTAND_ARRAY_UNRECORDED', 'tank has no superblock'],

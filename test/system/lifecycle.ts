@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
+import { IDLE } from '../../src/control/schema.ts';
 import { DISK_BYTES, eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
@@ -48,20 +49,7 @@ test.serial('status, list and the sockets say what is running, and who may ask',
   t.is(data.reason, null);
   t.is(data.server.pid, await world.serverPid('tank'));
   t.deepEqual(data.exports, [{ kind: 'nbd', address: uri, read_only: false }]);
-  t.deepEqual(data.activity, {
-    kind: 'idle',
-    step: null,
-    pace: null,
-    done_bytes: null,
-    total_bytes: null,
-    rate_bytes_per_second: null,
-    eta_seconds: null,
-    limit_bytes_per_second: null,
-    member_slot: null,
-    mismatched_blocks: null,
-    repaired_blocks: null,
-    lost_blocks: null,
-  });
+  t.deepEqual(data.activity, IDLE);
   t.is(data.array.level, 'raid1');
   t.is(data.array.superblock_seq, 1);
   t.deepEqual(
@@ -222,7 +210,7 @@ test.serial('exports at the same moment share one server', async (t) => {
     t.is(stdout, `nbd+unix:///tank?socket=${world.path('run/tank.nbd')}\n`);
   }
   const log = readFileSync(world.path('run/tank.log'), 'utf8');
-  t.is(log.match(/"msg":"exported as /g)?.length, 1);
+  t.is(log.match(/"kind":"exported"/g)?.length, 1);
   await world.ok('stop', 'tank');
 });
 

@@ -127,7 +127,7 @@ function refuseUnavailable(args: Arguments): void {
 function refuseSpares(level: string, superblock: boolean): void {
   if (level !== 'raid1' && level !== 'raid5f') {
     throw usageError(
-      `cannot use --spare with ${level}: it has no redundancy to rebuild a member from`,
+      `cannot use --spare with ${level}: it has no redundancy to rebuild from`,
       'leave it out',
     );
   }
