@@ -42,6 +42,8 @@ test.serial('status, list and the sockets say what is running, and who may ask',
   const disks = await mirror(world);
   const uri = await world.export('tank');
   await world.write('tank', noise(65536, 1));
+  // A new array makes its members equal first.
+  await world.ok('wait', 'tank', '--for', 'idle');
   const status = JSON.parse((await world.ok('status', 'tank', '--json')).stdout);
   t.is(status.schema, 'bandstand.status/1');
   const { data } = status;
