@@ -3,10 +3,11 @@
  */
 
 import type { WorkloadKind } from '../src/bench/workload.ts';
+import { STRIP_BYTES_DEFAULT } from '../src/stack/device-spec.ts';
 import type { DeviceSpec } from './load.ts';
 
 export const FILE_BYTES = 512 * 2 ** 20;
-const STRIP_BYTES = 64 * 1024;
+const SMALL_STRIP_BYTES = 64 * 1024;
 
 export interface Case {
   readonly name: string;
@@ -24,24 +25,31 @@ export interface Case {
     readonly paths: readonly string[];
     readonly share: number;
   } | null;
-  /** What the project promises, of the ratio or of the rate. */
-  readonly target: number;
+  /** What the project promises, of the ratio or of the rate; null: shown for comparison only. */
+  readonly target: number | null;
 }
 
-/** `files`: at least three files of FILE_BYTES. */
-export function makeCases(files: readonly string[]): Case[] {
+/**
+ * `files`: at least three files of FILE_BYTES; `loop`: a loop device of that size, or null. Arrays
+ * have the strip size that `create` gives them, and one case half of it: two pieces per request.
+ */
+export function makeCases(files: readonly string[], loop: string | null): Case[] {
   const one: DeviceSpec = { kind: 'file', path: files[0]! };
-  const raid = (level: 'raid0' | 'raid5f', count: number): DeviceSpec => ({
+  const raid = (
+    level: 'raid0' | 'raid5f',
+    count: number,
+    stripBytes = STRIP_BYTES_DEFAULT,
+  ): DeviceSpec => ({
     kind: 'raid',
     level,
-    stripBytes: STRIP_BYTES,
+    stripBytes,
     memberBytes: FILE_BYTES,
     members: files.slice(0, count).map((path) => ({ kind: 'file', path })),
   });
   const over = (kind: 'null' | 'mem', sizeBytes: number): DeviceSpec => ({
     kind: 'raid',
     level: 'raid0',
-    stripBytes: STRIP_BYTES,
+    stripBytes: STRIP_BYTES_DEFAULT,
     memberBytes: sizeBytes,
     members: [
       { kind, sizeBytes },
@@ -55,7 +63,7 @@ export function makeCases(files: readonly string[]): Case[] {
     rw: WorkloadKind,
     requestBytes: number,
     depth: number,
-    target: number,
+    target: number | null,
   ): Case => ({
     name,
     unit: rw.startsWith('rand') ? 'iops' : 'bytes_per_second',
@@ -82,31 +90,44 @@ export function makeCases(files: readonly string[]): Case[] {
     peer: null,
     target,
   });
+  const loopCases = (path: string): Case[] => {
+    const device: DeviceSpec = { kind: 'file', path };
+    return [
+      against('loop randread 4k qd64', device, [path], 'randread', 4096, 64, 1),
+      against('loop randwrite 4k qd64', device, [path], 'randwrite', 4096, 64, 1),
+      against('loop read 128k qd16', device, [path], 'read', large, 16, 0.95),
+      against('loop write 128k qd16', device, [path], 'write', large, 16, 0.95),
+    ];
+  };
   const metered: DeviceSpec = { kind: 'meter', lower: { kind: 'null', sizeBytes: 2 ** 40 } };
   const mem = over('mem', 2 ** 29);
   const large = 128 * 1024;
   const single = files.slice(0, 1);
   const pair = files.slice(0, 2);
+  const halves = raid('raid0', 2, SMALL_STRIP_BYTES);
   return [
     against('file randread 4k qd64', one, single, 'randread', 4096, 64, 1),
     against('file randwrite 4k qd64', one, single, 'randwrite', 4096, 64, 1),
     against('file randread 4k qd1', one, single, 'randread', 4096, 1, 1),
     against('file read 128k qd16', one, single, 'read', large, 16, 0.95),
     against('file write 128k qd16', one, single, 'write', large, 16, 0.95),
+    ...(loop === null ? [] : loopCases(loop)),
     against('raid0 randread 4k qd64', raid('raid0', 2), pair, 'randread', 4096, 64, 1),
     against('raid0 randwrite 4k qd64', raid('raid0', 2), pair, 'randwrite', 4096, 64, 1),
     against('raid0 read 128k qd16', raid('raid0', 2), pair, 'read', large, 16, 0.95),
     against('raid0 write 128k qd16', raid('raid0', 2), pair, 'write', large, 16, 0.95),
+    against('raid0 strip 64k read 128k qd16', halves, pair, 'read', large, 16, null),
+    against('raid0 strip 64k write 128k qd16', halves, pair, 'write', large, 16, null),
     {
       name: 'raid5f full-stripe write qd16',
       unit: 'bytes_per_second',
       device: raid('raid5f', 3),
       rw: 'write',
-      requestBytes: 2 * STRIP_BYTES,
+      requestBytes: 2 * STRIP_BYTES_DEFAULT,
       depth: 16,
       peer: {
         rw: 'write',
-        requestBytes: STRIP_BYTES,
+        requestBytes: STRIP_BYTES_DEFAULT,
         depth: 48,
         paths: files.slice(0, 3),
         share: 2 / 3,

@@ -20,6 +20,7 @@ import { type Case, FILE_BYTES, makeCases } from './cases.ts';
 import { hasFio, runFio } from './fio.ts';
 import { kernelRates } from './kernels.ts';
 import type { LoadSpec } from './load.ts';
+import { LoopDevice } from './loop-device.ts';
 
 interface Outcome {
   readonly name: string;
@@ -30,7 +31,7 @@ interface Outcome {
   readonly ratio: number | null;
   /** CPU time of the reactor's thread per operation, microseconds. */
   readonly cpu_us_per_io: number;
-  readonly target: number;
+  readonly target: number | null;
 }
 
 interface LoadReport {
@@ -52,12 +53,16 @@ export async function main(args: readonly string[]): Promise<number> {
       json: { type: 'string' },
     },
   });
+  let loop: LoopDevice | null = null;
   const folder = mkdtempSync(path.join(values.dir, 'bandstand-bench-'));
   try {
     const files = [0, 1, 2].map((index) => makeFile(path.join(folder, `disk${index}`)));
     const machine = describeMachine(values.dir);
     process.stdout.write(`${machine}\n\n`);
-    const outcomes = makeCases(files)
+    const attached = LoopDevice.attach(makeFile(path.join(folder, 'loop')));
+    if (attached instanceof LoopDevice) loop = attached;
+    else process.stdout.write(`no cases with a loop device: ${attached}\n\n`);
+    const outcomes = makeCases(files, loop?.path ?? null)
       .filter(({ name }) => name.includes(values.only))
       .map((entry) => measure(entry, Number(values.rounds), Number(values.seconds)));
     const kernels = 'kernels'.includes(values.only) ? kernelRates() : {};
@@ -70,6 +75,7 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     return 0;
   } finally {
+    loop?.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -155,8 +161,8 @@ function format(outcome: Outcome): string {
   const parts = [outcome.name.padEnd(40), rate(outcome.bandstand)];
   if (outcome.fio !== null && outcome.ratio !== null) {
     parts.push(`fio ${rate(outcome.fio)}`, `ratio ${outcome.ratio.toFixed(2)}`);
-    parts.push(`(target ${outcome.target})`);
-  } else {
+    if (outcome.target !== null) parts.push(`(target ${outcome.target})`);
+  } else if (outcome.target !== null) {
     parts.push(`(target ${(outcome.target / 1000).toFixed(0)} k/s)`);
   }
   parts.push(`${outcome.cpu_us_per_io.toFixed(2)} µs CPU/op`);

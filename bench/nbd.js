@@ -8,7 +8,8 @@
  * measured. Rounds alternate between the servers, because the machine is not the same from minute
  * to minute; the medians and their ratios are what counts. The second table is the processor time
  * that a server takes for one operation, all its threads together: it hardly depends on what else
- * the machine does. What makes these numbers lie: a busy machine, a single core, and QD 1, which
+ * the machine does. Each server is warmed up with a mix of all kinds of requests first, which is
+ * thrown away: JavaScript is compiled while it runs. What makes these numbers lie: a busy machine, a single core, and QD 1, which
  * measures how long a core takes to wake.
  */
 
@@ -31,6 +32,7 @@ const seconds = Number(options.seconds);
 
 const FILE = '/dev/shm/bandstand-bench-nbd.img';
 const FILE_MIB = 512;
+const WARM_UP_SECONDS = 2;
 const SOCKET = '/tmp/bandstand-bench-nbd.sock';
 const SERVER = path.join(import.meta.dirname, 'nbd-server.js');
 
@@ -80,27 +82,35 @@ function processorUs(pid) {
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** One measurement: operations per second, and server processor time per operation. */
-async function measure(workload, pid) {
-  const beforeUs = processorUs(pid);
+/** Runs the client for a while; `load`: its options that say what to do. */
+async function runClient(load, forSeconds) {
   const { stdout } = await promisify(execFile)(
     'fio',
     [
       '--name=nbd',
       '--ioengine=nbd',
       `--uri=nbd+unix:///?socket=${SOCKET}`,
-      `--rw=${workload.rw}`,
-      `--bs=${workload.bs}`,
-      `--iodepth=${workload.depth}`,
+      ...load,
       `--size=${FILE_MIB}m`,
       '--time_based',
-      `--runtime=${seconds}`,
+      `--runtime=${forSeconds}`,
       '--output-format=json',
     ],
-    { timeout: (seconds + 20) * 1000, maxBuffer: 2 ** 24 },
+    { timeout: (forSeconds + 20) * 1000, maxBuffer: 2 ** 24 },
   );
   const job = JSON.parse(stdout.slice(stdout.indexOf('{'))).jobs[0];
   if (job.error !== 0) throw new Error(`fio failed with error ${job.error}`);
+  return job;
+}
+
+async function warmUp() {
+  await runClient(['--rw=randrw', '--bssplit=4k/50:128k/50', '--iodepth=16'], WARM_UP_SECONDS);
+}
+
+/** One measurement: operations per second, and server processor time per operation. */
+async function measure({ rw, bs, depth }, pid) {
+  const beforeUs = processorUs(pid);
+  const job = await runClient([`--rw=${rw}`, `--bs=${bs}`, `--iodepth=${depth}`], seconds);
   const operations = job.read.total_ios + job.write.total_ios;
   return {
     iops: job.read.iops + job.write.iops,
@@ -121,6 +131,7 @@ try {
   for (let round = 0; round < rounds; round += 1) {
     for (const server of SERVERS) {
       await withServer(server, async (pid) => {
+        await warmUp();
         for (const [index, workload] of WORKLOADS.entries()) {
           results.get(server.name)[index].push(await measure(workload, pid));
         }

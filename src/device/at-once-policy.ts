@@ -7,12 +7,11 @@
  * outstanding. Which holds depends on who else needs the processors, so it is measured: operations
  * are counted in windows, now and then a window goes the other way, and the faster way is kept.
  * With few operations outstanding, moving them at once is always faster, and nothing is tried.
+ *
+ * One policy judges operations of about one size: what is faster for 4 KiB says nothing about
+ * 128 KiB. How many make a window, and how many are few, depends on that size.
  */
 
-/** Operations in a window. */
-const WINDOW_OPS = 1024;
-/** Fewer outstanding operations than this keep no second processor busy. */
-const CROWD = 8;
 /** Windows between two trials of the other way: at first, and after many that changed nothing. */
 const TRIAL_EVERY = 16;
 const TRIAL_EVERY_MAX = 128;
@@ -22,6 +21,10 @@ const TRIAL_WINDOWS = 2;
 const GAIN_MIN = 1.05;
 
 export class AtOncePolicy {
+  /** Operations in a window. */
+  readonly #windowOps: number;
+  /** Fewer outstanding operations than this keep no second processor busy. */
+  readonly #crowd: number;
   /** The way that has proved faster. */
   #preferred = true;
   #trial = 0;
@@ -35,6 +38,11 @@ export class AtOncePolicy {
   /** Operations per microsecond of the preferred way. */
   #preferredRate = 0;
 
+  constructor(windowOps: number, crowd: number) {
+    this.#windowOps = windowOps;
+    this.#crowd = crowd;
+  }
+
   /**
    * Asked once for each operation. `nowUs`: the clock, the same within a turn; `inFlight`:
    * operations of the device in the ring.
@@ -45,13 +53,13 @@ export class AtOncePolicy {
       this.#turns += 1;
     }
     this.#ops += 1;
-    if (this.#ops === WINDOW_OPS) this.#endWindow(nowUs, inFlight);
+    if (this.#ops === this.#windowOps) this.#endWindow(nowUs, inFlight);
     return this.#trial > 0 ? !this.#preferred : this.#preferred;
   }
 
   #endWindow(nowUs: number, inFlight: number): void {
-    const rate = WINDOW_OPS / Math.max(1, nowUs - this.#startUs);
-    const crowded = inFlight >= CROWD || WINDOW_OPS >= this.#turns * CROWD;
+    const rate = this.#windowOps / Math.max(1, nowUs - this.#startUs);
+    const crowded = inFlight >= this.#crowd || this.#windowOps >= this.#turns * this.#crowd;
     this.#ops = 0;
     this.#turns = 0;
     this.#startUs = nowUs;

@@ -13,8 +13,8 @@
  * kernel as one call; with FUA a data sync ends them.
  *
  * Files in memory (tmpfs) are the exception: the ring has no asynchronous way to them and hands
- * each operation to a worker thread of the kernel, which costs more than moving a few bytes. Small
- * reads and writes of such a file are therefore done at once where that is faster
+ * each operation to a worker thread of the kernel, which often costs more than moving the bytes.
+ * Reads and writes of such a file, up to a limit, are therefore done at once where that is faster
  * (at-once-policy.ts), and complete in a later turn like any other; what does not go through whole
  * takes the way of all others.
  *
@@ -62,8 +62,15 @@ import { afterCompletions } from './leaf-device.ts';
 
 const DEPTH_DEFAULT = 512;
 const RETRIES_MAX = 200;
-/** Above this a worker thread of the kernel, on another processor, is worth its cost. */
-const AT_ONCE_BYTES_MAX = 32 * 1024;
+/** The longest transfer that is done at once: more would keep all else waiting. */
+const AT_ONCE_BYTES_MAX = 128 * 1024;
+/** The longest that counts as small. */
+const SMALL_BYTES_MAX = 32 * 1024;
+/** Windows of the at-once policies, in operations, and from how many on it is worth trying. */
+const SMALL_WINDOW_OPS = 1024;
+const SMALL_CROWD = 8;
+const LARGE_WINDOW_OPS = 256;
+const LARGE_CROWD = 4;
 /** Longest step of a trim or write-zeroes. */
 const RANGE_BYTES_MAX = 2 ** 30;
 
@@ -103,7 +110,8 @@ export class FileDevice implements BlockDevice, RingHandler {
   #atOnceFd = -1;
   #arenaAddress = 0;
   #native: NativeAddon | null = null;
-  readonly #policy = new AtOncePolicy();
+  readonly #smallPolicy = new AtOncePolicy(SMALL_WINDOW_OPS, SMALL_CROWD);
+  readonly #largePolicy = new AtOncePolicy(LARGE_WINDOW_OPS, LARGE_CROWD);
   #trimMethod = METHOD_NONE;
   #zeroMethod = METHOD_NONE;
   #zeroKeepMethod = METHOD_NONE;
@@ -209,7 +217,8 @@ export class FileDevice implements BlockDevice, RingHandler {
   #doneAtOnce(io: BlockIo): boolean {
     const bytes = io.blockCount * this.#blockBytes;
     if (bytes > AT_ONCE_BYTES_MAX) return false;
-    if (!this.#policy.choose(this.#ring!.nowUs(), this.#inFlight)) return false;
+    const policy = bytes > SMALL_BYTES_MAX ? this.#largePolicy : this.#smallPolicy;
+    if (!policy.choose(this.#ring!.nowUs(), this.#inFlight)) return false;
     const native = this.#native!;
     const address = this.#arenaAddress + io.buffer;
     const fileByte = io.block * this.#blockBytes;

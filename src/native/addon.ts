@@ -160,7 +160,7 @@ export interface NativeAddon {
   socketListenTcp(host: string, port: number, backlog: number): number;
   /** The port that a TCP socket is bound to, or -errno. */
   socketPort(fd: number): number;
-  /** TCP_NODELAY and keep-alive where they apply; returns 0 or -errno. */
+  /** TCP: no delay, keep-alive; Unix: a send buffer for large replies. Returns 0 or -errno. */
   socketTune(fd: number): number;
   socketPair(): [number, number];
 

@@ -14,7 +14,7 @@ import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
-import { type DeviceSpec, formatDeviceSpec } from './device-spec.ts';
+import { type DeviceSpec, formatDeviceSpec, STRIP_BYTES_DEFAULT } from './device-spec.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice, usageOf } from './device-usage.ts';
 import { nameless } from './find-members.ts';
@@ -30,7 +30,6 @@ export interface BenchRequest {
   readonly workload: WorkloadOptions;
 }
 
-const STRIP_BYTES_DEFAULT = 128 * 1024;
 /** For superblocks, labels and what devices need besides the payloads. */
 const ARENA_SPARE_BYTES = 8 * 2 ** 20;
 const ARENA_BYTES_MAX = 2 ** 31;

@@ -35,6 +35,9 @@ export type DeviceSpec =
 
 export type ArrayWord = 'raid0' | 'raid1' | 'raid5f' | 'concat';
 
+/** Of an array with strips that is created, or put together for a benchmark, without a size. */
+export const STRIP_BYTES_DEFAULT = 128 * 1024;
+
 const ARRAY_WORDS: readonly ArrayWord[] = ['raid0', 'raid1', 'raid5f', 'concat'];
 const DEPTH_MAX = 8;
 const MEMBERS_MAX = 255;

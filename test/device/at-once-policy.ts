@@ -7,7 +7,7 @@ function shareAtOnce(
   atOnceUs: number,
   ringUs: number,
   operations: number,
-  policy = new AtOncePolicy(),
+  policy = new AtOncePolicy(1024, 8),
 ): number {
   let nowUs = 1000;
   let atOnce = 0;
@@ -40,8 +40,13 @@ test('a way that is hardly faster is no reason to change', (t) => {
 });
 
 test('the choice follows when the other way becomes the faster one', (t) => {
-  const policy = new AtOncePolicy();
+  const policy = new AtOncePolicy(1024, 8);
   t.true(shareAtOnce(64, 1.5, 1.0, 400_000, policy) < 0.1);
   t.true(shareAtOnce(64, 1.0, 1.5, 4_000_000, policy) > 0.8);
   t.is(shareAtOnce(1, 1.5, 1.0, 100_000, policy) > 0.9, true);
+});
+
+test('what counts as many is said per policy', (t) => {
+  t.is(shareAtOnce(6, 1.5, 1.0, 600_000, new AtOncePolicy(256, 8)), 1);
+  t.true(shareAtOnce(6, 1.5, 1.0, 600_000, new AtOncePolicy(256, 4)) < 0.1);
 });

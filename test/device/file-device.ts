@@ -26,6 +26,7 @@ import {
   OP_READ,
   OP_WRITE,
   OP_WRITE_ZEROES,
+  type Op,
 } from '../../src/block/block-io.ts';
 import { readBlocks, submitStatus, writeBlocks } from '../../src/block/control-io.ts';
 import { EAGAIN, EINTR, EIO, ENODEV, ENXIO } from '../../src/block/status.ts';
@@ -261,6 +262,42 @@ test.serial('a file that was cut short fails the reads beyond its end, not the d
     t.is(await reactor.drive(submitStatus(device, OP_READ, 127, 2, at)), EIO);
     t.is(await reactor.drive(submitStatus(device, OP_READ, 0, 2, at)), 0);
     reactor.arena.release(at, 8192);
+  }),
+);
+
+test.serial('large transfers of a file in memory are whole, at once or through the ring', (t) =>
+  withFile(8 << 20, { blockBytes: 4096 }, async (reactor, device, file) => {
+    const blocks = 32;
+    const words = (blocks * 4096) / 4;
+    const at = reactor.arena.allocate(8 * blocks * 4096);
+    const { u32 } = reactor.arena;
+    const buffer = (index: number): number => at + index * blocks * 4096;
+    const all = (op: Op, first: number): Promise<number[]> =>
+      reactor.drive(
+        Promise.all(
+          Array.from({ length: 8 }, (_, index) =>
+            submitStatus(device, op, (first + index) * blocks, blocks, buffer(index)),
+          ),
+        ),
+      );
+    // Enough operations for several windows, so that both ways are gone.
+    for (let round = 0; round < 80; round += 1) {
+      const first = (round % 8) * 8;
+      for (let index = 0; index < 8; index += 1) {
+        u32.fill(round * 8 + index, buffer(index) / 4, buffer(index) / 4 + words);
+      }
+      t.deepEqual(await all(OP_WRITE, first), new Array(8).fill(0));
+      u32.fill(0xffffffff, at / 4, at / 4 + 8 * words);
+      t.deepEqual(await all(OP_READ, first), new Array(8).fill(0));
+      for (let index = 0; index < 8; index += 1) {
+        const from = buffer(index) / 4;
+        t.true(u32.subarray(from, from + words).every((word) => word === round * 8 + index));
+      }
+    }
+    // What is not there to its end does not go through whole at once, and fails.
+    truncateSync(file, (8 << 20) - 4096);
+    t.is(await reactor.drive(submitStatus(device, OP_READ, 63 * blocks, blocks, at)), EIO);
+    reactor.arena.release(at, 8 * blocks * 4096);
   }),
 );
 

@@ -16,6 +16,7 @@ import {
   type PreparedDevice,
   prepareCreate,
 } from '../../stack/create-stack.ts';
+import { STRIP_BYTES_DEFAULT } from '../../stack/device-spec.ts';
 import { withRing } from '../../stack/offline-ring.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
@@ -25,8 +26,6 @@ import type { CommandContext } from '../command-context.ts';
 import { runningStatus } from '../known-stacks.ts';
 import { parseLevelOrRefuse } from '../level-option.ts';
 import { table } from '../table.ts';
-
-const STRIP_BYTES_DEFAULT = 128 * 1024;
 
 export const create: Command = {
   name: 'create',
