@@ -75,8 +75,13 @@ export interface DeviceDescription {
 export interface DeviceObserver {
   /** The device is gone or can no longer be trusted (law 9). `status` says why. */
   deviceFailed(device: BlockDevice, status: number): void;
-  /** `geometry.blockCount` has changed. */
+  /** `geometry` has changed: its size, or what it offers. */
   deviceResized(device: BlockDevice): void;
+  /**
+   * Operations have been in the device for longer than its deadline. True: whoever uses it goes on
+   * without it, and what changes something may be given back as failed (ETIMEDOUT).
+   */
+  deviceOverdue(device: BlockDevice): boolean;
 }
 
 export interface BlockDevice {

@@ -18,6 +18,11 @@
  * (at-once-policy.ts), and complete in a later turn like any other; what does not go through whole
  * takes the way of all others.
  *
+ * With a deadline, a device that does not answer is reported to its observer. If that goes on without
+ * it, what would change something is given back as failed, although the kernel may still carry it
+ * out: into a device that nobody relies on any more, and that cannot be opened again before the
+ * kernel has let go of it. Reads wait: the kernel may still write into their memory.
+ *
  * Not here: opening, exclusive use, block size, O_DIRECT or not (file-open.ts).
  */
 
@@ -30,7 +35,7 @@ import {
   type Geometry,
 } from '../block/block-device.ts';
 import {
-  type BlockIo,
+  BlockIo,
   FLAG_FUA,
   FLAG_NOUNMAP,
   OP_FLUSH,
@@ -40,11 +45,22 @@ import {
 } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { EAGAIN, EINTR, EIO, ENODEV, ENXIO, EOPNOTSUPP, ESHUTDOWN, OK } from '../block/status.ts';
+import {
+  EAGAIN,
+  EINTR,
+  EIO,
+  ENODEV,
+  ENXIO,
+  EOPNOTSUPP,
+  ESHUTDOWN,
+  ETIMEDOUT,
+  OK,
+} from '../block/status.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import type { Ring, RingHandler } from '../reactor/ring.ts';
 import { RWF_DSYNC } from '../reactor/uring.ts';
 import { AtOncePolicy } from './at-once-policy.ts';
+import { Deadline } from './deadline.ts';
 import {
   type FileDeviceOptions,
   METHOD_DISCARD,
@@ -80,6 +96,9 @@ const STAGE_RANGE = 0;
 const STAGE_ALLOCATE = 1;
 /** The data sync at the end, for FUA. */
 const STAGE_SYNC = 2;
+
+/** Stands for an operation that was given back before the kernel was done with it. */
+const ABANDONED = new BlockIo();
 
 const CLOSED: Geometry = {
   blockBytes: 4096,
@@ -122,6 +141,9 @@ export class FileDevice implements BlockDevice, RingHandler {
   /** METHOD_* that the current step was issued with; the device's own may change meanwhile. */
   readonly #methods: Uint8Array;
   readonly #retries: Uint8Array;
+  /** Tick of the deadline at which it was begun. */
+  readonly #begun: Uint32Array;
+  readonly #deadline: Deadline | null;
   /** Stack of free tokens. */
   readonly #freeTokens: Uint32Array;
   #freeCount = 0;
@@ -139,6 +161,9 @@ export class FileDevice implements BlockDevice, RingHandler {
     this.#stages = new Uint8Array(this.#depth);
     this.#methods = new Uint8Array(this.#depth);
     this.#retries = new Uint8Array(this.#depth);
+    this.#begun = new Uint32Array(this.#depth);
+    const { deadlineUs = 0 } = options;
+    this.#deadline = deadlineUs === 0 ? null : new Deadline(deadlineUs, () => this.#overdue());
     this.#freeTokens = Uint32Array.from({ length: this.#depth }, (_, token) => token);
     this.#freeCount = this.#depth;
   }
@@ -175,12 +200,24 @@ export class FileDevice implements BlockDevice, RingHandler {
       this.#drained = null;
     }
     const ring = this.#ring!;
+    this.#deadline?.cancel();
     if (this.#atOnceFd >= 0) await afterCompletions(ring);
     ring.unregisterHandler(this.#handlerId);
     ring.unregisterFile(this.#slot);
     ring.native.fileClose(this.#file!.fd);
     this.#ring = null;
     this.#file = null;
+  }
+
+  /** Control plane: looks whether the device has grown, and tells the observer. */
+  refreshSize(): void {
+    if (!this.#open) return;
+    const { sizeBytes } = this.#native!.deviceInfo(this.#file!.fd);
+    const blockCount = Math.floor(sizeBytes / this.#blockBytes);
+    // One that has shrunk answers what lies beyond its end with errors, as it should.
+    if (blockCount <= this.geometry.blockCount) return;
+    this.geometry = { ...this.geometry, blockCount };
+    this.observer?.deviceResized(this);
   }
 
   describe(): DeviceDescription {
@@ -234,6 +271,10 @@ export class FileDevice implements BlockDevice, RingHandler {
   ringComplete(token: number, result: number, _flags: number): void {
     const io = this.#ios[token];
     assert(io !== null && io !== undefined, 'a completion belongs to an operation');
+    if (io === ABANDONED) {
+      this.#release(token);
+      return;
+    }
     if (result < 0) this.#stepFailed(token, io, -result);
     else if (io.op <= OP_WRITE) this.#transferred(token, io, result);
     else if (io.op === OP_FLUSH) this.#complete(token, io, OK);
@@ -247,6 +288,7 @@ export class FileDevice implements BlockDevice, RingHandler {
     this.#doneBytes[token] = 0;
     this.#stages[token] = STAGE_RANGE;
     this.#retries[token] = 0;
+    if (this.#deadline !== null) this.#begun[token] = this.#deadline.begin(this.#ring!);
     this.#issue(token, io);
   }
 
@@ -384,6 +426,12 @@ export class FileDevice implements BlockDevice, RingHandler {
   }
 
   #complete(token: number, io: BlockIo, status: number): void {
+    this.#release(token);
+    io.status = status;
+    io.completer.complete(io);
+  }
+
+  #release(token: number): void {
     this.#ios[token] = null;
     this.#freeTokens[this.#freeCount] = token;
     this.#freeCount += 1;
@@ -391,8 +439,32 @@ export class FileDevice implements BlockDevice, RingHandler {
     if (next !== null) this.#start(next);
     this.#inFlight -= 1;
     if (this.#inFlight === 0 && this.#drained !== null) this.#drained();
-    io.status = status;
-    io.completer.complete(io);
+  }
+
+  /** A tick of the deadline: true while something is in flight. */
+  #overdue(): boolean {
+    const deadline = this.#deadline!;
+    let late = false;
+    for (let token = 0; token < this.#depth; token += 1) {
+      const io = this.#ios[token]!;
+      if (io !== null && io !== ABANDONED && deadline.isLate(this.#begun[token]!)) late = true;
+    }
+    if (late && this.observer?.deviceOverdue(this) === true) this.#abandon();
+    return this.#inFlight > 0;
+  }
+
+  /** Gives back everything that would change something; its tokens stay with the kernel. */
+  #abandon(): void {
+    for (let left = this.#waiting.length; left > 0; left -= 1) {
+      this.#inFlight -= 1;
+      this.#ring!.finish(this.#waiting.shift()!, ETIMEDOUT);
+    }
+    for (let token = 0; token < this.#depth; token += 1) {
+      const io = this.#ios[token]!;
+      if (io === null || io === ABANDONED || io.op === OP_READ) continue;
+      this.#ios[token] = ABANDONED;
+      this.#ring!.finish(io, ETIMEDOUT);
+    }
   }
 
   #reportGone(errno: number): void {

@@ -71,6 +71,8 @@ export interface FileDeviceOptions {
   readonly atOnce?: boolean;
   /** Operations in flight in the kernel; more queue. */
   readonly depth?: number;
+  /** Microseconds after which the observer is asked whether to go on without it; 0 = never. */
+  readonly deadlineUs?: number;
 }
 
 export interface OpenedFile {

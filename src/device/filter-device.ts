@@ -71,6 +71,10 @@ export abstract class FilterDevice implements BlockDevice, DeviceObserver {
     this.observer?.deviceResized(this);
   }
 
+  deviceOverdue(_device: BlockDevice): boolean {
+    return this.observer?.deviceOverdue(this) ?? false;
+  }
+
   abstract submit(io: BlockIo): void;
   abstract describe(): DeviceDescription;
 

@@ -31,6 +31,8 @@ import {
   checkIo,
   type DeviceObserver,
   FEATURE_READ_ONLY,
+  FEATURE_TRIM,
+  FEATURE_WRITE_ZEROES,
   type Geometry,
 } from '../block/block-device.ts';
 import {
@@ -43,7 +45,8 @@ import {
   type Op,
 } from '../block/block-io.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { EIO, OK } from '../block/status.ts';
+import { EIO, EOPNOTSUPP, ETIMEDOUT, OK } from '../block/status.ts';
+import type { ArrayKeeper, MemberObserver } from './array-keeper.ts';
 import { ArrayMembers } from './array-members.ts';
 import type { ArraySpec } from './array-spec.ts';
 import { Concat } from './concat.ts';
@@ -66,26 +69,6 @@ import { Raid5f } from './raid5f.ts';
 import { RangeLocks } from './range-locks.ts';
 import type { WriteIntent } from './write-intent.ts';
 
-/** Told about single members; called from a reactor turn. */
-export interface MemberObserver {
-  /** A child operation has failed on a member that is present. */
-  memberError(slot: number, op: Op, status: number): void;
-}
-
-/** Keeps an array's metadata true; without one no member is ejected. Called from reactor turns. */
-export interface ArrayKeeper extends MemberObserver {
-  /** A member has left service. To be recorded; then `lossRecorded`, before which answers wait. */
-  memberEjected(slot: number, status: number): void;
-  /** The target of a rebuild has failed; the array has let go of it. */
-  targetLost(target: Target, status: number): void;
-  /** Blocks of a member that could not be read have been written again. */
-  blocksRepaired(slot: number, blockCount: number): void;
-  /** Members may differ in a range since a write that failed: a resync is due. */
-  rangeDistrusted(): void;
-  /** While it asks for it: how long an operation of the layer above took. */
-  readonly wantsLatency: boolean;
-  foregroundDone(latencyUs: number): void;
-}
 export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver {
   readonly blockBytes: number;
   readonly stripBlocks: number;
@@ -96,7 +79,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   memberObserver: MemberObserver | null = null;
   protected readonly table: ArrayMembers;
   protected readonly level: Level;
-  protected readonly redundant: boolean;
+  readonly isRedundant: boolean;
   protected readonly gate = new LossGate();
   protected keeper: ArrayKeeper | null = null;
   protected intent: WriteIntent | null = null;
@@ -113,7 +96,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     this.stripBlocks = spec.stripBlocks;
     this.steadyReads = steadyReads;
     this.table = new ArrayMembers(spec);
-    this.redundant = this.table.rules.tolerates(spec.members.length) > 0;
+    this.isRedundant = this.table.rules.tolerates(spec.members.length) > 0;
     this.level = makeLevel(spec.level, this);
   }
 
@@ -144,14 +127,20 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
 
   submit(io: BlockIo): void {
     assert(this.runner !== null, 'an array that is submitted to is open');
-    assert(checkIo(this.shape!, io) === OK, 'the operation fits the array');
+    const refusal = checkIo(this.shape!, io);
+    if (refusal === EOPNOTSUPP) {
+      // A member came that cannot do it, after the operation was checked above.
+      this.reactor.finish(io, refusal);
+      return;
+    }
+    assert(refusal === OK, 'the operation fits the array');
     this.runner.submit(io);
   }
 
   /** What changes something at a level with redundancy takes its lock and its intent first. */
   begin(piece: Piece): void {
     if (this.keeper?.wantsLatency === true) piece.startUs = this.reactor.nowUs();
-    if (this.redundant && piece.op !== OP_READ) this.lock(piece, false);
+    if (this.isRedundant && piece.op !== OP_READ) this.lock(piece, false);
     else this.level.start(piece);
   }
 
@@ -191,6 +180,11 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   }
 
   #go(piece: Piece): void {
+    // A member, or a target, that cannot do it may have come while the piece waited.
+    if (piece.op > OP_FLUSH && !this.#offers(piece.op)) {
+      this.finish(piece, EOPNOTSUPP);
+      return;
+    }
     if (piece.op === OP_READ) this.level.locked(piece);
     else this.level.start(piece);
   }
@@ -238,6 +232,11 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     child.buffer = buffer;
     child.cookie = (piece.index << SLOT_BITS) | SLOT_TARGET;
     target.device.submit(child);
+  }
+
+  #offers(op: Op): boolean {
+    const need = op === OP_TRIM ? FEATURE_TRIM : FEATURE_WRITE_ZEROES;
+    return (this.shape!.features & need) !== 0;
   }
 
   /** A child has come back. */
@@ -302,7 +301,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
       if (piece.failures[slot] === FAILED_WRITE && device !== null) failing += 1;
     }
     const isRead = piece.op === OP_READ;
-    const bearable = this.redundant && this.keeper !== null && this.table.bears(failing);
+    const bearable = this.isRedundant && this.keeper !== null && this.table.bears(failing);
     if (bearable && (piece.op !== OP_TRIM || failing === 0)) {
       for (const { slot, device } of this.members) {
         if (piece.failures[slot] !== FAILED_WRITE || device === null) continue;
@@ -358,22 +357,44 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     return this.failed;
   }
 
-  /** The size of an array follows its superblock, not its members. */
-  deviceResized(_device: BlockDevice): void {}
+  /** The size of an array follows its superblock, which the keeper may let grow. */
+  deviceResized(device: BlockDevice): void {
+    const slot = this.table.slotOf(device);
+    if (slot !== -1) this.keeper?.memberResized(slot);
+  }
+
+  /** A member that does not answer is one that has failed, if the array can do without it. */
+  deviceOverdue(device: BlockDevice): boolean {
+    if (this.table.target?.device === device) {
+      this.targetFailed(ETIMEDOUT);
+      return true;
+    }
+    const slot = this.table.slotOf(device);
+    if (slot === -1) return true;
+    if (!this.mayEject(slot)) return false;
+    this.eject(slot, 'failed', ETIMEDOUT);
+    return true;
+  }
 
   // --- what the keeper does ---------------------------------------------------------------------
 
   /** From now on members are ejected, and writes wait for their intent (null: never). */
   keep(keeper: ArrayKeeper, intent: WriteIntent | null): void {
-    assert(this.locks.idle, 'nothing is in flight when an array gets its keeper');
+    assert(this.keeper === null && this.locks.idle, 'an array gets its keeper before any work');
     this.keeper = keeper;
+    this.intent = intent;
+  }
+
+  /** Another intent for an array that has grown; nothing that changes something is in flight. */
+  exchangeIntent(intent: WriteIntent): void {
+    assert(this.intent !== null, 'an array without intent has none to exchange');
     this.intent = intent;
   }
 
   /** True when the array can do without the member and somebody can record it. */
   mayEject(slot: number): boolean {
     const inService = this.members[slot]!.device !== null;
-    return inService && this.redundant && this.keeper !== null && this.table.bears(1);
+    return inService && this.isRedundant && this.keeper !== null && this.table.bears(1);
   }
 
   eject(slot: number, as: 'failed' | 'missing', status: number): void {
@@ -403,10 +424,6 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     if (this.drained !== null && this.isIdle) this.drained();
   }
 
-  get isRedundant(): boolean {
-    return this.redundant;
-  }
-
   get incomplete(): boolean {
     return this.table.absent > 0;
   }
@@ -432,7 +449,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   }
 
   get mayRepair(): boolean {
-    return this.redundant && (this.geometry.features & FEATURE_READ_ONLY) === 0;
+    return this.isRedundant && (this.geometry.features & FEATURE_READ_ONLY) === 0;
   }
 
   readsSteadily(block: number, blockCount: number): boolean {
@@ -451,7 +468,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     assert(this.table.target === null, 'one target at a time');
     this.table.target = target;
     target.device.observer = this;
-    this.table.refresh();
+    this.membersChanged();
   }
 
   /** Nothing more is sent to the target; its device stays open. */
@@ -460,9 +477,12 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     assert(target !== null, 'there is a target');
     target.device.observer = null;
     this.table.target = null;
-    this.table.refresh();
+    this.membersChanged();
     return target;
   }
+
+  /** What the array offers may have changed with its members. */
+  protected abstract membersChanged(): void;
 
   targetFailed(status: number): void {
     if (this.table.target === null) return;

@@ -46,8 +46,15 @@ export function checkMember(spec: ArraySpec, member: Member): void {
   }
 }
 
-export function arrayGeometry(spec: ArraySpec, level: Level, members: readonly Member[]): Geometry {
-  const geometries = presentDevices(members).map(({ geometry }) => geometry);
+/** `target`: the device that a rebuild fills, which has to take whatever the members take. */
+export function arrayGeometry(
+  spec: ArraySpec,
+  level: Level,
+  members: readonly Member[],
+  target: BlockDevice | null = null,
+): Geometry {
+  const devices = [...presentDevices(members), ...(target === null ? [] : [target])];
+  const geometries = devices.map(({ geometry }) => geometry);
   const common = geometries.reduce((features, geometry) => features & geometry.features, -1);
   const readOnly = geometries.some(({ features }) => (features & FEATURE_READ_ONLY) !== 0);
   const features = level.features(common & ~FEATURE_READ_ONLY) | (readOnly ? FEATURE_READ_ONLY : 0);

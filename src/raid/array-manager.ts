@@ -43,9 +43,6 @@ import type { ProcessRun, ProcessStatus } from './process-run.ts';
 import { RaidArray } from './raid-array.ts';
 import { recordLoss } from './record-loss.ts';
 import type { Superblock } from './superblock.ts';
-import { WriteIntent } from './write-intent.ts';
-
-const INTENT_IDLE_US = 5_000_000;
 
 export interface SpareStatus {
   readonly uuid: string;
@@ -103,7 +100,7 @@ export class ArrayManager extends MemberAdmin {
     devices: ReadonlyMap<string, BlockDevice>,
     loaded: LoadedIntent | null,
   ): Promise<void> {
-    const { array, reactor, options } = this;
+    const { array, reactor } = this;
     const { superblock, slots } = assembly;
     const metadata = new ArrayMetadata(reactor, superblock, {
       state: 'dirty',
@@ -124,13 +121,7 @@ export class ArrayManager extends MemberAdmin {
     if (failed !== undefined) throw labelError(array.name, failed);
     this.metadata = metadata;
     if (loaded !== null) {
-      this.intent = new WriteIntent(array, {
-        arrayUuid: superblock.uuid,
-        bitmap: loaded.bitmap,
-        states: loaded.states,
-        unsynced: loaded.unsynced,
-        idleUs: options.intentIdleUs ?? INTENT_IDLE_US,
-      });
+      this.intent = this.makeIntent(loaded);
     }
     array.keep(this, this.intent);
     this.#takeOutsiders(assembly, devices);

@@ -17,8 +17,8 @@ import { OP_READ, type Op, opName } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { statusName, statusText } from '../block/status.ts';
-import type { ArrayKeeper } from './array-core.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from './array-events.ts';
+import type { ArrayKeeper } from './array-keeper.ts';
 import type { ArrayMetadata, FailedPlace } from './array-metadata.ts';
 import { levelRules } from './level-rules.ts';
 import type { Target } from './member.ts';
@@ -71,6 +71,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
     this.#observer = observer;
   }
 
+  abstract memberResized(slot: number): void;
   abstract get wantsLatency(): boolean;
   abstract foregroundDone(latencyUs: number): void;
   /** The array has let go of the target of the rebuild. */

@@ -19,21 +19,16 @@ import { BandstandError } from '../block/errors.ts';
 import { type Reactor, Timer } from '../block/reactor.ts';
 import { EIO, statusName, statusText } from '../block/status.ts';
 import { ArrayProcessHost } from './array-process-host.ts';
+import { GrowthKeeper } from './growth-keeper.ts';
 import { type LabelProcess, NO_PROCESS } from './label.ts';
 import type { Target } from './member.ts';
-import { type ManagerObserver, type ManagerOptions, MetadataKeeper } from './metadata-keeper.ts';
+import type { ManagerObserver, ManagerOptions } from './metadata-keeper.ts';
 import { Process } from './process.ts';
 import { PROCESS_TUNING, type ProcessOutcome, type ProcessTuning } from './process-host.ts';
 import { ProcessRun, type RunObserver, type RunPlan } from './process-run.ts';
 import type { RaidArray } from './raid-array.ts';
 import { RebuildRanges, UnsyncedRanges } from './rebuild-ranges.ts';
-import {
-  beginRebuild,
-  type Candidate,
-  checkpointRebuild,
-  finishRebuild,
-  type RebuildContext,
-} from './rebuild-steps.ts';
+import { beginRebuild, type Candidate, checkpointRebuild, finishRebuild } from './rebuild-steps.ts';
 import {
   AllRanges,
   CommonRanges,
@@ -57,7 +52,7 @@ class Checkpoint extends Timer {
   }
 }
 
-export abstract class ProcessKeeper extends MetadataKeeper implements RunObserver {
+export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver {
   protected run: ProcessRun | null = null;
   /** What may fill a slot, in the order in which it is taken; spares are those without a slot. */
   protected readonly candidates: Candidate[] = [];
@@ -103,18 +98,14 @@ export abstract class ProcessKeeper extends MetadataKeeper implements RunObserve
     return this.candidates.filter(({ slot }) => slot === null);
   }
 
-  protected get context(): RebuildContext {
-    assert(this.metadata !== null && this.intent !== null, 'an array that is rebuilt is kept');
-    const { reactor, array, metadata, intent } = this;
-    return { reactor, array, metadata, intent, placesFailed: (all) => this.placesFailed(all) };
-  }
-
   // --- what to do next --------------------------------------------------------------------------
 
   protected override async next(): Promise<void> {
-    const { array, intent, metadata } = this;
-    if (this.run !== null || this.closing || intent === null || metadata === null) return;
-    if (array.hasFailed) return;
+    const { array, metadata } = this;
+    if (this.run !== null || this.closing || metadata === null || array.hasFailed) return;
+    await this.growWithMembers();
+    const { intent } = this;
+    if (intent === null) return;
     const host = new ArrayProcessHost(array);
     if (intent.unsyncedCount > 0 && !this.#resyncFailed) {
       if (Process.canCheck(host)) {

@@ -128,7 +128,7 @@ export class RaidArray extends ArrayCore implements BlockDevice {
   enterService(): BlockDevice | null {
     const old = this.table.enter();
     if (old !== null) old.observer = null;
-    this.#refreshGeometry();
+    this.membersChanged();
     return old;
   }
 
@@ -141,10 +141,24 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     return gone;
   }
 
-  /** Members differ in what they offer; what exporters were told about sizes stays. */
-  #refreshGeometry(): void {
+  /** Members differ in what they offer; what was said about the size of requests stays. */
+  protected override membersChanged(): void {
+    this.table.refresh();
     const before = this.geometry;
-    const after = arrayGeometry(this.spec, this.level, this.members);
+    const target = this.targetDevice;
+    const after = arrayGeometry(this.spec, this.level, this.members, target);
     this.shape = { ...after, requestBlocksMax: before.requestBlocksMax };
+    this.observer?.deviceResized(this);
+  }
+
+  /** The members have grown: sizes and positions stay, blocks are added at the end. */
+  grow(blockCount: number, dataSizes: readonly number[]): void {
+    for (const member of this.members) member.dataSize = dataSizes[member.slot]!;
+    const members = this.spec.members.map((member, slot) => ({
+      ...member,
+      dataSize: dataSizes[slot]!,
+    }));
+    this.spec = { ...this.spec, blockCount, members };
+    this.membersChanged();
   }
 }

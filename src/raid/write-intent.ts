@@ -186,6 +186,10 @@ export class WriteIntent {
     return false;
   }
 
+  isRegionUnsynced(region: number): boolean {
+    return this.#unsynced[region] !== 0;
+  }
+
   // end data path
 
   #want(from: number, last: number, bits: number): void {

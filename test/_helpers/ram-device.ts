@@ -52,8 +52,8 @@ class Delayed extends Timer {
 
 export class RamDevice implements BlockDevice {
   readonly name: string;
-  readonly geometry: Geometry;
-  readonly bytes: Uint8Array;
+  geometry: Geometry;
+  bytes: Uint8Array;
   observer: DeviceObserver | null = null;
   /** A status other than 0 fails the operation, which then has no effect. */
   fault: (io: BlockIo) => number = () => OK;
@@ -114,6 +114,16 @@ export class RamDevice implements BlockDevice {
     };
     if (this.#delayUsMax === 0) done();
     else reactor.schedule(new Delayed(done), reactor.random() % this.#delayUsMax);
+  }
+
+  /** Adds blocks at the end, and tells the observer. */
+  grow(blocks: number): void {
+    const blockCount = this.geometry.blockCount + blocks;
+    const bytes = new Uint8Array(blockCount * this.geometry.blockBytes);
+    bytes.set(this.bytes);
+    this.bytes = bytes;
+    this.geometry = { ...this.geometry, blockCount };
+    this.observer?.deviceResized(this);
   }
 
   describe(): DeviceDescription {

@@ -408,6 +408,7 @@ for (const errno of [ENODEV, ENXIO]) {
               told.push(status);
             },
             deviceResized: () => t.fail(),
+            deviceOverdue: () => false,
           };
           const at = ring.arena.allocate(4096);
           for (let round = 0; round < 3; round += 1) {
@@ -425,7 +426,11 @@ test.serial('a medium error is a status and no reason to report the device', (t)
     () => -EIO,
     1,
     async (ring, device) => {
-      device.observer = { deviceFailed: () => t.fail(), deviceResized: () => t.fail() };
+      device.observer = {
+        deviceFailed: () => t.fail(),
+        deviceResized: () => t.fail(),
+        deviceOverdue: () => false,
+      };
       const at = ring.arena.allocate(4096);
       t.is(await ring.drive(submitStatus(device, OP_READ, 0, 1, at)), EIO);
       ring.arena.release(at, 4096);

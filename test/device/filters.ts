@@ -196,6 +196,7 @@ test('a vanished device fails everything, says so once, and can come back', asyn
       told.push(status);
     },
     deviceResized: () => t.fail(),
+    deviceOverdue: () => false,
   };
   const at = reactor.arena.allocate(4096);
   error.vanish();

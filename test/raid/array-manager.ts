@@ -1,4 +1,5 @@
 import test from 'ava';
+import { FEATURE_TRIM, FEATURE_WRITE_ZEROES } from '../../src/block/block-device.ts';
 import { OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { Random } from '../_helpers/array-fixture.ts';
@@ -96,5 +97,49 @@ test('a device that vanishes is ejected as missing', async (t) => {
   t.deepEqual(bench.health(), ['ok', 'ok', 'missing']);
   t.is(manager.superblock?.members[2]?.state, 'missing');
   gone.fault = () => OK;
+  await bench.stop();
+});
+
+for (const level of ['raid0', 'raid1'] as const) {
+  test(`${level} grows with the least of its members, and stays so`, async (t) => {
+    const bench = new ManagedBench({ level, members: 2, blocks: 256 });
+    await bench.create();
+    const manager = await bench.start();
+    await bench.settle();
+    const before = manager.array.geometry.blockCount;
+    const content = new Random(21).bytes(before * BLOCK);
+    t.is(await bench.drive(bench.write(0, content)), OK);
+    bench.disks[0]!.grow(128);
+    await bench.drive(bench.sleep(5000));
+    t.is(manager.array.geometry.blockCount, before, 'one member alone changes nothing');
+    bench.disks[1]!.grow(64);
+    await bench.drive(bench.sleep(5000));
+    const after = before + (level === 'raid0' ? 128 : 64);
+    t.is(manager.array.geometry.blockCount, after);
+    t.true(bench.kinds().includes('array-resized'));
+    const more = new Random(22).bytes((after - before) * BLOCK);
+    t.is(await bench.drive(bench.write(before, more)), OK);
+    await bench.settle();
+    await bench.stop();
+    const again = await bench.start();
+    t.is(again.array.geometry.blockCount, after);
+    t.deepEqual(await bench.drive(bench.read(0, before)), content);
+    t.deepEqual(await bench.drive(bench.read(before, after - before)), more);
+    await bench.stop();
+  });
+}
+
+test('a member that cannot trim takes the offer of trims back when it comes', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, spares: 1 });
+  await bench.create();
+  const without = bench.disks[2]!;
+  without.geometry = { ...without.geometry, features: FEATURE_WRITE_ZEROES };
+  const manager = await bench.start();
+  t.true((manager.array.geometry.features & FEATURE_TRIM) !== 0);
+  await bench.drive(manager.failMember(0));
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok']);
+  t.is(manager.array.geometry.features & FEATURE_TRIM, 0);
+  t.true((manager.array.geometry.features & FEATURE_WRITE_ZEROES) !== 0);
   await bench.stop();
 });

@@ -386,6 +386,7 @@ test('an array fails, once, when more members fail than its level can bear', asy
   fixture.array.observer = {
     deviceFailed: (device, status) => failures.push([device.name, status]),
     deviceResized: () => {},
+    deviceOverdue: () => false,
   };
   const [first, second, third] = fixture.devices;
   first!.observer!.deviceFailed(first!, ENODEV);

@@ -1,0 +1,129 @@
+/**
+ * Growth: an array uses what its members have gained.                               (control plane)
+ *
+ * At raid0 and raid1 blocks can be added at the end without moving any. The size follows the member
+ * that offers least, so growing all but one changes nothing. Order, so that a cut at any point
+ * leaves the old size or the new one:
+ *
+ *   bitmap for the larger size on every member (the labels still describe the smaller one)
+ *   → superblock + 1 with the new sizes → labels with the new bitmap → the array serves the new size
+ *
+ * What was added may differ between mirrors, so its regions begin with intent, unsynced.
+ */
+
+import { type FailedPlace, statusOf } from './array-metadata.ts';
+import {
+  BITMAP_BLOCKS_MAX,
+  bitmapBlocks,
+  plannedBitmap,
+  REGION_INTENT,
+  regionsOf,
+} from './bitmap-format.ts';
+import { writeBitmap } from './bitmap-io.ts';
+import type { LabelBitmap } from './label.ts';
+import { levelRules } from './level-rules.ts';
+import type { RaidArray } from './raid-array.ts';
+import type { RebuildContext } from './rebuild-steps.ts';
+import type { Superblock } from './superblock.ts';
+import { WholeLock } from './whole-lock.ts';
+import type { WriteIntent } from './write-intent.ts';
+
+export interface Growth {
+  readonly blockCount: number;
+  readonly dataSizes: readonly number[];
+}
+
+export type GrowthContext = Omit<RebuildContext, 'intent'>;
+
+export interface GrownIntent {
+  readonly bitmap: LabelBitmap;
+  readonly states: Uint8Array;
+  readonly unsynced: Uint8Array;
+}
+
+/** What the array could be with its members as they are; null when that is not more. */
+export function plannedGrowth({ spec, members }: RaidArray): Growth | null {
+  if (spec.level !== 'raid0' && spec.level !== 'raid1') return null;
+  if (members.some(({ device }) => device === null)) return null;
+  const rules = levelRules(spec.level);
+  const available = members.map(({ device, dataOffset }) => {
+    return device!.geometry.blockCount - dataOffset;
+  });
+  const dataSizes = rules.dataSizes(available, spec.stripBlocks);
+  const blockCount = rules.arraySize(dataSizes, spec.stripBlocks);
+  return blockCount > spec.blockCount ? { blockCount, dataSizes } : null;
+}
+
+/** Grown members in the superblock. */
+function grownSuperblock(growth: Growth): (superblock: Superblock) => Superblock {
+  return (superblock) => ({
+    ...superblock,
+    raidSize: growth.blockCount,
+    members: superblock.members.map((entry) => ({
+      ...entry,
+      dataSize: growth.dataSizes[entry.slot]!,
+    })),
+  });
+}
+
+/** The bitmap of the larger array, or null when it does not fit its area. */
+function grownIntent(intent: WriteIntent, blockCount: number): GrownIntent | null {
+  const { regionBlocks } = intent;
+  const regions = regionsOf(blockCount, regionBlocks);
+  if (bitmapBlocks(regions) > BITMAP_BLOCKS_MAX) return null;
+  const before = intent.states(false);
+  const states = new Uint8Array(regions).fill(REGION_INTENT);
+  states.set(before);
+  const unsynced = new Uint8Array(regions).fill(1);
+  // The last region was cut by the old end, so it is one of the new ones.
+  const whole = before.length - 1;
+  states[whole]! |= REGION_INTENT;
+  for (let region = 0; region < whole; region += 1) {
+    unsynced[region] = intent.isRegionUnsynced(region) ? 1 : 0;
+  }
+  return { bitmap: plannedBitmap(blockCount, regionBlocks), states, unsynced };
+}
+
+/**
+ * Makes the growth durable; then `serve` makes it visible, while nothing is in flight. False when it
+ * could not be recorded: the array is as it was.
+ */
+export async function grow(
+  context: GrowthContext,
+  growth: Growth,
+  intent: WriteIntent | null,
+  serve: (larger: GrownIntent | null) => void,
+): Promise<boolean> {
+  const { array, metadata, placesFailed } = context;
+  const lock = new WholeLock(array.locks);
+  await lock.acquire();
+  try {
+    let larger: GrownIntent | null = null;
+    if (intent !== null) {
+      await intent.settled();
+      larger = grownIntent(intent, growth.blockCount);
+      if (larger === null || !(await writeBitmaps(context, larger))) return false;
+    }
+    if (!placesFailed(await metadata.writeSuperblock(grownSuperblock(growth)))) return false;
+    serve(larger);
+    placesFailed(await metadata.writeLabels(larger === null ? {} : { bitmap: larger.bitmap }));
+    return true;
+  } finally {
+    lock.release();
+  }
+}
+
+async function writeBitmaps(context: GrowthContext, larger: GrownIntent): Promise<boolean> {
+  const { metadata, reactor } = context;
+  const failed: FailedPlace[] = [];
+  for (const place of metadata.places) {
+    try {
+      const { uuid } = metadata.superblock;
+      await writeBitmap(reactor, place.device, larger.bitmap, uuid, larger.states);
+    } catch (error) {
+      failed.push({ place, status: statusOf(error) });
+    }
+  }
+  if (failed.length > 0) context.placesFailed(failed);
+  return failed.length === 0;
+}
