@@ -9,8 +9,8 @@
  * to minute; the medians and their ratios are what counts. The second table is the processor time
  * that a server takes for one operation, all its threads together: it hardly depends on what else
  * the machine does. Each server is warmed up with a mix of all kinds of requests first, which is
- * thrown away: JavaScript is compiled while it runs. What makes these numbers lie: a busy machine, a single core, and QD 1, which
- * measures how long a core takes to wake.
+ * thrown away: JavaScript is compiled while it runs. What makes these numbers lie: a busy machine,
+ * a single core, and QD 1, which measures how long a core takes to wake.
  */
 
 import { execFile, spawn } from 'node:child_process';
