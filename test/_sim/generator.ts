@@ -23,8 +23,8 @@ function drawConfig(random: Random): Config {
   const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
   const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
   const blockBytes = random.chance(0.3) ? 4096 : 512;
-  const stripBlocks = level === 'raid1' ? 1 : 2 ** random.between(0, blockBytes === 512 ? 4 : 2);
-  const blocks = random.pick(blockBytes === 512 ? [64, 96, 160, 256] : [24, 40, 64]);
+  const stripBlocks = level === 'raid1' ? 1 : random.pick(blockBytes === 512 ? [1, 4, 16] : [1, 4]);
+  const blocks = random.pick(blockBytes === 512 ? [64, 160] : [24, 48]);
   return {
     level,
     members,

@@ -20,7 +20,7 @@ export class SimWrite {
   readonly blockCount: number;
   /** Null: zeroes. */
   bytes: Uint8Array | null;
-  /** When it completed with success; Infinity until then, and for ever if it failed. */
+  /** When it completed, or its program died: a later flush covers it. */
   completed = Number.POSITIVE_INFINITY;
   /** A flush that failed may have lost it for good. */
   dropped = false;
@@ -57,6 +57,13 @@ export interface MediumOptions {
 
 /** Whether a unit of a write that was not durable is there after a power cut or a kill. */
 export type Decide = (write: SimWrite, unit: number) => boolean;
+
+const ZERO_UNIT = new Uint8Array(4096);
+
+function unitOf(write: SimWrite, at: number, unitBytes: number): Uint8Array {
+  if (write.bytes === null) return ZERO_UNIT.subarray(0, unitBytes);
+  return write.bytes.subarray(at, at + unitBytes);
+}
 
 export class SimMedium {
   readonly options: MediumOptions;
@@ -123,12 +130,14 @@ export class SimMedium {
       if (write.bytes === null) this.now.zero(from, to - from);
       else this.now.write(from, write.bytes, from - start, to - from);
       if (volatileCache) {
-        this.#dirty.get(unit)!.versions.push({ write, bytes: this.#read(unit) });
+        const whole = to - from === unitBytes;
+        const bytes = whole ? unitOf(write, from - start, unitBytes) : this.#read(unit);
+        this.#dirty.get(unit)!.versions.push({ write, bytes });
       }
     }
   }
 
-  /** The write has completed with success. */
+  /** What the write has left is in the cache now, and with `fua` durable. */
   complete(write: SimWrite, fua: boolean): void {
     write.completed = this.tick();
     if (!fua || !this.options.volatileCache) return;
@@ -147,11 +156,11 @@ export class SimMedium {
     }
   }
 
-  /** A flush that failed: of what it should have made durable, some is, some never will be. */
-  failFlush(tick: number, lost: () => boolean): void {
+  /** A flush failed: of what completed between two ticks some can never be made durable. */
+  failFlush(from: number, to: number, lost: () => boolean): void {
     for (const { versions } of this.#dirty.values()) {
       for (const { write } of versions) {
-        if (write.completed < tick && lost()) write.dropped = true;
+        if (write.completed >= from && write.completed < to && lost()) write.dropped = true;
       }
     }
   }

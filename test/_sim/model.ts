@@ -29,6 +29,8 @@ export interface Value {
   /** Completed with success. */
   ok: boolean;
   durable: boolean;
+  /** False once a flush has failed that should have covered it: no later one makes it durable. */
+  flushable: boolean;
   readonly block: number;
   readonly blockCount: number;
 }
@@ -61,6 +63,7 @@ const FIRST: Value = {
   completed: 0,
   ok: true,
   durable: true,
+  flushable: true,
   block: 0,
   blockCount: 0,
 };
@@ -115,17 +118,14 @@ export class Model {
       completed: IN_FLIGHT,
       ok: false,
       durable: false,
+      flushable: true,
       block,
       blockCount,
     };
     for (let index = block; index < block + blockCount; index += 1) {
       this.#blocks[index] = [...this.#blocks[index]!, value];
     }
-    for (const read of this.#reads) {
-      if (read.block < block + blockCount && block < read.block + read.blockCount) {
-        read.since.push(value);
-      }
-    }
+    this.#tellReads(value);
     return value;
   }
 
@@ -147,10 +147,19 @@ export class Model {
   }
 
   flushDone(submitted: number): void {
-    const covered = this.#volatile.filter(({ completed }) => completed < submitted);
-    this.#volatile = this.#volatile.filter(({ completed }) => completed >= submitted);
+    const isCovered = ({ completed, flushable }: Value): boolean =>
+      flushable && completed < submitted;
+    const covered = this.#volatile.filter(isCovered);
+    this.#volatile = this.#volatile.filter((value) => !isCovered(value));
     for (const value of covered) value.durable = true;
     for (const { block, blockCount } of covered) this.#prune(block, blockCount);
+  }
+
+  /** A disk has failed a flush, and nothing makes up for what it has lost. */
+  flushFailed(): void {
+    for (const values of this.#blocks) {
+      for (const value of values) if (!value.durable) value.flushable = false;
+    }
   }
 
   readSubmitted(block: number, blockCount: number): ReadTicket {
@@ -253,6 +262,17 @@ export class Model {
       blockCount: 1,
     };
     this.#blocks[block] = [value];
+    this.#tellReads(value);
+  }
+
+  /** Reads under way may see it. */
+  #tellReads(value: Value): void {
+    for (const read of this.#reads) {
+      const { block, blockCount } = read;
+      if (block < value.block + value.blockCount && value.block < block + blockCount) {
+        read.since.push(value);
+      }
+    }
   }
 
   // --- rules ------------------------------------------------------------------------------------

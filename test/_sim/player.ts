@@ -185,7 +185,7 @@ class Player {
       if (ios !== undefined) world.armed = { ios, strike: () => world.crash('power') };
       try {
         if (!(await world.start())) continue;
-        await world.verify();
+        await world.readAll();
         return;
       } catch (error) {
         if (!(error instanceof Crashed) || world.violation !== null) throw error;
@@ -229,7 +229,7 @@ class Player {
       this.#trace.say(`fork without ${count} members`);
       try {
         await fork.start();
-        await fork.verify();
+        await fork.readAll();
         await fork.stop();
         fork.checkMembers();
       } catch (error) {
@@ -286,15 +286,19 @@ class Player {
     if (world.violation === null) await this.#startAgain();
   }
 
+  #readsMayFail(slot: number): boolean {
+    return this.#w.atlas.allowsReadFault(slot) && this.#w.bearsReadFaults;
+  }
+
   async #disturb(step: Step): Promise<void> {
     const world = this.#w;
     const { atlas, media } = world;
     if (step.do === 'fault') {
       const { kind, op, skip, disk } = step;
-      const allowed = op === 'read' ? atlas.allowsReadFault(disk) : atlas.allowsWriteFault(disk);
+      const allowed = op === 'read' ? this.#readsMayFail(disk) : atlas.allowsWriteFault(disk);
       if (allowed) atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
     } else if (step.do === 'latent') {
-      if (!atlas.allowsReadFault(step.disk)) return;
+      if (!this.#readsMayFail(step.disk)) return;
       const first = world.options.array.dataOffset + step.block;
       for (let index = 0; index < step.count; index += 1) media[step.disk]!.bad.add(first + index);
     } else if (step.do === 'unplug') {

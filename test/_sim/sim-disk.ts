@@ -181,25 +181,29 @@ export class SimDisk implements BlockDevice {
   /** The program has died; nothing completes any more. Gives what was in flight and not done. */
   die(): SimWrite[] {
     this.#dead = true;
+    const left = this.#unfinished();
+    this.#flights.clear();
+    return left;
+  }
+
+  /** Writes in flight that did not happen yet; those that did are in the cache from now on. */
+  #unfinished(): SimWrite[] {
     const left: SimWrite[] = [];
     for (const flight of this.#flights) {
-      if (flight.write === null || flight.carriedOut || this.gone) continue;
-      this.#takePayload(flight);
-      left.push(flight.write);
+      if (flight.write === null || this.gone) continue;
+      if (flight.carriedOut) this.medium.complete(flight.write, false);
+      else {
+        this.#takePayload(flight);
+        left.push(flight.write);
+      }
     }
-    this.#flights.clear();
     return left;
   }
 
   /** Pulled out. Without power its cache is lost as `decide` says; null keeps the cache. */
   vanish(decide: Decide | null): void {
     if (this.gone) return;
-    const left: SimWrite[] = [];
-    for (const flight of this.#flights) {
-      if (flight.write === null || flight.carriedOut) continue;
-      this.#takePayload(flight);
-      left.push(flight.write);
-    }
+    const left = this.#unfinished();
     if (decide === null) this.medium.kill(this.#randomly, left);
     else this.medium.cutPower(decide, left);
     this.gone = true;
@@ -244,13 +248,24 @@ export class SimDisk implements BlockDevice {
   /** A failed write has happened or not, or in part; a failed flush may lose what it covers. */
   #fail(flight: Flight): number {
     if (flight.op === OP_FLUSH) {
-      this.medium.failFlush(flight.tick, () => this.#random.chance(0.5));
+      this.medium.failFlush(this.#flushedBy(flight), flight.tick, () => this.#random.chance(0.5));
     } else if (flight.op !== OP_READ) {
       const share = this.#random.pick([0, 0.5, 1]);
       this.#takePayload(flight);
       this.medium.apply(flight.write!, () => this.#random.chance(share));
+      this.medium.complete(flight.write!, false);
     }
     return EIO;
+  }
+
+  /** What completed before this tick is covered by another flush that is under way. */
+  #flushedBy(failed: Flight): number {
+    let latest = 0;
+    for (const flight of this.#flights) {
+      if (flight === failed || flight.op !== OP_FLUSH || flight.fault?.kind === 'fail') continue;
+      latest = Math.max(latest, flight.tick);
+    }
+    return latest;
   }
 
   #read(io: BlockIo, fault: DiskFault | null): number {

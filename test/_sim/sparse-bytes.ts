@@ -5,6 +5,11 @@
  */
 
 const CHUNK_BYTES = 4096;
+const ZEROES = new Uint8Array(CHUNK_BYTES);
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes[0] === 0 && Buffer.compare(bytes, ZEROES.subarray(0, bytes.length)) === 0;
+}
 
 export class SparseBytes {
   #chunks: (Uint8Array | null)[];
@@ -42,7 +47,8 @@ export class SparseBytes {
       const index = Math.floor((at + done) / CHUNK_BYTES);
       const within = at + done - index * CHUNK_BYTES;
       const count = Math.min(bytes - done, CHUNK_BYTES - within);
-      this.#own(index).set(source.subarray(from + done, from + done + count), within);
+      const part = source.subarray(from + done, from + done + count);
+      if (this.#chunks[index] != null || !isZero(part)) this.#own(index).set(part, within);
       done += count;
     }
   }

@@ -19,7 +19,7 @@ import type { SimArray } from './subject.ts';
 
 export const ARRAY_UUID = '51a51a51-0000-4000-8000-00000000a77a';
 const METADATA_BYTES = 2 ** 20;
-const CACHE_MAX = 64;
+const CACHE_MAX = 512;
 
 export function memberUuid(index: number): string {
   return `51a51a51-0000-4000-8000-${index.toString(16).padStart(12, '0')}`;

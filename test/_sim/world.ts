@@ -146,6 +146,7 @@ export class World implements DiskHost {
       this.#life = null;
       if (this.#strikes === strikes || !(error instanceof BandstandError)) throw error;
       trace.say(`refused: ${error.message}`);
+      this.model.flushFailed();
       return false;
     }
     this.#checkStart();
@@ -214,6 +215,16 @@ export class World implements DiskHost {
     }
   }
 
+  /** False while parity cannot be trusted that a crash or a failed write has left behind. */
+  get bearsReadFaults(): boolean {
+    const { config, promises } = this.options;
+    if (config.level !== 'raid5f' || promises.settles) return true;
+    for (let block = 0; block < this.blockCount; block += 1) {
+      if (this.model.isDoubtful(block)) return false;
+    }
+    return true;
+  }
+
   #decision(_medium: SimMedium, random: Random): Decide {
     return drawDecision(random);
   }
@@ -254,6 +265,7 @@ export class World implements DiskHost {
     const decide = power ? this.#decision(medium, this.options.random) : null;
     const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
     this.options.trace.say(`unplug ${medium.name}${power ? ', its cache is lost' : ''}`);
+    this.#forgetHoles([slot]);
     if (disk !== undefined) {
       disk.vanish(decide);
       this.#crippled = true;
@@ -306,7 +318,10 @@ export class World implements DiskHost {
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
     if (fault.kind !== 'fail') return;
     this.#strikes += 1;
-    if (io.op === OP_FLUSH) this.#crippled = true;
+    if (io.op === OP_FLUSH) {
+      this.#crippled = true;
+      if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
+    }
     this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
   }
 
@@ -467,13 +482,13 @@ export class World implements DiskHost {
 
   /** Reads everything twice, the second time in other pieces. */
   async verify(): Promise<void> {
-    await this.drain();
-    this.options.trace.say('verify');
-    await this.#readAll(VERIFY_BLOCKS);
-    await this.#readAll(VERIFY_BLOCKS / 2 + 1);
+    await this.readAll(VERIFY_BLOCKS);
+    await this.readAll(VERIFY_BLOCKS / 2 + 1);
   }
 
-  async #readAll(step: number): Promise<void> {
+  async readAll(step = VERIFY_BLOCKS): Promise<void> {
+    await this.drain();
+    this.options.trace.say('read everything');
     for (let block = 0; block < this.blockCount; block += step) {
       await this.life.until(() => this.#pending.size < 4, 'a read');
       this.submit(OP_READ, block, Math.min(step, this.blockCount - block), false);
