@@ -8,7 +8,7 @@
  * for levels without redundancy, which get their errors and have to report them.
  */
 
-import type { DiskFault } from './disk-fault.ts';
+import type { DiskFault, FaultOp } from './disk-fault.ts';
 import type { SimMedium } from './medium.ts';
 import type { LevelName } from './step.ts';
 import type { Promises } from './subject.ts';
@@ -29,6 +29,10 @@ export class Atlas {
   readonly unsure: boolean[];
   /** Faults that wait for operations on the disk in each slot. */
   readonly faults: DiskFault[][];
+  /** For each slot: operations before this one may still suffer from a fault that has struck. */
+  readonly struckAt: number[];
+  /** The oldest operation that is under way. */
+  oldestPending = Number.POSITIVE_INFINITY;
   readonly #media: readonly SimMedium[];
 
   constructor(level: LevelName, media: readonly SimMedium[], promises: Promises) {
@@ -39,13 +43,19 @@ export class Atlas {
     this.current = media.map(() => true);
     this.unsure = media.map(() => false);
     this.faults = media.map(() => []);
+    this.struckAt = media.map(() => -1);
     this.#media = media;
   }
 
   isVictim(slot: number): boolean {
     const medium = this.#media[slot]!;
     return (
-      !this.current[slot] || medium.away || medium.bad.size > 0 || this.faults[slot]!.length > 0
+      !this.current[slot] ||
+      medium.away ||
+      medium.bad.size > 0 ||
+      this.faults[slot]!.length > 0 ||
+      this.oldestPending < this.struckAt[slot]! ||
+      medium.hasDropped
     );
   }
 
@@ -64,9 +74,19 @@ export class Atlas {
     return this.tolerates === 0 || this.bears(slot);
   }
 
-  /** Whether a write or flush may fail on the disk in `slot`. */
+  /** Whether a write may fail on the disk in `slot`. */
   allowsWriteFault(slot: number): boolean {
     return this.tolerates === 0 || !this.promises.ejects || this.bears(slot);
+  }
+
+  /** Whether a flush may fail: what it loses may be metadata, and cost the array the member. */
+  allowsFlushFault(slot: number): boolean {
+    return this.tolerates === 0 || this.bears(slot);
+  }
+
+  allows(op: FaultOp, slot: number): boolean {
+    if (op === 'read') return this.allowsReadFault(slot);
+    return op === 'write' ? this.allowsWriteFault(slot) : this.allowsFlushFault(slot);
   }
 
   /** Whether the disk may be pulled out: an array without it must still be whole. */

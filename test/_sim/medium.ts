@@ -165,6 +165,14 @@ export class SimMedium {
     }
   }
 
+  /** True when it holds something that no later flush makes durable. */
+  get hasDropped(): boolean {
+    for (const { versions } of this.#dirty.values()) {
+      if (versions.some(({ write }) => write.dropped)) return true;
+    }
+    return false;
+  }
+
   /** The writes whose fate a power cut would decide, each once. */
   undecided(): SimWrite[] {
     const found = new Set<SimWrite>();

@@ -21,6 +21,7 @@ import {
   type Op,
 } from '../../src/block/block-io.ts';
 import { Crashed } from './driver.ts';
+import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type History, type Step, stepText } from './step.ts';
@@ -65,9 +66,20 @@ const OPS: Readonly<Record<string, Op>> = {
   zeroes: OP_WRITE_ZEROES,
 };
 
-export async function play(history: History, options: PlayOptions): Promise<Outcome> {
-  const player = new Player(history, options);
-  return await player.run();
+/** Worlds share one arena (life.ts): they are played one after another. */
+let last: Promise<unknown> = Promise.resolve();
+
+export function play(history: History, options: PlayOptions): Promise<Outcome> {
+  const outcome = last.then(() => playNow(history, options));
+  last = outcome;
+  return outcome;
+}
+
+async function playNow(history: History, options: PlayOptions): Promise<Outcome> {
+  watchStrays();
+  const outcome = await new Player(history, options).run();
+  const stray = await takeStray();
+  return { ...outcome, violation: outcome.violation ?? stray };
 }
 
 export function diskFeatures(config: Config): number {
@@ -286,23 +298,18 @@ class Player {
     if (world.violation === null) await this.#startAgain();
   }
 
-  #readsMayFail(slot: number): boolean {
-    return this.#w.atlas.allowsReadFault(slot) && this.#w.bearsReadFaults;
-  }
-
   async #disturb(step: Step): Promise<void> {
     const world = this.#w;
     const { atlas, media } = world;
     if (step.do === 'fault') {
       const { kind, op, skip, disk } = step;
-      const allowed = op === 'read' ? this.#readsMayFail(disk) : atlas.allowsWriteFault(disk);
-      if (allowed) atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
+      if (world.mayFail(op, disk)) atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
     } else if (step.do === 'latent') {
-      if (!this.#readsMayFail(step.disk)) return;
+      if (!world.mayFail('read', step.disk)) return;
       const first = world.options.array.dataOffset + step.block;
       for (let index = 0; index < step.count; index += 1) media[step.disk]!.bad.add(first + index);
     } else if (step.do === 'unplug') {
-      if (atlas.allowsUnplug(step.disk)) world.unplug(step.disk, step.power);
+      if (world.mayUnplug(step.disk)) world.unplug(step.disk, step.power);
     } else if (step.do === 'plug') {
       if (atlas.allowsPlug(step.disk)) media[step.disk]!.away = false;
     }

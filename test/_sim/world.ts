@@ -22,7 +22,7 @@ import { Timer } from '../../src/block/reactor.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
 import { Atlas } from './atlas.ts';
-import { type DiskFault, strike } from './disk-fault.ts';
+import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
 import { Life } from './life.ts';
 import type { Decide, SimMedium } from './medium.ts';
 import { checkMembers } from './member-check.ts';
@@ -201,6 +201,7 @@ export class World implements DiskHost {
     for (const disk of life.disks) {
       const left = disk.die();
       if (disk.gone) continue;
+      if (disk.medium.hasDropped) this.atlas.unsure[this.media.indexOf(disk.medium)] = true;
       const decide = this.#decision(disk.medium, random);
       if (how === 'power') disk.medium.cutPower(decide, left);
       else disk.medium.kill(decide, left);
@@ -216,7 +217,7 @@ export class World implements DiskHost {
   }
 
   /** False while parity cannot be trusted that a crash or a failed write has left behind. */
-  get bearsReadFaults(): boolean {
+  get #bearsReadFaults(): boolean {
     const { config, promises } = this.options;
     if (config.level !== 'raid5f' || promises.settles) return true;
     for (let block = 0; block < this.blockCount; block += 1) {
@@ -309,15 +310,24 @@ export class World implements DiskHost {
 
   #triggerFault(slot: number, io: BlockIo): DiskFault | null {
     this.triggered = true;
-    const { atlas } = this;
-    const op = io.op === OP_READ ? 'read' : io.op === OP_FLUSH ? 'flush' : 'write';
-    const allowed = op === 'read' ? atlas.allowsReadFault(slot) : atlas.allowsWriteFault(slot);
-    return allowed ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
+    const op = faultOp(io);
+    return this.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
+  }
+
+  /** Whether something may go wrong with such an operation on the disk in `slot`. */
+  mayFail(op: FaultOp, slot: number): boolean {
+    this.atlas.oldestPending = Math.min(...[...this.#pending].map(({ number }) => number));
+    return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
+  }
+
+  mayUnplug(slot: number): boolean {
+    return this.mayFail('flush', slot) && this.atlas.allowsUnplug(slot);
   }
 
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
     if (fault.kind !== 'fail') return;
     this.#strikes += 1;
+    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.operations;
     if (io.op === OP_FLUSH) {
       this.#crippled = true;
       if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
