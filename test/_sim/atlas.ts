@@ -3,7 +3,7 @@
  * bug, and says which failures of operations are legitimate.
  *
  * A slot is *current* while its member has everything that was acknowledged. A slot is a *victim*
- * while a fault waits for its disk, has made blocks of it unreadable, or has taken it away. At every
+ * while a fault waits for its disk, has made blocks of it unreadable, or has taken it away. At any
  * moment the slots that are victims or not current are at most as many as the level tolerates, but
  * for levels without redundancy, which get their errors and have to report them.
  */

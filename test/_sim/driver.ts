@@ -3,8 +3,8 @@
  *
  * SimulatedReactor.drive goes through the event loop once per turn, which costs more than the turn
  * itself. Here promises get their turns by a few `await null`, and time advances when neither the
- * reactor nor a promise had anything to do for so many rounds. Fewer rounds than a chain of promises
- * is long would only mean that the control plane is slow, which it may be.
+ * reactor nor a promise had anything to do for so many rounds. Fewer rounds than a chain of
+ * promises is long would only mean that the control plane is slow, which it may be.
  */
 
 import type { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';

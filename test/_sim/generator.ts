@@ -43,6 +43,7 @@ function drawConfig(random: Random): Config {
     ]),
     concurrency: random.pick([1, 2, 4, 8, 16]),
     depth: random.pick([16, 32]),
+    blank: false,
   };
 }
 
@@ -99,7 +100,7 @@ class Generator {
   #addFaults(optional: (chance: number, weight: number, draw: Draw) => void): void {
     const random = this.#random;
     const disk = (): number => random.below(this.#config.members);
-    // Without ejection a failed raid5f write leaves wrong parity behind, and reads cannot lean on it.
+    // Without ejection a failed raid5f write leaves wrong parity, on which no read can lean.
     const fragile = this.#config.level === 'raid5f' && !this.#promises.ejects;
     const writesFail = random.chance(0.3);
     if (writesFail) {

@@ -40,6 +40,7 @@ export interface PlayOptions {
   readonly subject: SubjectKind;
   readonly trigger?: Trigger | null;
   readonly verbose?: boolean;
+  readonly keepsCut?: boolean;
 }
 
 export interface Outcome {
@@ -70,9 +71,26 @@ const OPS: Readonly<Record<string, Op>> = {
 let last: Promise<unknown> = Promise.resolve();
 
 export function play(history: History, options: PlayOptions): Promise<Outcome> {
-  const outcome = last.then(() => playNow(history, options));
-  last = outcome;
-  return outcome;
+  return inTurn(() => playNow(history, options));
+}
+
+/** Plays up to the first power cut and leaves it open; the world is null when there was none. */
+export function playUntilCut(
+  history: History,
+  options: PlayOptions,
+): Promise<{ outcome: Outcome; world: World | null }> {
+  return inTurn(async () => {
+    const player = new Player(history, { ...options, keepsCut: true });
+    const outcome = await player.run();
+    return { outcome, world: player.cutWorld };
+  });
+}
+
+/** Runs `work` when every world before it is done. */
+export function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  const result = last.then(work, work);
+  last = result;
+  return result;
 }
 
 async function playNow(history: History, options: PlayOptions): Promise<Outcome> {
@@ -80,6 +98,11 @@ async function playNow(history: History, options: PlayOptions): Promise<Outcome>
   const outcome = await new Player(history, options).run();
   const stray = await takeStray();
   return { ...outcome, violation: outcome.violation ?? stray };
+}
+
+/** The power cut that was asked for has come, and is left open. */
+class CutKept extends Error {
+  override readonly name = 'CutKept';
 }
 
 export function diskFeatures(config: Config): number {
@@ -91,6 +114,10 @@ export function diskFeatures(config: Config): number {
     (trim === 'zeroes' ? FEATURE_TRIM_ZEROES : 0) |
     (unitBytes >= blockBytes ? FEATURE_ATOMIC_BLOCK : 0)
   );
+}
+
+function describeError(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 class Player {
@@ -128,15 +155,23 @@ class Player {
       }
       await this.#finish();
     } catch (error) {
-      violation = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      if (!(error instanceof CutKept)) violation = describeError(error);
     }
+    return this.#outcome(violation);
+  }
+
+  get cutWorld(): World | null {
+    return this.#world?.cut == null ? null : this.#world;
+  }
+
+  #outcome(violation: string | null): Outcome {
     const world = this.#world;
     return {
       violation: world?.violation ?? violation,
       step: this.#position,
       hash: this.#trace.hash,
       ios: world?.ios ?? 0,
-      operations: world?.operations ?? 0,
+      operations: world?.user.operations ?? 0,
       crashes: world?.crashes ?? 0,
       triggered: world?.triggered ?? false,
       lines: this.#trace.lines ?? [],
@@ -146,19 +181,19 @@ class Player {
   async #makeWorld(): Promise<World> {
     const { config } = this.#history;
     const array = simArray(config);
-    const contents = await createdContent(config);
-    const media = contents.map(
-      (content, index) =>
+    const contents = config.blank ? null : await createdContent(config);
+    const media = config.dataBlocks.map(
+      (blocks, index) =>
         new SimMedium(
           {
             name: diskName(index),
             blockBytes: config.blockBytes,
-            blockCount: array.dataOffset + config.dataBlocks[index]!,
+            blockCount: array.dataOffset + blocks,
             unitBytes: config.unitBytes,
             volatileCache: config.volatileCache,
             features: diskFeatures(config),
           },
-          content,
+          contents?.[index],
         ),
     );
     const { subject, trigger } = this.#options;
@@ -171,6 +206,7 @@ class Player {
         random: this.#random.fork(),
         trace: this.#trace,
         trigger: trigger ?? null,
+        keepsCut: this.#options.keepsCut ?? false,
       },
       media,
     );
@@ -178,15 +214,23 @@ class Player {
 
   /** Does something; when the program dies meanwhile, starts it again. */
   async #survive(work: () => Promise<void>): Promise<boolean> {
+    const { crashes } = this.#w;
     try {
       await work();
+      // A write that was torn as it was submitted has ended its program before it could be driven.
+      if (this.#w.crashes !== crashes && !this.#w.running) throw new Crashed('in passing');
     } catch (error) {
-      if (!(error instanceof Crashed) || this.#w.violation !== null) throw error;
+      this.#mustBeCrash(error);
       await this.#startAgain();
       return false;
     }
     if (this.#w.violation !== null) throw new Error(this.#w.violation);
     return true;
+  }
+
+  #mustBeCrash(error: unknown): void {
+    if (!(error instanceof Crashed) || this.#w.violation !== null) throw error;
+    if (this.#w.cut !== null) throw new CutKept('the power cut is left open');
   }
 
   /** Starts until it runs, through crashes and refusals, and reads everything. */
@@ -197,10 +241,10 @@ class Player {
       if (ios !== undefined) world.armed = { ios, strike: () => world.crash('power') };
       try {
         if (!(await world.start())) continue;
-        await world.readAll();
+        await world.user.readAll();
         return;
       } catch (error) {
-        if (!(error instanceof Crashed) || world.violation !== null) throw error;
+        this.#mustBeCrash(error);
       }
     }
     throw new Error('it does not start');
@@ -212,7 +256,7 @@ class Player {
     this.#again = [];
     for (;;) {
       const done = await this.#survive(async () => {
-        await world.verify();
+        await world.user.verify();
         await world.stop();
       });
       if (done) break;
@@ -226,6 +270,7 @@ class Player {
     const world = this.#w;
     const { atlas } = world;
     const left = atlas.tolerates - world.slotsOut().length;
+    if (this.#options.keepsCut) return;
     const counts = left > 0 ? [0, this.#random.between(1, left)] : [0];
     for (const count of counts) {
       const fork = world.fork(this.#random.fork());
@@ -241,7 +286,7 @@ class Player {
       this.#trace.say(`fork without ${count} members`);
       try {
         await fork.start();
-        await fork.readAll();
+        await fork.user.readAll();
         await fork.stop();
         fork.checkMembers();
       } catch (error) {
@@ -266,11 +311,11 @@ class Player {
       case 'flush':
         return this.#submit(OP_FLUSH, 0, 0, false);
       case 'wait':
-        return world.pass(step.us);
+        return world.user.pass(step.us);
       case 'drain':
-        return world.drain();
+        return world.user.drain();
       case 'verify':
-        return world.verify();
+        return world.user.verify();
       case 'restart':
         return this.#restart();
       case 'crash':
@@ -285,14 +330,15 @@ class Player {
   async #submit(op: Op, block: number, count: number, fua: boolean): Promise<void> {
     const world = this.#w;
     const { concurrency } = this.#history.config;
-    const free = (): boolean => world.inFlight < concurrency && !world.mustWait(op, block, count);
+    const free = (): boolean =>
+      world.user.inFlight < concurrency && !world.user.mustWait(op, block, count);
     await world.life.until(free, 'an operation');
-    world.submit(op, block, count, fua);
+    world.user.submit(op, block, count, fua);
   }
 
   async #restart(): Promise<void> {
     const world = this.#w;
-    await world.drain();
+    await world.user.drain();
     await world.stop();
     world.checkMembers();
     if (world.violation === null) await this.#startAgain();

@@ -61,8 +61,12 @@ export interface Config {
   readonly nativeFua: boolean;
   readonly trim: 'none' | 'undefined' | 'zeroes';
   readonly latency: Latency;
+  /** Operations of the user in flight at most. */
   readonly concurrency: number;
+  /** What the stack works on at once. */
   readonly depth: number;
+  /** The disks are blank: the subject creates the array at the first start. */
+  readonly blank: boolean;
 }
 
 export interface History {

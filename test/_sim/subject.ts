@@ -36,6 +36,8 @@ export interface SubjectHealth {
 export interface OpenOptions {
   /** Starting without members is meant. */
   readonly degraded: boolean;
+  /** No start has succeeded yet: there need not be an array. */
+  readonly mayCreate: boolean;
 }
 
 /** What an administrator can do; a subject without it throws nothing, it lacks the method. */

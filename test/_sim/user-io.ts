@@ -2,7 +2,7 @@
  * One operation of the simulated user, with what the model noted when it was submitted.
  */
 
-import { BlockIo, type Completer } from '../../src/block/block-io.ts';
+import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH, opName } from '../../src/block/block-io.ts';
 import type { ReadTicket, Value } from './model.ts';
 
 export interface UserIoOwner {
@@ -37,4 +37,9 @@ export class UserIo extends BlockIo {
   overlaps(block: number, blockCount: number): boolean {
     return this.block < block + blockCount && block < this.block + this.blockCount;
   }
+}
+
+export function ioText({ op, flags, block, blockCount }: BlockIo): string {
+  const where = op === OP_FLUSH ? '' : ` ${block}+${blockCount}`;
+  return `${opName(op)}${where}${(flags & FLAG_FUA) !== 0 ? ' fua' : ''}`;
 }

@@ -6,35 +6,24 @@
  * ends everything. A world can be forked while no program runs in it.
  */
 
-import { checkIo, FEATURE_TRIM_ZEROES } from '../../src/block/block-device.ts';
-import {
-  type BlockIo,
-  FLAG_FUA,
-  OP_FLUSH,
-  OP_READ,
-  OP_TRIM,
-  OP_WRITE,
-  type Op,
-  opName,
-} from '../../src/block/block-io.ts';
+import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
-import { Timer } from '../../src/block/reactor.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
 import { Life } from './life.ts';
-import type { Decide, SimMedium } from './medium.ts';
+import type { SimMedium, SimWrite } from './medium.ts';
 import { checkMembers } from './member-check.ts';
 import { Model } from './model.ts';
-import { fillPayload } from './payload.ts';
 import { drawDecision } from './power-cut.ts';
 import type { Random } from './random.ts';
 import { type DiskHost, SimDisk } from './sim-disk.ts';
 import type { Config, CrashKind } from './step.ts';
 import type { Promises, SimArray, Subject, SubjectFactory } from './subject.ts';
 import type { Trace } from './trace.ts';
-import { UserIo } from './user-io.ts';
+import { User } from './user.ts';
+import { ioText } from './user-io.ts';
 
 /** Something that happens at one member I/O of the whole history, counted from 0. */
 export interface Trigger {
@@ -50,16 +39,15 @@ export interface WorldOptions {
   readonly random: Random;
   readonly trace: Trace;
   readonly trigger: Trigger | null;
+  /** Keep the disks as they were right before a power cut, and end there. */
+  readonly keepsCut: boolean;
 }
 
-const VERIFY_BLOCKS = 32;
-
-class Wait extends Timer {
-  over = false;
-
-  expire(): void {
-    this.over = true;
-  }
+/** The disks at a power cut whose outcome is still open. */
+export interface OpenCut {
+  readonly media: readonly SimMedium[];
+  /** For each disk the writes in flight that did not happen yet. */
+  readonly flying: readonly (readonly SimWrite[])[];
 }
 
 export class World implements DiskHost {
@@ -67,22 +55,26 @@ export class World implements DiskHost {
   readonly media: readonly SimMedium[];
   readonly model: Model;
   readonly atlas: Atlas;
+  readonly user: User;
   readonly blockCount: number;
   violation: string | null = null;
+  /** True when a start has succeeded: from then on the array has to be there. */
+  started = false;
   /** True when the trigger has struck. */
   triggered = false;
-  /** Member I/Os submitted and done, user operations and crashes so far. */
+  /** Member I/Os submitted and done, and crashes so far. */
   ios = 0;
   iosDone = 0;
-  operations = 0;
   crashes = 0;
+  /** Failed member I/Os and pulled disks so far. */
+  strikes = 0;
+  /** In this life an operation may fail at any time: a member is gone or no longer flushes. */
+  crippled = false;
   /** Do something when so many more member I/Os have been done. */
   armed: { ios: number; readonly strike: () => void } | null = null;
+  /** Set by the first power cut when the options say so. */
+  cut: OpenCut | null = null;
   #life: Life | null = null;
-  #pending = new Set<UserIo>();
-  #strikes = 0;
-  /** In this life an operation may fail at any time: a member is gone or no longer flushes. */
-  #crippled = false;
 
   constructor(options: WorldOptions, media: readonly SimMedium[], model?: Model, atlas?: Atlas) {
     const { config, array, promises } = options;
@@ -98,6 +90,7 @@ export class World implements DiskHost {
         atomicBlocks: config.unitBytes >= config.blockBytes && config.level !== 'raid5f',
         volatileCache: config.volatileCache,
       });
+    this.user = new User(this);
   }
 
   get running(): boolean {
@@ -110,10 +103,6 @@ export class World implements DiskHost {
 
   get subject(): Subject {
     return this.life.subject;
-  }
-
-  get inFlight(): number {
-    return this.#pending.size;
   }
 
   violate(text: string): void {
@@ -133,22 +122,24 @@ export class World implements DiskHost {
     );
     life.begin(disks, factory(life.reactor, disks, array));
     this.#life = life;
-    this.#crippled = false;
+    this.crippled = false;
     const missing = this.atlas.missing();
     trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
-    const strikes = this.#strikes;
+    const strikes = this.strikes;
     try {
-      await life.drive(life.subject.open({ degraded }), 'starting');
+      const options = { degraded, mayCreate: !this.started };
+      await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
       this.#life = null;
-      if (this.#strikes === strikes || !(error instanceof BandstandError)) throw error;
+      if (this.strikes === strikes || !(error instanceof BandstandError)) throw error;
       trace.say(`refused: ${error.message}`);
       this.model.flushFailed();
       return false;
     }
+    this.started = true;
     this.#checkStart();
     return true;
   }
@@ -161,7 +152,7 @@ export class World implements DiskHost {
       if (expected !== null && expected !== found) {
         this.violate(`slot ${slot} is ${state}, its member is ${expected ? 'current' : 'not'}`);
       }
-      if (this.atlas.current[slot] && !found) this.#forgetHoles([slot]);
+      if (this.atlas.current[slot] && !found) this.forgetHoles([slot]);
       this.atlas.current[slot] = found;
       this.atlas.unsure[slot] = false;
     });
@@ -175,12 +166,12 @@ export class World implements DiskHost {
   async stop(): Promise<void> {
     const life = this.life;
     this.options.trace.say('stop');
-    const strikes = this.#strikes;
+    const strikes = this.strikes;
     try {
       await life.drive(life.subject.close(), 'stopping');
     } catch (error) {
       // It has to say so when a last flush or a mark did not reach every member.
-      const excused = this.#crippled || this.#strikes > strikes;
+      const excused = this.crippled || this.strikes > strikes;
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
@@ -198,22 +189,38 @@ export class World implements DiskHost {
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
-    for (const disk of life.disks) {
-      const left = disk.die();
-      if (disk.gone) continue;
-      if (disk.medium.hasDropped) this.atlas.unsure[this.media.indexOf(disk.medium)] = true;
-      const decide = this.#decision(disk.medium, random);
-      if (how === 'power') disk.medium.cutPower(decide, left);
-      else disk.medium.kill(decide, left);
+    const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
+    if (how === 'power' && this.options.keepsCut) {
+      this.cut = {
+        media: this.media.map((medium) => medium.clone()),
+        flying: this.media.map((medium) => flying.get(medium) ?? []),
+      };
     }
+    this.media.forEach((medium, slot) => {
+      if (medium.away) return;
+      const left = flying.get(medium) ?? [];
+      if (how === 'kill') {
+        medium.kill(drawDecision(random), left);
+        return;
+      }
+      if (medium.hasDropped) this.atlas.unsure[slot] = true;
+      medium.cutPower(drawDecision(random), left);
+    });
     if (how === 'power') this.model.powerCut();
     else this.model.killed();
-    this.#pending.clear();
+    this.user.vanish();
     this.#life = null;
-    this.#forgetHoles(this.slotsOut());
+    this.forgetHoles(this.slotsOut());
     if (!this.options.promises.settles && this.options.config.level === 'raid5f') {
       this.#dropReadFaults();
     }
+  }
+
+  /** Slots whose member is not there or lacks something. */
+  slotsOut(): number[] {
+    return this.media.flatMap(({ away }, slot) =>
+      away || !this.atlas.current[slot] ? [slot] : [],
+    );
   }
 
   /** False while parity cannot be trusted that a crash or a failed write has left behind. */
@@ -224,10 +231,6 @@ export class World implements DiskHost {
       if (this.model.isDoubtful(block)) return false;
     }
     return true;
-  }
-
-  #decision(_medium: SimMedium, random: Random): Decide {
-    return drawDecision(random);
   }
 
   /** Parity that a crash may have left wrong is no help for reads that fail. */
@@ -243,7 +246,7 @@ export class World implements DiskHost {
    * What raid5f cannot know without a member: its blocks in stripes that were being written when
    * something went wrong, because data and parity of such a stripe need not match (the write hole).
    */
-  #forgetHoles(slots: readonly number[]): void {
+  forgetHoles(slots: readonly number[]): void {
     const { array, config } = this.options;
     if (config.level !== 'raid5f' || slots.length === 0) return;
     const stripe = config.stripBlocks * (config.members - 1);
@@ -263,31 +266,33 @@ export class World implements DiskHost {
   /** The disk in `slot` is pulled out. */
   unplug(slot: number, power: boolean): void {
     const medium = this.media[slot]!;
-    const decide = power ? this.#decision(medium, this.options.random) : null;
+    const decide = power ? drawDecision(this.options.random) : null;
     const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
     this.options.trace.say(`unplug ${medium.name}${power ? ', its cache is lost' : ''}`);
-    this.#forgetHoles([slot]);
+    this.forgetHoles([slot]);
     if (disk !== undefined) {
       disk.vanish(decide);
-      this.#crippled = true;
-      this.#strikes += 1;
+      this.crippled = true;
+      this.strikes += 1;
     } else {
       if (decide !== null) medium.cutPower(decide, []);
       medium.away = true;
     }
   }
 
-  /** The same disks without a running program, to try something out. */
-  fork(random: Random): World {
-    const media = this.media.map((medium) => medium.clone());
+  /** The same disks, or these, without a running program, to try something out. */
+  fork(random: Random, from: readonly SimMedium[] = this.media): World {
+    const media = from.map((medium) => medium.clone());
     const { config, promises } = this.options;
     const atlas = new Atlas(config.level, media, promises);
     this.atlas.current.forEach((current, slot) => {
       atlas.current[slot] = current;
       atlas.unsure[slot] = this.atlas.unsure[slot]!;
     });
-    const options = { ...this.options, random, trigger: null };
-    return new World(options, media, this.model.clone(), atlas);
+    const options = { ...this.options, random, trigger: null, keepsCut: false };
+    const world = new World(options, media, this.model.clone(), atlas);
+    world.started = this.started;
+    return world;
   }
 
   // --- disks ------------------------------------------------------------------------------------
@@ -316,7 +321,7 @@ export class World implements DiskHost {
 
   /** Whether something may go wrong with such an operation on the disk in `slot`. */
   mayFail(op: FaultOp, slot: number): boolean {
-    this.atlas.oldestPending = Math.min(...[...this.#pending].map(({ number }) => number));
+    this.atlas.oldestPending = this.user.oldestPending;
     return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
   }
 
@@ -326,10 +331,10 @@ export class World implements DiskHost {
 
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
     if (fault.kind !== 'fail') return;
-    this.#strikes += 1;
-    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.operations;
+    this.strikes += 1;
+    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
     if (io.op === OP_FLUSH) {
-      this.#crippled = true;
+      this.crippled = true;
       if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
     }
     this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
@@ -348,7 +353,7 @@ export class World implements DiskHost {
     this.iosDone += 1;
     trace.add(status, this.life.reactor.nowUs());
     if (status !== OK) {
-      this.#strikes += 1;
+      this.strikes += 1;
       if (trace.verbose) trace.say(`  ${disk.name} ${ioText(io)} ends: ${statusName(status)}`);
     }
     if ((trigger?.kind === 'power' || trigger?.kind === 'kill') && trigger.at === index) {
@@ -364,157 +369,10 @@ export class World implements DiskHost {
     armed.strike();
   }
 
-  // --- the user ---------------------------------------------------------------------------------
-
-  /** True when the operation has to wait for one in flight. */
-  mustWait(op: Op, block: number, blockCount: number): boolean {
-    if (op === OP_FLUSH || this.options.promises.overlap) return false;
-    const reads = op === OP_READ;
-    if (reads && this.options.config.level !== 'raid5f') return false;
-    const unit = this.options.config.level === 'raid5f' ? this.#stripeBlocks : 1;
-    const first = Math.floor(block / unit) * unit;
-    const end = Math.ceil((block + blockCount) / unit) * unit;
-    for (const io of this.#pending) {
-      if (io.op === OP_FLUSH || (reads && !io.mutates)) continue;
-      if (!reads && !io.mutates && unit === 1) continue;
-      if (io.overlaps(first, end - first)) return true;
-    }
-    return false;
-  }
-
-  get #stripeBlocks(): number {
-    return this.options.config.stripBlocks * (this.options.config.members - 1);
-  }
-
-  /** False when the device does not take such an operation. */
-  submit(op: Op, block: number, blockCount: number, fua: boolean): boolean {
-    const { device } = this.subject;
-    const { blockBytes, features } = device.geometry;
-    const io = new UserIo(this.operations, this);
-    io.op = op;
-    io.flags = fua ? FLAG_FUA : 0;
-    io.block = block;
-    io.blockCount = blockCount;
-    if (checkIo(device.geometry, io) !== OK) return false;
-    this.operations += 1;
-    io.strikes = this.#strikes;
-    if (op === OP_READ || op === OP_WRITE) {
-      io.bufferBytes = blockCount * blockBytes;
-      io.buffer = this.life.reactor.arena.allocate(io.bufferBytes);
-    }
-    if (op === OP_READ) io.ticket = this.model.readSubmitted(block, blockCount);
-    else if (op === OP_FLUSH) io.flushStamp = this.model.flushSubmitted();
-    else {
-      const undefinedTrim = op === OP_TRIM && (features & FEATURE_TRIM_ZEROES) === 0;
-      const content = op === OP_WRITE ? 'data' : undefinedTrim ? 'any' : 'zeroes';
-      io.value = this.model.writeSubmitted(block, blockCount, content);
-    }
-    if (op === OP_WRITE) this.#fill(io, blockBytes);
-    this.#pending.add(io);
-    const { trace } = this.options;
-    if (trace.verbose) {
-      const version = io.value === null ? '' : `, version ${io.value.version}`;
-      trace.say(`#${io.number} ${ioText(io)}${version}`);
-    }
-    device.submit(io);
-    return true;
-  }
-
-  #fill(io: UserIo, blockBytes: number): void {
-    const { u32 } = this.life.reactor.arena;
-    for (let index = 0; index < io.blockCount; index += 1) {
-      const at = io.buffer + index * blockBytes;
-      fillPayload(u32, at, blockBytes, io.block + index, io.value!.version);
-    }
-  }
-
-  userIoDone(io: UserIo): void {
-    if (!this.#pending.has(io)) {
-      if (io.done) this.violate(`#${io.number} ${ioText(io)} completed twice`);
-      return;
-    }
-    const { trace } = this.options;
-    this.#pending.delete(io);
-    io.done = true;
-    trace.add(io.number, io.status);
-    if (trace.verbose) {
-      trace.say(`#${io.number} ends: ${statusName(io.status)} at ${this.life.reactor.nowUs()} us`);
-    }
-    if (io.status !== OK) this.#checkFailure(io);
-    if (io.ticket !== null) this.#readDone(io);
-    else if (io.value === null) {
-      if (io.status === OK) this.model.flushDone(io.flushStamp);
-    } else {
-      this.model.writeDone(io.value, io.status === OK, (io.flags & FLAG_FUA) !== 0);
-      if (io.status !== OK) this.#forgetHoles(this.slotsOut());
-    }
-    if (io.bufferBytes > 0) this.life.reactor.arena.release(io.buffer, io.bufferBytes);
-  }
-
-  /** Slots whose member is not there or lacks something. */
-  slotsOut(): number[] {
-    return this.media.flatMap(({ away }, slot) =>
-      away || !this.atlas.current[slot] ? [slot] : [],
-    );
-  }
-
-  #readDone(io: UserIo): void {
-    if (io.status !== OK) {
-      this.model.readDropped(io.ticket!);
-      return;
-    }
-    const pin = this.options.promises.settles || this.atlas.tolerates === 0;
-    const { u32 } = this.life.reactor.arena;
-    const wrong = this.model.readDone(io.ticket!, u32, io.buffer, pin);
-    if (wrong !== null) this.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
-  }
-
-  /** An operation may fail when a member I/O has failed since, and the level has no answer. */
-  #checkFailure(io: UserIo): void {
-    const struck = this.#strikes > io.strikes || this.#crippled;
-    const redundant = this.atlas.tolerates > 0;
-    const borne = redundant && (io.op === OP_READ || this.options.promises.ejects);
-    if (struck && !borne) return;
-    const why = borne ? 'although the level bears what has happened' : 'without a reason';
-    this.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);
-  }
-
-  drain(): Promise<void> {
-    return this.life.until(() => this.#pending.size === 0, 'an operation');
-  }
-
-  /** Lets virtual time pass. */
-  async pass(us: number): Promise<void> {
-    const timer = new Wait();
-    this.life.reactor.schedule(timer, us);
-    await this.life.until(() => timer.over, 'waiting');
-  }
-
-  /** Reads everything twice, the second time in other pieces. */
-  async verify(): Promise<void> {
-    await this.readAll(VERIFY_BLOCKS);
-    await this.readAll(VERIFY_BLOCKS / 2 + 1);
-  }
-
-  async readAll(step = VERIFY_BLOCKS): Promise<void> {
-    await this.drain();
-    this.options.trace.say('read everything');
-    for (let block = 0; block < this.blockCount; block += step) {
-      await this.life.until(() => this.#pending.size < 4, 'a read');
-      this.submit(OP_READ, block, Math.min(step, this.blockCount - block), false);
-    }
-    await this.drain();
-  }
-
   checkMembers(): void {
     const { array } = this.options;
     const inService = this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
     const wrong = checkMembers(array, this.media, inService, this.model);
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }
-}
-
-function ioText({ op, flags, block, blockCount }: BlockIo): string {
-  const where = op === OP_FLUSH ? '' : ` ${block}+${blockCount}`;
-  return `${opName(op)}${where}${(flags & FLAG_FUA) !== 0 ? ' fua' : ''}`;
 }
