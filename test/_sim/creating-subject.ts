@@ -1,0 +1,60 @@
+/**
+ * A subject that makes its array itself: where the disks hold none yet, `open` creates one. A
+ * creation that was interrupted must never be taken for an array, and must not be in the way of the
+ * next attempt; once a start has succeeded, the array has to be found.
+ */
+
+import { BandstandError } from '../../src/block/errors.ts';
+import type { Reactor } from '../../src/block/reactor.ts';
+import { createArray } from '../../src/raid/create.ts';
+import type { SubjectKind } from './player.ts';
+import type { SimDisk } from './sim-disk.ts';
+import type { Config } from './step.ts';
+import type { OpenOptions, Subject } from './subject.ts';
+import { planOf } from './template.ts';
+
+/** Refusals that say: there is no complete array here. */
+const NO_ARRAY = /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+)$/;
+
+/** For histories of this configuration only. */
+export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {
+  return {
+    ...kind,
+    factory: (reactor, disks, array) => {
+      const subject = kind.factory(reactor, disks, array);
+      const open = async (options: OpenOptions): Promise<void> => {
+        try {
+          await subject.open(options);
+        } catch (error) {
+          const none = error instanceof BandstandError && NO_ARRAY.test(error.code);
+          if (!options.mayCreate || !none) throw error;
+          await create(reactor, disks, config);
+          await subject.open(options);
+        }
+      };
+      return withOpen(subject, open);
+    },
+  };
+}
+
+function withOpen(subject: Subject, open: Subject['open']): Subject {
+  return {
+    open,
+    promises: subject.promises,
+    admin: subject.admin,
+    get device() {
+      return subject.device;
+    },
+    health: () => subject.health(),
+    close: () => subject.close(),
+  };
+}
+
+async function create(reactor: Reactor, disks: readonly SimDisk[], config: Config): Promise<void> {
+  try {
+    for (const disk of disks) await disk.open(reactor);
+    await createArray(reactor, planOf(config, disks), disks, { overwrite: true });
+  } finally {
+    for (const disk of disks) await disk.close();
+  }
+}

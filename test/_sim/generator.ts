@@ -1,0 +1,179 @@
+/**
+ * Random histories, swarm style: each seed first draws which kinds of operations, faults and
+ * crashes there are at all, and how often, so that rare combinations get seeds of their own.
+ */
+
+import { referenceSize } from '../_helpers/raid-reference.ts';
+import { mixSeed, Random } from './random.ts';
+import type { Config, History, LevelName, Step } from './step.ts';
+import type { Promises } from './subject.ts';
+
+const LEVELS: readonly LevelName[] = ['raid1', 'raid1', 'raid5f', 'raid5f', 'raid0', 'concat'];
+const STEPS_MIN = 20;
+const STEPS_MAX = 160;
+
+export function generate(seed: number, promises: Promises): History {
+  const random = new Random(mixSeed(seed, 0));
+  const config = drawConfig(random);
+  return { seed, config, steps: new Generator(random, config, promises).steps() };
+}
+
+function drawConfig(random: Random): Config {
+  const level = random.pick(LEVELS);
+  const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
+  const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
+  const blockBytes = random.chance(0.3) ? 4096 : 512;
+  const stripBlocks = level === 'raid1' ? 1 : random.pick(blockBytes === 512 ? [1, 4, 16] : [1, 4]);
+  const blocks = random.pick(blockBytes === 512 ? [64, 160] : [24, 48]);
+  return {
+    level,
+    members,
+    blockBytes,
+    stripBlocks,
+    dataBlocks: Array.from({ length: members }, (_, slot) => blocks + (slot % 3) * stripBlocks),
+    unitBytes: random.pick([512, 4096]),
+    volatileCache: random.chance(0.8),
+    nativeFua: random.chance(0.6),
+    trim: random.pick(['none', 'undefined', 'zeroes'] as const),
+    latency: random.pick([
+      { leastUs: 10, mostUs: 200, slowChance: 0 },
+      { leastUs: 10, mostUs: 2000, slowChance: 0.02 },
+      { leastUs: 50, mostUs: 50, slowChance: 0 },
+      { leastUs: 0, mostUs: 3, slowChance: 0.05 },
+    ]),
+    concurrency: random.pick([1, 2, 4, 8, 16]),
+    depth: random.pick([16, 32]),
+    blank: false,
+  };
+}
+
+type Draw = () => Step;
+
+class Generator {
+  readonly #random: Random;
+  readonly #config: Config;
+  readonly #promises: Promises;
+  readonly #blocks: number;
+  readonly #unit: number;
+  /** Writes stay within so many blocks, so that they meet each other. */
+  readonly #hot: number;
+
+  constructor(random: Random, config: Config, promises: Promises) {
+    const { level, members, stripBlocks, dataBlocks } = config;
+    this.#random = random;
+    this.#config = config;
+    this.#promises = promises;
+    this.#blocks = referenceSize({ level, strip: stripBlocks, sizes: dataBlocks });
+    this.#unit = level === 'raid5f' ? stripBlocks * (members - 1) : 1;
+    const units = this.#blocks / this.#unit;
+    this.#hot = Math.max(1, Math.floor(units / random.pick([1, 1, 2, 8]))) * this.#unit;
+  }
+
+  steps(): Step[] {
+    const random = this.#random;
+    const kinds: [weight: number, draw: Draw][] = [[40, () => this.#write()]];
+    const optional = (chance: number, weight: number, draw: Draw): void => {
+      if (random.chance(chance)) kinds.push([weight, draw]);
+    };
+    optional(0.9, random.pick([5, 20, 40]), () => this.#read());
+    optional(0.8, random.pick([2, 6, 15]), () => ({ do: 'flush' }));
+    optional(0.4, 5, () => this.#clear('zeroes'));
+    optional(0.4, 5, () => this.#clear('trim'));
+    optional(0.5, 4, () => ({ do: 'wait', us: random.pick([1, 50, 1000, 100_000, 10_000_000]) }));
+    optional(0.3, 2, () => ({ do: 'drain' }));
+    optional(0.3, 1, () => ({ do: 'verify' }));
+    optional(0.3, 1, () => ({ do: 'restart' }));
+    optional(0.7, random.pick([1, 3]), () => this.#crash());
+    this.#addFaults(optional);
+    const total = kinds.reduce((sum, [weight]) => sum + weight, 0);
+    const count = random.between(STEPS_MIN, STEPS_MAX);
+    return Array.from({ length: count }, () => {
+      let at = random.below(total);
+      for (const [weight, draw] of kinds) {
+        if (at < weight) return draw();
+        at -= weight;
+      }
+      return this.#write();
+    });
+  }
+
+  #addFaults(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
+    const disk = (): number => random.below(this.#config.members);
+    // Without ejection a failed raid5f write leaves wrong parity, on which no read can lean.
+    const fragile = this.#config.level === 'raid5f' && !this.#promises.ejects;
+    const writesFail = random.chance(0.3);
+    if (writesFail) {
+      for (const op of ['write', 'flush'] as const) {
+        optional(0.6, 2, () => ({
+          do: 'fault',
+          disk: disk(),
+          kind: 'fail',
+          op,
+          skip: random.below(20),
+        }));
+      }
+    }
+    if (!writesFail || !fragile) {
+      optional(0.3, 3, () => ({
+        do: 'fault',
+        disk: disk(),
+        kind: 'fail',
+        op: 'read',
+        skip: random.below(20),
+      }));
+      optional(0.3, 2, () => ({
+        do: 'latent',
+        disk: disk(),
+        block: random.below(Math.min(...this.#config.dataBlocks)),
+        count: random.between(1, 4),
+      }));
+    }
+    optional(0.2, 1, () => ({
+      do: 'fault',
+      disk: disk(),
+      kind: 'hang',
+      op: random.pick(['read', 'write', 'flush'] as const),
+      skip: random.below(20),
+    }));
+    optional(0.3, 1, () => ({ do: 'unplug', disk: disk(), power: random.chance(0.5) }));
+    optional(0.5, 1, () => ({ do: 'plug', disk: disk() }));
+  }
+
+  #range(most: number): { block: number; count: number } {
+    const random = this.#random;
+    const units = this.#hot / this.#unit;
+    const count = random.between(1, Math.min(units, Math.max(1, Math.floor(most / this.#unit))));
+    return {
+      block: random.between(0, units - count) * this.#unit,
+      count: count * this.#unit,
+    };
+  }
+
+  #write(): Step {
+    const most = this.#random.pick([1, 4, 24]);
+    return { do: 'write', ...this.#range(most), fua: this.#random.chance(0.15) };
+  }
+
+  #clear(kind: 'zeroes' | 'trim'): Step {
+    return { do: kind, ...this.#range(48), fua: this.#random.chance(0.1) };
+  }
+
+  #read(): Step {
+    const random = this.#random;
+    const count = random.between(1, Math.min(24, this.#blocks));
+    return { do: 'read', block: random.between(0, this.#blocks - count), count };
+  }
+
+  #crash(): Step {
+    const random = this.#random;
+    return {
+      do: 'crash',
+      how: random.pick(['power', 'kill'] as const),
+      ios: random.between(1, random.pick([3, 30, 200])),
+      again: random.chance(0.2)
+        ? Array.from({ length: random.between(1, 3) }, () => random.between(1, 60))
+        : [],
+    };
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * One life of the program under test: its reactor, its handles on the disks, and the subject. A
+ * crash leaves a life behind as it is; nothing in it is ever turned again.
+ */
+
+import { Arena } from '../../src/block/arena.ts';
+import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
+import { drive, driveUntil, type Mortal } from './driver.ts';
+import type { SimDisk } from './sim-disk.ts';
+import type { Subject } from './subject.ts';
+
+const ARENA_BYTES = 4 * 2 ** 20;
+/** One life is alive at a time, in any world, so that all of them use the same memory. */
+const memory = new ArrayBuffer(ARENA_BYTES);
+
+export class Life implements Mortal {
+  dead = false;
+  readonly reactor: SimulatedReactor;
+  disks: readonly SimDisk[] = [];
+  #subject: Subject | null = null;
+
+  constructor(seed: number) {
+    const arena = new Arena(memory, 0);
+    // What an earlier life left there must not decide anything.
+    arena.u32.fill(0xa5a5a5a5);
+    this.reactor = new SimulatedReactor({ seed, arena });
+  }
+
+  get subject(): Subject {
+    return this.#subject!;
+  }
+
+  begin(disks: readonly SimDisk[], subject: Subject): void {
+    this.disks = disks;
+    this.#subject = subject;
+  }
+
+  drive<Result>(promise: Promise<Result>, what: string): Promise<Result> {
+    return drive(this.reactor, this, promise, what);
+  }
+
+  until(done: () => boolean, what: string): Promise<void> {
+    return driveUntil(this.reactor, this, done, what);
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * SimMedium: what a simulated disk consists of between the lives of the programs that use it.
+ *
+ * `now` is what a read returns. Behind it stands the volatile cache: for every atomic unit (512 or
+ * 4096 bytes) that was written and not flushed, its durable content and the versions since, each
+ * with the write that it came from. A power cut decides for every such write and unit whether it
+ * had reached the medium; a flush makes what completed before it durable; a write with FUA, and
+ * every write of a disk without volatile cache, is durable when it completes.
+ *
+ * A disk may destage any earlier version before a later one overwrites it in its cache: therefore a
+ * unit can come back with the durable content or with any one of the versions since.
+ */
+
+import { SparseBytes } from './sparse-bytes.ts';
+
+/** One write (or trim, or write-zeroes) as the disk sees it. */
+export class SimWrite {
+  readonly id: number;
+  readonly block: number;
+  readonly blockCount: number;
+  /** Null: zeroes. */
+  bytes: Uint8Array | null;
+  /** When it completed, or its program died: a later flush covers it. */
+  completed = Number.POSITIVE_INFINITY;
+  /** A flush that failed may have lost it for good. */
+  dropped = false;
+
+  constructor(id: number, block: number, blockCount: number, bytes: Uint8Array | null) {
+    this.id = id;
+    this.block = block;
+    this.blockCount = blockCount;
+    this.bytes = bytes;
+  }
+}
+
+interface UnitVersion {
+  readonly write: SimWrite;
+  readonly bytes: Uint8Array;
+}
+
+interface UnitLog {
+  durable: Uint8Array;
+  versions: UnitVersion[];
+}
+
+export interface MediumOptions {
+  readonly name: string;
+  readonly blockBytes: number;
+  readonly blockCount: number;
+  /** 512 or 4096: what a power cut never tears. */
+  readonly unitBytes: number;
+  readonly volatileCache: boolean;
+  /** FEATURE_* bits of the disk. */
+  readonly features: number;
+  readonly optimalBoundaryBlocks?: number;
+}
+
+/** Whether a unit of a write that was not durable is there after a power cut or a kill. */
+export type Decide = (write: SimWrite, unit: number) => boolean;
+
+const ZERO_UNIT = new Uint8Array(4096);
+
+function unitOf(write: SimWrite, at: number, unitBytes: number): Uint8Array {
+  if (write.bytes === null) return ZERO_UNIT.subarray(0, unitBytes);
+  return write.bytes.subarray(at, at + unitBytes);
+}
+
+export class SimMedium {
+  readonly options: MediumOptions;
+  readonly now: SparseBytes;
+  /** Blocks that cannot be read until they are written. */
+  readonly bad = new Set<number>();
+  /** Unplugged: it cannot be opened. */
+  away = false;
+  readonly #dirty = new Map<number, UnitLog>();
+  #clock = 0;
+  #writes = 0;
+
+  constructor(options: MediumOptions, content?: SparseBytes) {
+    this.options = options;
+    this.now = content ?? new SparseBytes(options.blockCount * options.blockBytes);
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** The same disk in another world. Nothing may be in flight. */
+  clone(): SimMedium {
+    const copy = new SimMedium(this.options, this.now.clone());
+    for (const block of this.bad) copy.bad.add(block);
+    copy.away = this.away;
+    copy.#clock = this.#clock;
+    copy.#writes = this.#writes;
+    for (const [unit, { durable, versions }] of this.#dirty) {
+      copy.#dirty.set(unit, { durable, versions: versions.slice() });
+    }
+    return copy;
+  }
+
+  /** A point in time for `flush`. */
+  tick(): number {
+    this.#clock += 1;
+    return this.#clock;
+  }
+
+  makeWrite(block: number, blockCount: number, bytes: Uint8Array | null): SimWrite {
+    this.#writes += 1;
+    return new SimWrite(this.#writes, block, blockCount, bytes);
+  }
+
+  /** Carries a write out, or the units of it that `only` chooses. */
+  apply(write: SimWrite, only?: (unit: number) => boolean): void {
+    const { blockBytes, unitBytes, volatileCache } = this.options;
+    const start = write.block * blockBytes;
+    const end = start + write.blockCount * blockBytes;
+    if (only === undefined) this.#mend(write.block, write.blockCount);
+    if (!volatileCache && only === undefined) {
+      if (write.bytes === null) this.now.zero(start, end - start);
+      else this.now.write(start, write.bytes, 0, end - start);
+      return;
+    }
+    const firstUnit = Math.floor(start / unitBytes);
+    for (let unit = firstUnit; unit * unitBytes < end; unit += 1) {
+      if (only !== undefined && !only(unit)) continue;
+      const from = Math.max(start, unit * unitBytes);
+      const to = Math.min(end, (unit + 1) * unitBytes);
+      if (only !== undefined) this.#mend(Math.ceil(from / blockBytes), (to - from) / blockBytes);
+      if (volatileCache) this.#log(unit);
+      if (write.bytes === null) this.now.zero(from, to - from);
+      else this.now.write(from, write.bytes, from - start, to - from);
+      if (volatileCache) {
+        const whole = to - from === unitBytes;
+        const bytes = whole ? unitOf(write, from - start, unitBytes) : this.#read(unit);
+        this.#dirty.get(unit)!.versions.push({ write, bytes });
+      }
+    }
+  }
+
+  /** What the write has left is in the cache now, and with `fua` durable. */
+  complete(write: SimWrite, fua: boolean): void {
+    write.completed = this.tick();
+    if (!fua || !this.options.volatileCache) return;
+    const { blockBytes, unitBytes } = this.options;
+    const end = (write.block + write.blockCount) * blockBytes;
+    const first = Math.floor((write.block * blockBytes) / unitBytes);
+    for (let unit = first; unit * unitBytes < end; unit += 1) {
+      this.#settle(unit, (version) => version.write === write);
+    }
+  }
+
+  /** Makes durable what had completed before `tick`. */
+  flush(tick: number): void {
+    for (const unit of [...this.#dirty.keys()]) {
+      this.#settle(unit, ({ write }) => write.completed < tick && !write.dropped);
+    }
+  }
+
+  /** A flush failed: of what completed between two ticks some can never be made durable. */
+  failFlush(from: number, to: number, lost: () => boolean): void {
+    for (const { versions } of this.#dirty.values()) {
+      for (const { write } of versions) {
+        if (write.completed >= from && write.completed < to && lost()) write.dropped = true;
+      }
+    }
+  }
+
+  /** True when it holds something that no later flush makes durable. */
+  get hasDropped(): boolean {
+    for (const { versions } of this.#dirty.values()) {
+      if (versions.some(({ write }) => write.dropped)) return true;
+    }
+    return false;
+  }
+
+  /** The writes whose fate a power cut would decide, each once. */
+  undecided(): SimWrite[] {
+    const found = new Set<SimWrite>();
+    for (const { versions } of this.#dirty.values()) {
+      for (const { write } of versions) if (!write.dropped) found.add(write);
+    }
+    return [...found].sort((a, b) => a.id - b.id);
+  }
+
+  /** Power is gone. `flying` are writes that were not carried out yet. */
+  cutPower(decide: Decide, flying: readonly SimWrite[]): void {
+    const { unitBytes } = this.options;
+    for (const [unit, { durable, versions }] of this.#dirty) {
+      let content = durable;
+      for (const { write, bytes } of versions) {
+        if (!write.dropped && decide(write, unit)) content = bytes;
+      }
+      this.now.write(unit * unitBytes, content, 0, unitBytes);
+    }
+    this.#dirty.clear();
+    for (const write of flying) this.#land(write, decide);
+    this.#dirty.clear();
+  }
+
+  /** Only the program is gone: the cache stays, and what was in flight lands as `decide` says. */
+  kill(decide: Decide, flying: readonly SimWrite[]): void {
+    for (const write of flying) this.#land(write, decide);
+  }
+
+  #land(write: SimWrite, decide: Decide): void {
+    this.apply(write, (unit) => decide(write, unit));
+    write.completed = this.tick();
+  }
+
+  /** What is written can be read again; less than a whole block is not. */
+  #mend(block: number, blockCount: number): void {
+    if (this.bad.size === 0) return;
+    for (let index = 0; index < Math.floor(blockCount); index += 1) this.bad.delete(block + index);
+  }
+
+  #read(unit: number): Uint8Array {
+    const { unitBytes } = this.options;
+    const bytes = new Uint8Array(unitBytes);
+    this.now.read(unit * unitBytes, bytes, 0, unitBytes);
+    return bytes;
+  }
+
+  #log(unit: number): void {
+    if (this.#dirty.has(unit)) return;
+    this.#dirty.set(unit, { durable: this.#read(unit), versions: [] });
+  }
+
+  /** The last version that `covered` accepts is durable now; what came before it is history. */
+  #settle(unit: number, covered: (version: UnitVersion) => boolean): void {
+    const log = this.#dirty.get(unit);
+    if (log === undefined) return;
+    const last = log.versions.findLastIndex(covered);
+    if (last === -1) return;
+    if (last === log.versions.length - 1) {
+      this.#dirty.delete(unit);
+      return;
+    }
+    log.durable = log.versions[last]!.bytes;
+    log.versions = log.versions.slice(last + 1);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Looks at the members themselves, past the code under test: every certain block is where the
+ * level's published formula puts it, on every member in service, and the parity of every stripe of
+ * certain blocks is their XOR.
+ */
+
+import { referenceParity, referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
+import type { SimMedium } from './medium.ts';
+import type { Model } from './model.ts';
+import type { SimArray } from './subject.ts';
+
+/** What is wrong, or null. `inService` has one entry per slot. */
+export function checkMembers(
+  array: SimArray,
+  media: readonly SimMedium[],
+  inService: readonly boolean[],
+  model: Model,
+): string | null {
+  const { layout, blockBytes, dataOffset } = array;
+  const blocks = referenceSize(layout);
+  const bytes = new Uint8Array(blockBytes);
+  const words = new Uint32Array(bytes.buffer);
+  for (let block = 0; block < blocks; block += 1) {
+    if (!model.isCertain(block)) continue;
+    for (const { member, block: at } of referencePlaces(layout, block)) {
+      if (!inService[member]) continue;
+      media[member]!.now.read((dataOffset + at) * blockBytes, bytes, 0, blockBytes);
+      const wrong = model.checkCopy(block, words, 0);
+      if (wrong !== null) return `slot ${member}: ${wrong}`;
+    }
+  }
+  if (layout.level !== 'raid5f' || inService.includes(false)) return null;
+  return checkParity(array, media, model);
+}
+
+function checkParity(array: SimArray, media: readonly SimMedium[], model: Model): string | null {
+  const { layout, blockBytes, dataOffset } = array;
+  const stripe = layout.strip * (layout.sizes.length - 1);
+  const stripBytes = layout.strip * blockBytes;
+  const strip = new Uint8Array(stripBytes);
+  const words = new Uint32Array(strip.buffer);
+  const sum = new Uint32Array(stripBytes / 4);
+  const stripes = referenceSize(layout) / stripe;
+  for (let number = 0; number < stripes; number += 1) {
+    let certain = true;
+    for (let index = 0; index < stripe; index += 1) {
+      certain &&= model.isCertain(number * stripe + index);
+    }
+    if (!certain) continue;
+    sum.fill(0);
+    for (const medium of media) {
+      const at = (dataOffset + number * layout.strip) * blockBytes;
+      medium.now.read(at, strip, 0, stripBytes);
+      for (let index = 0; index < sum.length; index += 1) sum[index]! ^= words[index]!;
+    }
+    const wrong = sum.findIndex((word) => word !== 0);
+    if (wrong === -1) continue;
+    const parity = referenceParity(layout, number);
+    return `the parity of stripe ${number} (slot ${parity}) is wrong at byte ${wrong * 4} of its strips`;
+  }
+  return null;
+}

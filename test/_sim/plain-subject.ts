@@ -1,0 +1,109 @@
+/**
+ * The plain array as a subject: examine, assemble, record the loss of members, RaidArray, labels.
+ * It does what src/stack/stack.ts does between its devices and its exporter, in the same order.
+ */
+
+import { flushDevice } from '../../src/block/control-io.ts';
+import type { Reactor } from '../../src/block/reactor.ts';
+import { type Assembly, assembleArray, assemblySpec } from '../../src/raid/assemble.ts';
+import { examineDevice } from '../../src/raid/examine.ts';
+import { levelRules } from '../../src/raid/level-rules.ts';
+import { MemberLabels } from '../../src/raid/member-labels.ts';
+import { RaidArray } from '../../src/raid/raid-array.ts';
+import { recordLoss } from '../../src/raid/record-loss.ts';
+import type { SimDisk } from './sim-disk.ts';
+import type { OpenOptions, Promises, SimArray, Subject, SubjectHealth } from './subject.ts';
+
+export const PLAIN_PROMISES: Promises = {
+  overlap: false,
+  settles: false,
+  ejects: false,
+  rebuilds: false,
+};
+
+export class PlainSubject implements Subject {
+  readonly promises = PLAIN_PROMISES;
+  readonly admin = null;
+  readonly #reactor: Reactor;
+  readonly #disks: readonly SimDisk[];
+  readonly #options: SimArray;
+  #assembly: Assembly | null = null;
+  #array: RaidArray | null = null;
+  #labels: MemberLabels | null = null;
+
+  constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
+    this.#reactor = reactor;
+    this.#disks = disks;
+    this.#options = options;
+  }
+
+  get device(): RaidArray {
+    return this.#array!;
+  }
+
+  async open({ degraded }: OpenOptions): Promise<void> {
+    const reactor = this.#reactor;
+    try {
+      const devices = new Map<string, SimDisk>();
+      const examinations = [];
+      for (const disk of this.#disks) {
+        await disk.open(reactor);
+        devices.set(disk.name, disk);
+        examinations.push(await examineDevice(reactor, disk));
+      }
+      const found = assembleArray(examinations, { uuid: this.#options.uuid, degraded });
+      const assembly = await recordLoss(reactor, found, devices);
+      const array = new RaidArray(assemblySpec(assembly, devices), {
+        depth: this.#options.depth,
+        membersOpened: true,
+        steadyReads: assembly.clean === false,
+      });
+      await array.open(reactor);
+      this.#assembly = assembly;
+      this.#array = array;
+      const { superblock, slots } = assembly;
+      this.#labels = new MemberLabels(
+        reactor,
+        superblock.uuid,
+        superblock.seq,
+        slots.flatMap(({ slot, uuid, device, label }) =>
+          device === null ? [] : [{ slot, uuid, device: devices.get(device)!, label }],
+        ),
+      );
+      await this.#labels.markDirty();
+    } catch (error) {
+      await this.#closeAll();
+      throw error;
+    }
+  }
+
+  health(): SubjectHealth {
+    const members = this.#array!.memberStatus();
+    return {
+      slots: members.map(({ device }) => (device === null ? 'out' : 'in-service')),
+      settling: this.#differ,
+      failed: false,
+    };
+  }
+
+  /** Members may differ since a crash or a failed write, and nothing makes them equal. */
+  get #differ(): boolean {
+    const { superblock, slots, clean } = this.#assembly!;
+    const differ = clean === false || this.#array!.steadyReads;
+    return differ && levelRules(superblock.level).tolerates(slots.length) > 0;
+  }
+
+  async close(): Promise<void> {
+    try {
+      await flushDevice(this.#array!);
+      if (!this.#differ) await this.#labels!.markClean();
+    } finally {
+      await this.#closeAll();
+    }
+  }
+
+  async #closeAll(): Promise<void> {
+    await this.#array?.close();
+    for (const disk of this.#disks) await disk.close();
+  }
+}

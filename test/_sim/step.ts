@@ -1,0 +1,82 @@
+/**
+ * A history is data: a configuration and a list of steps. That is what lets a failing one be
+ * printed, replayed, and made shorter by leaving out steps. A step that makes no sense where it
+ * comes (an unplugged disk is unplugged, nothing is running) is passed over.
+ */
+
+import type { FaultKind, FaultOp } from './disk-fault.ts';
+import type { Latency } from './sim-disk.ts';
+
+export type LevelName = 'raid0' | 'raid1' | 'raid5f' | 'concat';
+
+export type Step =
+  | { readonly do: 'write'; readonly block: number; readonly count: number; readonly fua: boolean }
+  | { readonly do: 'zeroes'; readonly block: number; readonly count: number; readonly fua: boolean }
+  | { readonly do: 'trim'; readonly block: number; readonly count: number; readonly fua: boolean }
+  | { readonly do: 'read'; readonly block: number; readonly count: number }
+  | { readonly do: 'flush' }
+  /** Lets virtual time pass. */
+  | { readonly do: 'wait'; readonly us: number }
+  /** Waits until nothing is in flight. */
+  | { readonly do: 'drain' }
+  /** Reads everything, twice. */
+  | { readonly do: 'verify' }
+  /** A clean stop and, at once, a start. */
+  | { readonly do: 'restart' }
+  /**
+   * When so many more member I/Os have been done, the program dies or all power fails; then again
+   * during the recovery, after so many I/Os each time.
+   */
+  | {
+      readonly do: 'crash';
+      readonly how: CrashKind;
+      readonly ios: number;
+      readonly again: readonly number[];
+    }
+  | {
+      readonly do: 'fault';
+      readonly disk: number;
+      readonly kind: FaultKind;
+      readonly op: FaultOp;
+      readonly skip: number;
+    }
+  /** Blocks of a member's data area become unreadable until they are written. */
+  | { readonly do: 'latent'; readonly disk: number; readonly block: number; readonly count: number }
+  /** The disk is pulled out, its cache with it when `power` is lost. */
+  | { readonly do: 'unplug'; readonly disk: number; readonly power: boolean }
+  /** It is there again, for the next start. */
+  | { readonly do: 'plug'; readonly disk: number };
+
+export type CrashKind = 'power' | 'kill';
+
+export interface Config {
+  readonly level: LevelName;
+  readonly members: number;
+  readonly blockBytes: number;
+  readonly stripBlocks: number;
+  /** Blocks for data on each member before the level rounds them. */
+  readonly dataBlocks: readonly number[];
+  readonly unitBytes: number;
+  readonly volatileCache: boolean;
+  readonly nativeFua: boolean;
+  readonly trim: 'none' | 'undefined' | 'zeroes';
+  readonly latency: Latency;
+  /** Operations of the user in flight at most. */
+  readonly concurrency: number;
+  /** What the stack works on at once. */
+  readonly depth: number;
+  /** The disks are blank: the subject creates the array at the first start. */
+  readonly blank: boolean;
+}
+
+export interface History {
+  readonly seed: number;
+  readonly config: Config;
+  readonly steps: readonly Step[];
+}
+
+export function stepText(step: Step): string {
+  const { do: name, ...rest } = step;
+  const words = Object.entries(rest).map(([key, value]) => `${key} ${value}`);
+  return words.length === 0 ? name : `${name}: ${words.join(', ')}`;
+}

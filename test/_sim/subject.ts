@@ -1,0 +1,84 @@
+/**
+ * Subject: what the simulator asks of the stack under test, and what the stack promises.
+ *
+ * One subject object is one life of a program: it is made over freshly opened disks, and dies with
+ * `close`, or without a word when the world crashes. Whatever knows how to store blocks on disks
+ * can be one: a plain RaidArray today, an array with its manager, later the FTL.
+ */
+
+import type { BlockDevice } from '../../src/block/block-device.ts';
+import type { Reactor } from '../../src/block/reactor.ts';
+import type { Layout } from '../_helpers/raid-reference.ts';
+import type { SimDisk } from './sim-disk.ts';
+
+/** What a subject promises beyond the ten laws; the model and the atlas go by it. */
+export interface Promises {
+  /** Overlapping writes in flight leave one of them, the same everywhere. */
+  readonly overlap: boolean;
+  /** Once read, a value that a crash left undecided stays. */
+  readonly settles: boolean;
+  /** A failed write or flush of a member is dealt with where the level bears it. */
+  readonly ejects: boolean;
+  /** Members that were away can be made current again. */
+  readonly rebuilds: boolean;
+}
+
+export type SlotState = 'in-service' | 'target' | 'out';
+
+export interface SubjectHealth {
+  /** One per slot. */
+  readonly slots: readonly SlotState[];
+  /** A rebuild, resync or check is under way, or members may still differ. */
+  readonly settling: boolean;
+  readonly failed: boolean;
+}
+
+export interface OpenOptions {
+  /** Starting without members is meant. */
+  readonly degraded: boolean;
+  /** No start has succeeded yet: there need not be an array. */
+  readonly mayCreate: boolean;
+}
+
+/** What an administrator can do; a subject without it throws nothing, it lacks the method. */
+export interface SubjectAdmin {
+  addMember(disk: SimDisk): Promise<void>;
+  failMember(slot: number): Promise<void>;
+  removeMember(slot: number): Promise<void>;
+  replaceMember(slot: number, disk: SimDisk): Promise<void>;
+  startCheck(repair: boolean): Promise<void>;
+  pauseProcess(): Promise<void>;
+  resumeProcess(): Promise<void>;
+  cancelProcess(): Promise<void>;
+  /** Mismatches that the last check found and did not repair, or null when none has ended. */
+  readonly mismatches: number | null;
+}
+
+export interface Subject {
+  readonly promises: Promises;
+  /** Throws BandstandError where it refuses; nothing is left open then. */
+  open(options: OpenOptions): Promise<void>;
+  /** Valid after `open`. */
+  readonly device: BlockDevice;
+  health(): SubjectHealth;
+  readonly admin: SubjectAdmin | null;
+  /** A clean stop. Disks are closed when it resolves. */
+  close(): Promise<void>;
+}
+
+/** The array that a subject works on, fixed for the whole history. */
+export interface SimArray {
+  readonly uuid: string;
+  readonly layout: Layout;
+  readonly blockBytes: number;
+  /** Blocks before the data area of each member. */
+  readonly dataOffset: number;
+  /** Operations that the subject works on at once. */
+  readonly depth: number;
+}
+
+export type SubjectFactory = (
+  reactor: Reactor,
+  disks: readonly SimDisk[],
+  array: SimArray,
+) => Subject;

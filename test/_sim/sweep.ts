@@ -1,0 +1,94 @@
+/**
+ * Sweeps: a scenario is played again and again, each time with something else happening at one of
+ * its member I/Os, until it has run through without that I/O being reached.
+ */
+
+import { creatingKind } from './creating-subject.ts';
+import { type PlayOptions, play, type SubjectKind } from './player.ts';
+import type { Scenario } from './scenario.ts';
+import { trySubsets } from './subsets.ts';
+import type { Trigger } from './world.ts';
+
+export type SweepKind = 'calm' | Trigger['kind'] | 'subsets';
+export const SWEEP_KINDS: readonly SweepKind[] = [
+  'calm',
+  'fail',
+  'power',
+  'kill',
+  'tear',
+  'subsets',
+];
+
+export interface SweepFailure {
+  readonly scenario: string;
+  readonly kind: SweepKind;
+  /** The member I/O, counted from 0. */
+  readonly at: number;
+  readonly violation: string;
+}
+
+export interface SweepOptions {
+  readonly subject: SubjectKind;
+  /** Member I/Os that are tried at most, evenly spread; Infinity tries every one. */
+  readonly placesMax: number;
+  readonly over?: () => boolean;
+}
+
+export interface SweepResult {
+  readonly plays: number;
+  /** Null when it was passed over because the time was up. */
+  readonly places: number | null;
+  readonly failure: SweepFailure | null;
+}
+
+export function playOptions(scenario: Scenario, subject: SubjectKind): PlayOptions {
+  const { config } = scenario.history;
+  return { subject: config.blank ? creatingKind(subject, config) : subject };
+}
+
+/** Plays the scenario with `kind` happening at member I/O `at`; null ends the sweep. */
+async function playPlace(
+  scenario: Scenario,
+  kind: SweepKind,
+  at: number,
+  subject: SubjectKind,
+): Promise<{ violation: string | null; plays: number; reached: boolean }> {
+  const options = playOptions(scenario, subject);
+  if (kind === 'subsets') {
+    const { violation, tried, cut } = await trySubsets(scenario.history, options, at);
+    return { violation, plays: tried + 1, reached: cut };
+  }
+  const trigger = kind === 'calm' ? null : { kind, at };
+  const { violation, triggered } = await play(scenario.history, { ...options, trigger });
+  return { violation, plays: 1, reached: triggered };
+}
+
+export async function sweep(
+  scenario: Scenario,
+  kind: SweepKind,
+  { subject, placesMax, over }: SweepOptions,
+): Promise<SweepResult> {
+  const calm = await play(scenario.history, playOptions(scenario, subject));
+  const failed = (at: number, violation: string): SweepFailure => ({
+    scenario: scenario.name,
+    kind,
+    at,
+    violation,
+  });
+  if (calm.violation !== null) return { plays: 1, places: 0, failure: failed(-1, calm.violation) };
+  if (kind === 'calm') return { plays: 1, places: 1, failure: null };
+  const step = Math.max(1, Math.ceil(calm.ios / placesMax));
+  let plays = 1;
+  let places = 0;
+  // Spread over different places for each kind, so that together they meet more of them.
+  for (let at = SWEEP_KINDS.indexOf(kind) % step; ; at += step) {
+    if (over?.() === true) return { plays, places: null, failure: null };
+    const result = await playPlace(scenario, kind, at, subject);
+    plays += result.plays;
+    if (result.violation !== null) {
+      return { plays, places, failure: failed(at, result.violation) };
+    }
+    if (!result.reached) return { plays, places, failure: null };
+    places += 1;
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * World: disks, a program over them, and a model that knows what it may answer.
+ *
+ * The disks outlive the program: `start` opens it over whatever disks are there, `crash` ends it
+ * between two instructions. The first thing that contradicts the model is kept as the violation and
+ * ends everything. A world can be forked while no program runs in it.
+ */
+
+import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
+import { BandstandError } from '../../src/block/errors.ts';
+import { OK, statusName } from '../../src/block/status.ts';
+import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
+import { Atlas } from './atlas.ts';
+import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
+import { Life } from './life.ts';
+import type { SimMedium, SimWrite } from './medium.ts';
+import { checkMembers } from './member-check.ts';
+import { Model } from './model.ts';
+import { drawDecision } from './power-cut.ts';
+import type { Random } from './random.ts';
+import { type DiskHost, SimDisk } from './sim-disk.ts';
+import type { Config, CrashKind } from './step.ts';
+import type { Promises, SimArray, Subject, SubjectFactory } from './subject.ts';
+import type { Trace } from './trace.ts';
+import { User } from './user.ts';
+import { ioText } from './user-io.ts';
+
+/** Something that happens at one member I/O of the whole history, counted from 0. */
+export interface Trigger {
+  readonly kind: 'fail' | 'tear' | CrashKind;
+  readonly at: number;
+}
+
+export interface WorldOptions {
+  readonly config: Config;
+  readonly array: SimArray;
+  readonly promises: Promises;
+  readonly factory: SubjectFactory;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly trigger: Trigger | null;
+  /** Keep the disks as they were right before a power cut, and end there. */
+  readonly keepsCut: boolean;
+}
+
+/** The disks at a power cut whose outcome is still open. */
+export interface OpenCut {
+  readonly media: readonly SimMedium[];
+  /** For each disk the writes in flight that did not happen yet. */
+  readonly flying: readonly (readonly SimWrite[])[];
+}
+
+export class World implements DiskHost {
+  readonly options: WorldOptions;
+  readonly media: readonly SimMedium[];
+  readonly model: Model;
+  readonly atlas: Atlas;
+  readonly user: User;
+  readonly blockCount: number;
+  violation: string | null = null;
+  /** True when a start has succeeded: from then on the array has to be there. */
+  started = false;
+  /** True when the trigger has struck. */
+  triggered = false;
+  /** Member I/Os submitted and done, and crashes so far. */
+  ios = 0;
+  iosDone = 0;
+  crashes = 0;
+  /** Failed member I/Os and pulled disks so far. */
+  strikes = 0;
+  /** In this life an operation may fail at any time: a member is gone or no longer flushes. */
+  crippled = false;
+  /** Do something when so many more member I/Os have been done. */
+  armed: { ios: number; readonly strike: () => void } | null = null;
+  /** Set by the first power cut when the options say so. */
+  cut: OpenCut | null = null;
+  #life: Life | null = null;
+
+  constructor(options: WorldOptions, media: readonly SimMedium[], model?: Model, atlas?: Atlas) {
+    const { config, array, promises } = options;
+    this.options = options;
+    this.media = media;
+    this.blockCount = referenceSize(array.layout);
+    this.atlas = atlas ?? new Atlas(config.level, media, promises);
+    this.model =
+      model ??
+      new Model({
+        blockCount: this.blockCount,
+        blockBytes: config.blockBytes,
+        atomicBlocks: config.unitBytes >= config.blockBytes && config.level !== 'raid5f',
+        volatileCache: config.volatileCache,
+      });
+    this.user = new User(this);
+  }
+
+  get running(): boolean {
+    return this.#life !== null;
+  }
+
+  get life(): Life {
+    return this.#life!;
+  }
+
+  get subject(): Subject {
+    return this.life.subject;
+  }
+
+  violate(text: string): void {
+    this.violation ??= text;
+    if (this.#life !== null) this.#life.dead = true;
+  }
+
+  // --- lives ------------------------------------------------------------------------------------
+
+  /** False when it was refused because a disk failed meanwhile. */
+  async start(): Promise<boolean> {
+    const { array, factory, random, trace } = this.options;
+    const life = new Life(random.u32());
+    const present = this.media.filter(({ away }) => !away);
+    const disks = present.map(
+      (medium) => new SimDisk(medium, this, random.fork(), this.options.config.latency),
+    );
+    life.begin(disks, factory(life.reactor, disks, array));
+    this.#life = life;
+    this.crippled = false;
+    const missing = this.atlas.missing();
+    trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
+    for (const slot of missing) this.atlas.unsure[slot] = true;
+    const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
+    const strikes = this.strikes;
+    try {
+      const options = { degraded, mayCreate: !this.started };
+      await life.drive(life.subject.open(options), 'starting');
+    } catch (error) {
+      if (life.dead) throw error;
+      this.#life = null;
+      if (this.strikes === strikes || !(error instanceof BandstandError)) throw error;
+      trace.say(`refused: ${error.message}`);
+      this.model.flushFailed();
+      return false;
+    }
+    this.started = true;
+    this.#checkStart();
+    return true;
+  }
+
+  #checkStart(): void {
+    const { slots } = this.subject.health();
+    slots.forEach((state, slot) => {
+      const expected = this.atlas.expected(slot);
+      const found = state === 'in-service';
+      if (expected !== null && expected !== found) {
+        this.violate(`slot ${slot} is ${state}, its member is ${expected ? 'current' : 'not'}`);
+      }
+      if (this.atlas.current[slot] && !found) this.forgetHoles([slot]);
+      this.atlas.current[slot] = found;
+      this.atlas.unsure[slot] = false;
+    });
+    const { blockCount } = this.subject.device.geometry;
+    if (blockCount !== this.blockCount) {
+      this.violate(`the array has ${blockCount} blocks instead of ${this.blockCount}`);
+    }
+  }
+
+  /** A clean stop. */
+  async stop(): Promise<void> {
+    const life = this.life;
+    this.options.trace.say('stop');
+    const strikes = this.strikes;
+    try {
+      await life.drive(life.subject.close(), 'stopping');
+    } catch (error) {
+      // It has to say so when a last flush or a mark did not reach every member.
+      const excused = this.crippled || this.strikes > strikes;
+      if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
+      this.options.trace.say(`stopped: ${error.message}`);
+    }
+    const open = life.disks.filter(({ isOpen }) => isOpen);
+    if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
+    this.#life = null;
+  }
+
+  /** The program dies at once; with `power` the caches of the disks too. */
+  crash(how: CrashKind): void {
+    const life = this.life;
+    if (life.dead) return;
+    const { random, trace } = this.options;
+    life.dead = true;
+    this.crashes += 1;
+    trace.add(0xdead, how.length);
+    trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
+    const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
+    if (how === 'power' && this.options.keepsCut) {
+      this.cut = {
+        media: this.media.map((medium) => medium.clone()),
+        flying: this.media.map((medium) => flying.get(medium) ?? []),
+      };
+    }
+    this.media.forEach((medium, slot) => {
+      if (medium.away) return;
+      const left = flying.get(medium) ?? [];
+      if (how === 'kill') {
+        medium.kill(drawDecision(random), left);
+        return;
+      }
+      if (medium.hasDropped) this.atlas.unsure[slot] = true;
+      medium.cutPower(drawDecision(random), left);
+    });
+    if (how === 'power') this.model.powerCut();
+    else this.model.killed();
+    this.user.vanish();
+    this.#life = null;
+    this.forgetHoles(this.slotsOut());
+    if (!this.options.promises.settles && this.options.config.level === 'raid5f') {
+      this.#dropReadFaults();
+    }
+  }
+
+  /** Slots whose member is not there or lacks something. */
+  slotsOut(): number[] {
+    return this.media.flatMap(({ away }, slot) =>
+      away || !this.atlas.current[slot] ? [slot] : [],
+    );
+  }
+
+  /** False while parity cannot be trusted that a crash or a failed write has left behind. */
+  get #bearsReadFaults(): boolean {
+    const { config, promises } = this.options;
+    if (config.level !== 'raid5f' || promises.settles) return true;
+    for (let block = 0; block < this.blockCount; block += 1) {
+      if (this.model.isDoubtful(block)) return false;
+    }
+    return true;
+  }
+
+  /** Parity that a crash may have left wrong is no help for reads that fail. */
+  #dropReadFaults(): void {
+    this.media.forEach(({ bad }, slot) => {
+      bad.clear();
+      const faults = this.atlas.faults[slot]!;
+      this.atlas.faults[slot] = faults.filter(({ op }) => op !== 'read');
+    });
+  }
+
+  /**
+   * What raid5f cannot know without a member: its blocks in stripes that were being written when
+   * something went wrong, because data and parity of such a stripe need not match (the write hole).
+   */
+  forgetHoles(slots: readonly number[]): void {
+    const { array, config } = this.options;
+    if (config.level !== 'raid5f' || slots.length === 0) return;
+    const stripe = config.stripBlocks * (config.members - 1);
+    for (let first = 0; first < this.blockCount; first += stripe) {
+      let doubtful = false;
+      for (let block = first; block < first + stripe; block += 1) {
+        doubtful ||= this.model.isDoubtful(block);
+      }
+      if (!doubtful) continue;
+      for (let block = first; block < first + stripe; block += 1) {
+        const { member } = referencePlaces(array.layout, block)[0]!;
+        if (slots.includes(member)) this.model.forget(block);
+      }
+    }
+  }
+
+  /** The disk in `slot` is pulled out. */
+  unplug(slot: number, power: boolean): void {
+    const medium = this.media[slot]!;
+    const decide = power ? drawDecision(this.options.random) : null;
+    const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
+    this.options.trace.say(`unplug ${medium.name}${power ? ', its cache is lost' : ''}`);
+    this.forgetHoles([slot]);
+    if (disk !== undefined) {
+      disk.vanish(decide);
+      this.crippled = true;
+      this.strikes += 1;
+    } else {
+      if (decide !== null) medium.cutPower(decide, []);
+      medium.away = true;
+    }
+  }
+
+  /** The same disks, or these, without a running program, to try something out. */
+  fork(random: Random, from: readonly SimMedium[] = this.media): World {
+    const media = from.map((medium) => medium.clone());
+    const { config, promises } = this.options;
+    const atlas = new Atlas(config.level, media, promises);
+    this.atlas.current.forEach((current, slot) => {
+      atlas.current[slot] = current;
+      atlas.unsure[slot] = this.atlas.unsure[slot]!;
+    });
+    const options = { ...this.options, random, trigger: null, keepsCut: false };
+    const world = new World(options, media, this.model.clone(), atlas);
+    world.started = this.started;
+    return world;
+  }
+
+  // --- disks ------------------------------------------------------------------------------------
+
+  ioSubmitted(disk: SimDisk, io: BlockIo): DiskFault | null {
+    const { array, trace, trigger } = this.options;
+    const slot = this.media.indexOf(disk.medium);
+    const index = this.ios;
+    this.ios += 1;
+    trace.add(slot, io.op, io.flags, io.block, io.blockCount);
+    let fault = strike(this.atlas.faults[slot]!, io, array.dataOffset);
+    if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
+    if (fault !== null) this.#noteStrike(disk, io, fault);
+    if (trace.verbose) {
+      const what = fault === null ? '' : `: ${fault.kind}`;
+      trace.say(`  ${index} ${disk.name} ${ioText(io)}${what}`);
+    }
+    return fault;
+  }
+
+  #triggerFault(slot: number, io: BlockIo): DiskFault | null {
+    this.triggered = true;
+    const op = faultOp(io);
+    return this.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
+  }
+
+  /** Whether something may go wrong with such an operation on the disk in `slot`. */
+  mayFail(op: FaultOp, slot: number): boolean {
+    this.atlas.oldestPending = this.user.oldestPending;
+    return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
+  }
+
+  mayUnplug(slot: number): boolean {
+    return this.mayFail('flush', slot) && this.atlas.allowsUnplug(slot);
+  }
+
+  #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
+    if (fault.kind !== 'fail') return;
+    this.strikes += 1;
+    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
+    if (io.op === OP_FLUSH) {
+      this.crippled = true;
+      if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
+    }
+    this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
+  }
+
+  ioStarted(_disk: SimDisk, io: BlockIo): void {
+    const { trigger } = this.options;
+    if (trigger?.kind !== 'tear' || this.triggered || trigger.at !== this.ios - 1) return;
+    this.triggered = true;
+    if (io.op !== OP_READ && io.op !== OP_FLUSH) this.crash('power');
+  }
+
+  ioDone(disk: SimDisk, io: BlockIo, status: number): void {
+    const { trace, trigger } = this.options;
+    const index = this.iosDone;
+    this.iosDone += 1;
+    trace.add(status, this.life.reactor.nowUs());
+    if (status !== OK) {
+      this.strikes += 1;
+      if (trace.verbose) trace.say(`  ${disk.name} ${ioText(io)} ends: ${statusName(status)}`);
+    }
+    if ((trigger?.kind === 'power' || trigger?.kind === 'kill') && trigger.at === index) {
+      this.triggered = true;
+      this.crash(trigger.kind);
+      return;
+    }
+    const armed = this.armed;
+    if (armed === null) return;
+    armed.ios -= 1;
+    if (armed.ios > 0) return;
+    this.armed = null;
+    armed.strike();
+  }
+
+  checkMembers(): void {
+    const { array } = this.options;
+    const inService = this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
+    const wrong = checkMembers(array, this.media, inService, this.model);
+    if (wrong !== null) this.violate(`members: ${wrong}`);
+  }
+}

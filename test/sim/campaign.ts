@@ -1,0 +1,37 @@
+/**
+ * A thousand random histories on every change. `npm run test:sim` plays more of them.
+ */
+
+import test from 'ava';
+import { playSeed, runCampaign } from '../_sim/campaign.ts';
+import { replayCommand } from '../_sim/report.ts';
+import { SUBJECTS } from '../_sim/subjects.ts';
+
+const SEEDS = 1000;
+
+for (const subject of SUBJECTS) {
+  test.serial(
+    `a ${subject.name} array keeps its promises in ${SEEDS} random histories`,
+    async (t) => {
+      t.timeout(110_000);
+      const firstSeed = Number(process.env['BANDSTAND_SEED'] ?? 1);
+      const result = await runCampaign({ subject, firstSeed, count: SEEDS, failuresMax: 1 });
+      const failures = result.failures.map(
+        ({ seed, outcome }) =>
+          `seed ${seed}: ${outcome.violation}\n${replayCommand(subject, seed)}`,
+      );
+      t.deepEqual(failures, []);
+      t.true(result.crashes > SEEDS / 2, 'the histories contain crashes');
+      t.true(result.ios > SEEDS * 100, 'the histories do something');
+    },
+  );
+
+  test.serial(`a history of a ${subject.name} array is the same each time`, async (t) => {
+    for (const seed of [2, 3, 5, 7, 11]) {
+      const first = await playSeed(seed, subject);
+      const second = await playSeed(seed, subject);
+      t.deepEqual(second, first);
+      t.not(first.hash, (await playSeed(seed + 100, subject)).hash);
+    }
+  });
+}
