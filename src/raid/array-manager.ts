@@ -53,6 +53,8 @@ export interface ManagerStatus {
   readonly members: readonly MemberStatus[];
   readonly spares: readonly SpareStatus[];
   readonly process: (ProcessStatus & { readonly target: SpareStatus | null }) | null;
+  /** Regions whose members may differ. */
+  readonly unsyncedRegions: number;
   readonly failed: boolean;
   /** What cannot be read any more, in words; null while nothing is lost. */
   readonly lost: string | null;
@@ -106,7 +108,8 @@ export class ArrayManager extends MemberAdmin {
       state: 'dirty',
       bitmap: loaded?.bitmap ?? null,
       process: NO_PROCESS,
-      missedSince: loaded?.missedSince ?? 0,
+      // Without a history it begins now, whether or not a loss had to be recorded.
+      missedSince: Math.min(loaded?.missedSince ?? 0, superblock.seq),
       eventCount: newestEventCount(slots.map(({ label }) => label)) + 1,
     });
     for (const { slot, uuid, device, labelSequence } of slots) {
@@ -162,42 +165,47 @@ export class ArrayManager extends MemberAdmin {
   async close(): Promise<void> {
     if (this.closing) return;
     this.closing = true;
-    const { run } = this;
+    // A rebuild may be about to begin; nothing new begins behind it.
+    await this.serial(async () => {});
+    const { array, run } = this;
     if (run !== null) {
       run.stop();
       await run.ended;
     }
     let failure: unknown = null;
-    await this.serial(async () => {
+    const attempt = async (work: () => Promise<void>): Promise<void> => {
       try {
-        await this.#settleForClose(run);
+        await work();
       } catch (error) {
-        failure = error;
+        failure ??= error;
       }
-    });
-    await this.array.close();
+    };
+    // Not as one of the serial changes: a member that fails here has to be recorded meanwhile.
+    if (this.metadata !== null) await attempt(() => flushDevice(array));
+    await attempt(() => this.serial(() => this.#settleForClose(run, failure === null)));
+    while (this.isBusy) await this.serial(async () => {});
+    await array.close();
     this.intent?.dispose();
     for (const { device } of this.candidates.splice(0)) await device.close();
     if (failure !== null) throw failure;
   }
 
-  async #settleForClose(run: ProcessRun | null): Promise<void> {
+  async #settleForClose(run: ProcessRun | null, flushed: boolean): Promise<void> {
     const { array, metadata, intent } = this;
     if (metadata === null) return;
     if (run !== null) await this.writeCheckpoint(run);
-    await flushDevice(array);
-    if (array.hasFailed) return;
+    let equal = flushed && !array.hasFailed;
     if (intent !== null) {
       await intent.suspend();
-      intent.clearIntent();
+      if (equal) intent.clearIntent();
       await intent.settled();
+      await this.recordLosses();
       // What differs has to be found again: the intent that is left tells where.
-      if (intent.unsyncedCount > 0) return;
-    } else if (array.steadyReads && array.isRedundant) {
-      return;
+      equal &&= intent.unsyncedCount === 0 && !array.hasFailed;
     }
-    const [failed] = await metadata.writeLabels({ state: 'clean' });
-    if (failed !== undefined) throw labelError(array.name, failed);
+    if (!equal) return;
+    const failed = await metadata.writeLabels({ state: 'clean' });
+    if (failed.length > 0) throw labelError(array.name, failed[0]!);
   }
 
   status(): ManagerStatus {
@@ -206,9 +214,15 @@ export class ArrayManager extends MemberAdmin {
       members: array.memberStatus(),
       spares: this.spares.map(({ uuid, device }) => ({ uuid, device: device.name })),
       process: this.run === null ? null : { ...this.run.status(), target: this.#targetStatus() },
+      unsyncedRegions: this.intent?.unsyncedCount ?? 0,
       failed: array.hasFailed,
       lost: array.hasFailed ? this.#lostText() : null,
     };
+  }
+
+  /** Everything that is open here; what else was given to `start` is the caller's. */
+  devices(): BlockDevice[] {
+    return [...this.array.openDevices(), ...this.candidates.map(({ device }) => device)];
   }
 
   #targetStatus(): SpareStatus | null {

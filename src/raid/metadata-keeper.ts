@@ -58,6 +58,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
   /** Slots whose ejection is not on record yet. */
   readonly #unrecorded = new Set<number>();
   #queue: Promise<unknown> = Promise.resolve();
+  #queued = 0;
 
   protected constructor(
     reactor: Reactor,
@@ -84,9 +85,17 @@ export abstract class MetadataKeeper implements ArrayKeeper {
   // --- one change after another -----------------------------------------------------------------
 
   protected serial<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
+    this.#queued += 1;
+    const result = this.#queue.then(work).finally(() => {
+      this.#queued -= 1;
+    });
     this.#queue = result.catch(() => {});
     return result;
+  }
+
+  /** True while metadata is being changed, or will be. */
+  get isBusy(): boolean {
+    return this.#queued > 0;
   }
 
   /** Looks for what to do next, when what is under way is done. */
@@ -120,11 +129,11 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       device: device?.name ?? null,
       details: { errno: statusName(status), more_failures_borne: left },
     });
-    this.reactor.keep(this.serial(() => this.#recordLosses()));
+    this.reactor.keep(this.serial(() => this.recordLosses()));
   }
 
   /** Writes down on all others who is out; only then are operations acknowledged again. */
-  async #recordLosses(): Promise<void> {
+  protected async recordLosses(): Promise<void> {
     const { array, metadata, intent } = this;
     assert(metadata !== null && intent !== null, 'members leave an array that is kept');
     while (this.#unrecorded.size > 0 && !array.hasFailed) {

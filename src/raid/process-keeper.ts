@@ -151,7 +151,6 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       const choice = this.#choose();
       if (choice === null || array.hasFailed) return false;
       const { one, slot } = choice;
-      this.candidates.splice(this.candidates.indexOf(one), 1);
       const process: LabelProcess = {
         kind: 'rebuild',
         slot,
@@ -176,6 +175,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
           device: one.device.name,
         });
       }
+      this.candidates.splice(this.candidates.indexOf(one), 1);
       if (began && this.#runRebuild(host, slot, one)) return true;
       if (array.target !== null) array.detachTarget();
       metadata!.drop(one.device);

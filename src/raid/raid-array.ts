@@ -118,6 +118,10 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     };
   }
 
+  openDevices(): BlockDevice[] {
+    return this.table.openDevices();
+  }
+
   memberStatus(): MemberStatus[] {
     return this.table.status();
   }

@@ -290,6 +290,8 @@ export class Model {
   }
 
   #pin(block: number, allowed: readonly Value[], words: Uint32Array, at: number): void {
+    // What is undefined need not stay the same.
+    if (allowed.some(({ content }) => content === 'any')) return;
     const seen = allowed.filter(
       (value) => value.content !== 'any' && this.#check(block, [value], words, at) === null,
     );

@@ -257,6 +257,10 @@ class Player {
     for (;;) {
       const done = await this.#survive(async () => {
         await world.user.verify();
+        if (world.options.promises.rebuilds) {
+          await world.life.until(() => !world.settling, 'a rebuild or resync');
+          await world.user.verify();
+        }
         await world.stop();
       });
       if (done) break;

@@ -2,6 +2,7 @@
  * The subjects that the simulator knows by name.
  */
 
+import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
 
@@ -11,4 +12,10 @@ export const PLAIN: SubjectKind = {
   factory: (reactor, disks, array) => new PlainSubject(reactor, disks, array),
 };
 
-export const SUBJECTS: readonly SubjectKind[] = [PLAIN];
+export const MANAGED: SubjectKind = {
+  name: 'managed',
+  promises: MANAGED_PROMISES,
+  factory: (reactor, disks, array) => new ManagedSubject(reactor, disks, array),
+};
+
+export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED];

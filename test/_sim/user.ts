@@ -37,6 +37,7 @@ export interface UserWorld {
   readonly blockCount: number;
   readonly strikes: number;
   readonly crippled: boolean;
+  readonly settling: boolean;
   violate(text: string): void;
   slotsOut(): number[];
   forgetHoles(slots: readonly number[]): void;
@@ -168,7 +169,9 @@ export class User {
       this.#world.model.readDropped(io.ticket!);
       return;
     }
-    const pin = this.#world.options.promises.settles || this.#world.atlas.tolerates === 0;
+    // A member that is lost before a resync has made it equal takes its version with it.
+    const settled = this.#world.options.promises.settles && !this.#world.settling;
+    const pin = settled || this.#world.atlas.tolerates === 0;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
@@ -178,7 +181,9 @@ export class User {
   #checkFailure(io: UserIo): void {
     const struck = this.#world.strikes > io.strikes || this.#world.crippled;
     const redundant = this.#world.atlas.tolerates > 0;
-    const borne = redundant && (io.op === OP_READ || this.#world.options.promises.ejects);
+    // A trim is a hint: it fails rather than cost a member its place.
+    const ejects = this.#world.options.promises.ejects && io.op !== OP_TRIM;
+    const borne = redundant && (io.op === OP_READ || ejects);
     if (struck && !borne) return;
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
     this.#world.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);

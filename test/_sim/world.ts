@@ -75,6 +75,11 @@ export class World implements DiskHost {
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
   #life: Life | null = null;
+  #strikesAtStart = 0;
+  /** The subject is open. */
+  #isOpen = false;
+  /** It was stopped before its members were equal. */
+  #differs = false;
 
   constructor(options: WorldOptions, media: readonly SimMedium[], model?: Model, atlas?: Atlas) {
     const { config, array, promises } = options;
@@ -128,6 +133,8 @@ export class World implements DiskHost {
     for (const slot of missing) this.atlas.unsure[slot] = true;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
+    this.#strikesAtStart = strikes;
+    this.#isOpen = false;
     try {
       const options = { degraded, mayCreate: !this.started };
       await life.drive(life.subject.open(options), 'starting');
@@ -140,8 +147,25 @@ export class World implements DiskHost {
       return false;
     }
     this.started = true;
+    this.#isOpen = true;
     this.#checkStart();
     return true;
+  }
+
+  /** What the subject has made of its members since they were looked at last. */
+  syncHealth(): void {
+    if (!this.options.promises.rebuilds || !this.#isOpen || this.life.dead) return;
+    this.subject.health().slots.forEach((state, slot) => {
+      const found = state === 'in-service';
+      if (this.atlas.current[slot] === found) return;
+      if (!found) this.forgetHoles([slot]);
+      this.atlas.current[slot] = found;
+    });
+  }
+
+  /** True while a crash may have left members different that nothing has made equal yet. */
+  get settling(): boolean {
+    return !this.#isOpen || this.subject.health().settling;
   }
 
   #checkStart(): void {
@@ -165,6 +189,9 @@ export class World implements DiskHost {
   /** A clean stop. */
   async stop(): Promise<void> {
     const life = this.life;
+    this.syncHealth();
+    this.#differs = this.options.promises.rebuilds && this.settling;
+    this.#isOpen = false;
     this.options.trace.say('stop');
     const strikes = this.strikes;
     try {
@@ -175,6 +202,7 @@ export class World implements DiskHost {
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
+    if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#life = null;
@@ -184,8 +212,15 @@ export class World implements DiskHost {
   crash(how: CrashKind): void {
     const life = this.life;
     if (life.dead) return;
-    const { random, trace } = this.options;
+    const { promises, random, trace } = this.options;
+    if (promises.rebuilds && this.#isOpen) {
+      this.syncHealth();
+      // Who is out, and whether that is on record yet, is known when it has started again.
+      const whole = !this.atlas.current.includes(false);
+      if (!whole || this.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
+    }
     life.dead = true;
+    this.#isOpen = false;
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
@@ -226,7 +261,7 @@ export class World implements DiskHost {
   /** False while parity cannot be trusted that a crash or a failed write has left behind. */
   get #bearsReadFaults(): boolean {
     const { config, promises } = this.options;
-    if (config.level !== 'raid5f' || promises.settles) return true;
+    if (config.level !== 'raid5f' || (promises.settles && !this.settling)) return true;
     for (let block = 0; block < this.blockCount; block += 1) {
       if (this.model.isDoubtful(block)) return false;
     }
@@ -321,6 +356,7 @@ export class World implements DiskHost {
 
   /** Whether something may go wrong with such an operation on the disk in `slot`. */
   mayFail(op: FaultOp, slot: number): boolean {
+    this.syncHealth();
     this.atlas.oldestPending = this.user.oldestPending;
     return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
   }
@@ -370,6 +406,8 @@ export class World implements DiskHost {
   }
 
   checkMembers(): void {
+    this.syncHealth();
+    if (this.#differs) return;
     const { array } = this.options;
     const inService = this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
     const wrong = checkMembers(array, this.media, inService, this.model);

@@ -1,0 +1,117 @@
+/**
+ * An array under its manager as a subject: examine, assemble, ArrayManager, in the order of
+ * src/stack/stack.ts. Its times are short, so that bits are cleared, checkpoints written and
+ * rebuilds finished within a history.
+ */
+
+import type { Reactor } from '../../src/block/reactor.ts';
+import { ArrayManager } from '../../src/raid/array-manager.ts';
+import { assembleArray } from '../../src/raid/assemble.ts';
+import { examineDevice } from '../../src/raid/examine.ts';
+import type { ManagerOptions } from '../../src/raid/metadata-keeper.ts';
+import type { RaidArray } from '../../src/raid/raid-array.ts';
+import type { SimDisk } from './sim-disk.ts';
+import type {
+  OpenOptions,
+  Promises,
+  SimArray,
+  Subject,
+  SubjectAdmin,
+  SubjectHealth,
+} from './subject.ts';
+
+export const MANAGED_PROMISES: Promises = {
+  overlap: true,
+  settles: true,
+  ejects: true,
+  rebuilds: true,
+};
+
+const REGION_BLOCKS = 16;
+
+export class ManagedSubject implements Subject {
+  readonly promises = MANAGED_PROMISES;
+  readonly admin: SubjectAdmin;
+  readonly #reactor: Reactor;
+  readonly #disks: readonly SimDisk[];
+  readonly #options: SimArray;
+  #manager: ArrayManager | null = null;
+  #mismatches: number | null = null;
+
+  constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
+    this.#reactor = reactor;
+    this.#disks = disks;
+    this.#options = options;
+    const manager = (): ArrayManager => this.#manager!;
+    this.admin = {
+      addMember: async (disk) => void (await manager().addMember(disk)),
+      failMember: (slot) => manager().failMember(slot),
+      removeMember: (slot) => manager().removeMember(slot),
+      replaceMember: async (slot, disk) => void (await manager().replaceMember(slot, disk)),
+      startCheck: (repair) => manager().startCheck({ repair }),
+      pauseProcess: () => manager().pauseProcess(),
+      resumeProcess: () => manager().resumeProcess(),
+      cancelProcess: () => manager().cancelProcess(),
+      mismatches: null,
+    };
+    Object.defineProperty(this.admin, 'mismatches', { get: () => this.#mismatches });
+  }
+
+  get device(): RaidArray {
+    return this.#manager!.array;
+  }
+
+  async open({ degraded }: OpenOptions): Promise<void> {
+    const reactor = this.#reactor;
+    const devices = new Map<string, SimDisk>();
+    try {
+      const examinations = [];
+      for (const disk of this.#disks) {
+        await disk.open(reactor);
+        devices.set(disk.name, disk);
+        examinations.push(await examineDevice(reactor, disk));
+      }
+      const assembly = assembleArray(examinations, { uuid: this.#options.uuid, degraded });
+      const options: ManagerOptions = {
+        depth: this.#options.depth,
+        regionBlocks: REGION_BLOCKS,
+        intentIdleUs: 20_000,
+        checkpointUs: 5_000,
+        process: { chunkBytes: 8192, depth: 2 },
+      };
+      this.#manager = await ArrayManager.start(reactor, assembly, devices, options, {
+        arrayEvent: ({ kind, details }) => {
+          if (kind !== 'check-finished') return;
+          this.#mismatches = Number(details['mismatched_blocks']);
+        },
+      });
+      const used = new Set(this.#manager.devices());
+      for (const disk of this.#disks) if (!used.has(disk)) await disk.close();
+    } catch (error) {
+      for (const disk of this.#disks) await disk.close();
+      throw error;
+    }
+  }
+
+  health(): SubjectHealth {
+    const manager = this.#manager!;
+    const { members, target, hasFailed } = manager.array;
+    const { process, unsyncedRegions } = manager.status();
+    return {
+      slots: members.map(({ slot, device, failedStatus }) => {
+        if (device !== null && failedStatus === 0) return 'in-service';
+        return target?.slot === slot ? 'target' : 'out';
+      }),
+      settling: process !== null || unsyncedRegions > 0 || manager.isBusy,
+      failed: hasFailed,
+    };
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#manager!.close();
+    } finally {
+      for (const disk of this.#disks) await disk.close();
+    }
+  }
+}
