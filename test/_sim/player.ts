@@ -273,7 +273,9 @@ class Player {
   async #tryForks(): Promise<void> {
     const world = this.#w;
     const { atlas } = world;
-    const left = atlas.tolerates - world.slotsOut().length;
+    // A member that failed while it was stopped may be out by now.
+    const out = world.media.filter((_, slot) => atlas.unsure[slot]! || world.isOut(slot));
+    const left = atlas.tolerates - out.length;
     if (this.#options.keepsCut) return;
     const counts = left > 0 ? [0, this.#random.between(1, left)] : [0];
     for (const count of counts) {

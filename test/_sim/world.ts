@@ -253,9 +253,11 @@ export class World implements DiskHost {
 
   /** Slots whose member is not there or lacks something. */
   slotsOut(): number[] {
-    return this.media.flatMap(({ away }, slot) =>
-      away || !this.atlas.current[slot] ? [slot] : [],
-    );
+    return this.media.flatMap((_, slot) => (this.isOut(slot) ? [slot] : []));
+  }
+
+  isOut(slot: number): boolean {
+    return this.media[slot]!.away || !this.atlas.current[slot];
   }
 
   /** False while parity cannot be trusted that a crash or a failed write has left behind. */
