@@ -177,36 +177,39 @@ export class ArrayManager extends MemberAdmin {
       await run.ended;
     }
     let failure: unknown = null;
-    await this.serial(async () => {
-      try {
-        await this.#settleForClose(run);
-      } catch (error) {
-        failure = error;
-      }
-    });
+    try {
+      if (this.metadata !== null) await this.#settleForClose(run, this.metadata);
+    } catch (error) {
+      failure = error;
+    }
+    await this.serial(async () => {});
+    await this.intent?.suspend();
+    await this.intent?.settled();
     await this.array.close();
     this.intent?.dispose();
     for (const { device } of this.candidates.splice(0)) await device.close();
     if (failure !== null) throw failure;
   }
 
-  async #settleForClose(run: ProcessRun | null): Promise<void> {
-    const { array, metadata, intent } = this;
-    if (metadata === null) return;
-    if (run !== null) await this.writeCheckpoint(run);
+  /** Changes between which losses are recorded: a member may fail its last flush, too. */
+  async #settleForClose(run: ProcessRun | null, metadata: ArrayMetadata): Promise<void> {
+    const { array, intent } = this;
+    if (run !== null) await this.serial(() => this.writeCheckpoint(run));
+    // A flush that costs a member its place is answered when that is recorded.
     await flushDevice(array);
-    if (array.hasFailed) return;
-    if (intent !== null) {
+    await this.serial(async () => {
+      if (intent === null || array.hasFailed) return;
       await intent.suspend();
       intent.clearIntent();
       await intent.settled();
+    });
+    await this.serial(async () => {
       // What differs has to be found again: the intent that is left tells where.
-      if (intent.unsyncedCount > 0) return;
-    } else if (array.steadyReads && array.isRedundant) {
-      return;
-    }
-    const [failed] = await metadata.writeLabels({ state: 'clean' });
-    if (failed !== undefined) throw labelError(array.name, failed);
+      const differs = intent === null ? array.steadyReads : intent.unsyncedCount > 0;
+      if (array.hasFailed || (differs && array.isRedundant)) return;
+      const [failed] = await metadata.writeLabels({ state: 'clean' });
+      if (failed !== undefined) throw labelError(array.name, failed);
+    });
   }
 
   status(): ManagerStatus {
