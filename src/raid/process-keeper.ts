@@ -122,6 +122,7 @@ export abstract class ProcessKeeper extends MetadataKeeper implements RunObserve
         return;
       }
       // Nothing is left to compare with.
+      intent.resyncBegins();
       intent.synced(0, array.spec.blockCount, array.spec.blockCount);
     }
     if (!this.held && this.options.autoRebuild !== false && (await this.#startNextRebuild(host))) {
@@ -145,6 +146,7 @@ export abstract class ProcessKeeper extends MetadataKeeper implements RunObserve
       startBlock: 0,
       ranges,
     };
+    intent!.resyncBegins();
     if (!this.#begin(host, plan)) return;
     this.emit({
       kind: 'resync-started',
