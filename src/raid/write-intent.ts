@@ -287,13 +287,16 @@ export class WriteIntent {
       const from = Math.floor(piece.lock.first * this.#perRegion);
       const last = Math.floor((piece.lock.end - 1) * this.#perRegion);
       let ready = true;
+      let wanted = true;
       for (let region = from; region <= last; region += 1) {
         if ((this.#durable[region]! & need) !== need) ready = false;
+        if ((this.#states[region]! & need) !== need) wanted = false;
       }
       if (ready) {
         piece.proceed();
       } else {
-        this.#want(from, last, need);
+        // A member has left meanwhile; otherwise the block is on its way, or will be.
+        if (!wanted) this.#want(from, last, need);
         this.#waiting.push(piece);
       }
     }
