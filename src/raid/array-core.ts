@@ -475,6 +475,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   detachTarget(): Target {
     const { target } = this.table;
     assert(target !== null, 'there is a target');
+    if (this.intent !== null) this.intent.safeBelow = 0;
     target.device.observer = null;
     this.table.target = null;
     this.membersChanged();

@@ -4,14 +4,14 @@
  * Order, so that a crash at any point leaves either nothing, or something that says it is not
  * finished, or the complete array:
  *
- *   1. the first MiB of every device becomes zeroes (old superblocks and signatures vanish);
- *   2. every member gets a label in state "creating";
- *   3. every member gets its superblock; all of it is flushed and read back;
- *   4. every label becomes "clean";
- *   5. every spare gets its label.
+ *   1. every spare becomes one (spare-label.ts);
+ *   2. the first MiB of every member becomes zeroes (old superblocks and signatures vanish);
+ *   3. every member gets a label in state "creating";
+ *   4. every member gets its superblock; all of it is flushed and read back;
+ *   5. every label becomes "clean".
  *
  * Each step ends with a flush on every device before the next begins. Assembly refuses an array
- * whose labels all say "creating"; one clean label proves that step 3 was complete. After an error
+ * whose labels all say "creating"; one clean label proves that step 4 was complete. After an error
  * the devices written so far are wiped again, as far as they let themselves be written.
  */
 
@@ -24,13 +24,14 @@ import { type Examination, examineDevice } from './examine.ts';
 import { type Label, type LabelState, NO_PROCESS } from './label.ts';
 import { verifyArea, verifyLabel, writeArea, writeLabel } from './metadata-io.ts';
 import { type ArrayPlan, plannedSuperblock } from './plan.ts';
+import { labelSpare } from './spare-label.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
 import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
 import { wipeDevice } from './wipe.ts';
 
 export interface CreateOptions {
-  /** Create even where a superblock or label, valid or damaged, is found. */
-  readonly overwrite?: boolean;
+  /** Devices on which a superblock or label, valid or damaged, may be overwritten; none: []. */
+  readonly overwrite?: readonly BlockDevice[];
   /** Open for writing, the ones that the plan names, in its order. */
   readonly spares?: readonly BlockDevice[];
 }
@@ -51,17 +52,16 @@ export async function createArray(
   assert(spares.length === plan.spares.length, 'a plan has a device for each spare');
   const superblock = plannedSuperblock(plan);
   const all = [...devices, ...spares];
-  if (options.overwrite !== true) {
-    for (const device of all) refuseInUse(plan, await examineDevice(reactor, device));
+  for (const device of all) {
+    if (options.overwrite?.includes(device) === true) continue;
+    refuseInUse(plan, await examineDevice(reactor, device));
   }
   try {
-    await clearAll(reactor, all);
-    await writeAll(reactor, superblock, devices);
     for (const [index, device] of spares.entries()) {
-      const label = spareLabel(superblock, plan.spares[index]!.uuid, 1);
-      await writeLabel(reactor, device, label);
-      await verifyLabel(reactor, device, label);
+      await labelSpare(reactor, device, superblock, plan.spares[index]!.uuid);
     }
+    await clearAll(reactor, devices);
+    await writeAll(reactor, superblock, devices);
   } catch (error) {
     for (const device of all) await wipeDevice(reactor, device).catch(() => {});
     throw error;
@@ -132,27 +132,6 @@ function firstLabel(
     slot,
     role: 'member',
     state,
-    eventCount: 0,
-    bitmap: null,
-    process: NO_PROCESS,
-    missedSince: 0,
-  };
-}
-
-/** Label number `sequence` of a spare of the array; `uuid` is the spare's own. */
-export function spareLabel(
-  { uuid: arrayUuid, seq }: Pick<Superblock, 'uuid' | 'seq'>,
-  uuid: string,
-  sequence: number,
-): Label {
-  return {
-    sequence,
-    memberUuid: uuid,
-    arrayUuid,
-    superblockSeq: seq,
-    slot: 0,
-    role: 'spare',
-    state: 'clean',
     eventCount: 0,
     bitmap: null,
     process: NO_PROCESS,

@@ -5,7 +5,7 @@
  * A bitmap block goes to every member in service at the same time, durably: with FUA where the
  * member has it, with a flush after it where not. It counts as written when every member that is
  * still in service afterwards has it; one that fails is reported and, if the array can do without
- * it, ejected.
+ * it, ejected. (A member that comes into service meanwhile gets a whole bitmap: rebuild-steps.ts.)
  *
  * A clearing pass looks for quiet regions, flushes every member (and the target of a rebuild), and
  * lets the intent clear those regions that are still quiet then.
@@ -39,7 +39,8 @@ export class BlockWriter implements Completer {
   readonly #reactor: Reactor;
   readonly #buffer: number;
   readonly #ios: readonly BlockIo[];
-  readonly #succeeded: Uint8Array;
+  /** By slot: 1 = in service, and does not have the block. */
+  readonly #lacking: Uint8Array;
   #snapshot: Uint8Array = new Uint8Array(0);
   #index = 0;
   #pending = 0;
@@ -51,7 +52,7 @@ export class BlockWriter implements Completer {
     this.#reactor = host.reactor;
     this.#buffer = host.reactor.arena.allocate(BITMAP_BLOCK_BYTES);
     this.#ios = makeIos(host.members.length, this);
-    this.#succeeded = new Uint8Array(host.members.length);
+    this.#lacking = new Uint8Array(host.members.length);
   }
 
   dispose(): void {
@@ -66,11 +67,12 @@ export class BlockWriter implements Completer {
     this.#snapshot = snapshot;
     this.#index = key.index;
     this.#status = 0;
-    this.#succeeded.fill(0);
+    this.#lacking.fill(0);
     encodeBitmapBlock(states, key, this.#reactor.arena.u8, this.#buffer);
     const present = members.filter(({ device }) => device !== null);
     assert(present.length > 0, 'an array has a member in service');
     this.#pending = present.length;
+    for (const member of present) this.#lacking[member.slot] = 1;
     for (const member of present) {
       const io = this.#ios[member.slot]!;
       io.op = OP_WRITE;
@@ -95,13 +97,13 @@ export class BlockWriter implements Completer {
       member.device.submit(io);
       return;
     } else {
-      this.#succeeded[slot] = 1;
+      this.#lacking[slot] = 0;
     }
     this.#pending -= 1;
     if (this.#pending !== 0) return;
     this.busy = false;
-    const ok = this.#host.members.some(
-      (one) => one.device !== null && this.#succeeded[one.slot] === 1,
+    const ok = this.#host.members.every(
+      (one) => one.device === null || this.#lacking[one.slot] === 0,
     );
     this.#intent.written(this.#index, this.#snapshot, ok, this.#status);
   }
@@ -197,7 +199,9 @@ export class ClearingPass extends Timer implements Completer {
   #oneDone(): void {
     this.#pending -= 1;
     if (this.#pending !== 0) return;
-    if (!this.#failed) this.#intent.clear(this.#regions, this.#count, this.#safeBelow);
+    // A member that has left meanwhile, or the target, makes less of it safe.
+    const safeBelow = Math.min(this.#safeBelow, this.#intent.safeBelow);
+    if (!this.#failed) this.#intent.clear(this.#regions, this.#count, safeBelow);
     for (const resolve of this.#idle.splice(0)) resolve();
     if (this.#intent.hasIntent) this.start();
   }

@@ -45,7 +45,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
         throw this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${one.slot}`);
       }
       checkCandidate(this.array, this.#widestEntry(one.slot), one);
-      if (!known) await this.#labelAsSpare(one);
+      if (!known) await labelSpare(this.reactor, device, this.#superblock, one.uuid);
       this.candidates.push(one);
       this.emit({
         kind: one.slot === null ? 'spare-added' : 'member-added',
@@ -266,11 +266,6 @@ export abstract class MemberAdmin extends ProcessKeeper {
     const { members } = this.#superblock;
     if (slot !== null) return members[slot]!;
     return members.reduce((most, entry) => (entry.dataSize > most.dataSize ? entry : most));
-  }
-
-  async #labelAsSpare({ device, uuid }: Candidate): Promise<void> {
-    const { uuid: arrayUuid, seq: superblockSeq } = this.#superblock;
-    await labelSpare(this.reactor, device, { memberUuid: uuid, arrayUuid, superblockSeq });
   }
 
   #outcome({ uuid, device, delta }: Candidate): AddOutcome {

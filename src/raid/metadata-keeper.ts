@@ -16,10 +16,10 @@ import { assert } from '../block/assert.ts';
 import { OP_READ, type Op, opName } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { statusName, statusText } from '../block/status.ts';
+import { OK, statusName, statusText } from '../block/status.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from './array-events.ts';
 import type { ArrayKeeper } from './array-keeper.ts';
-import type { ArrayMetadata, FailedPlace } from './array-metadata.ts';
+import type { ArrayMetadata, FailedPlace, Place } from './array-metadata.ts';
 import { levelRules } from './level-rules.ts';
 import type { Target } from './member.ts';
 import type { ProcessTuning } from './process-host.ts';
@@ -138,7 +138,11 @@ export abstract class MetadataKeeper implements ArrayKeeper {
     assert(metadata !== null && intent !== null, 'members leave an array that is kept');
     while (this.#unrecorded.size > 0 && !array.hasFailed) {
       const slots = [...this.#unrecorded];
-      await intent.settled();
+      const status = await intent.settled();
+      if (status !== OK) {
+        this.#refuseChanges('what the member misses', status);
+        return;
+      }
       const failed = await metadata.writeSuperblock((superblock) => ({
         ...superblock,
         members: superblock.members.map((entry) =>
@@ -179,19 +183,23 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       if (device !== place.device) continue;
       array.metadataFailed(place.slot, status);
       if (array.members[place.slot]!.device === null) continue;
-      array.refuseChanges(status);
-      this.emit({
-        kind: 'array-failed',
-        severity: 'error',
-        message: 'the array accepts no more changes: its metadata cannot be written',
-        reason: `${place.device.name}: ${statusText(status)} (${statusName(status)})`,
-        action: 'copy its data elsewhere while it can be read',
-        slot: place.slot,
-        device: place.device.name,
-      });
+      this.#refuseChanges(place.device.name, status, place);
       return false;
     }
     return true;
+  }
+
+  #refuseChanges(what: string, status: number, place: Place | null = null): void {
+    this.array.refuseChanges(status);
+    this.emit({
+      kind: 'array-failed',
+      severity: 'error',
+      message: 'the array accepts no more changes: its metadata cannot be written',
+      reason: `${what}: ${statusText(status)} (${statusName(status)})`,
+      action: 'copy its data elsewhere while it can be read',
+      slot: place?.slot ?? null,
+      device: place?.device.name ?? null,
+    });
   }
 
   targetLost(target: Target, status: number): void {

@@ -20,7 +20,6 @@ import {
   MEMBERS_MAX,
   parseLevel,
 } from './level-rules.ts';
-import { spareBlocks } from './spares.ts';
 import type { Superblock } from './superblock.ts';
 import { DATA_OFFSET_BYTES_MIN, NAME_BYTES_MAX } from './superblock-layout.ts';
 
@@ -111,8 +110,7 @@ export function planArray(request: PlanRequest): ArrayPlan {
   });
   const dataSizes = level.dataSizes(available, stripBlocks);
   const uuids = request.superblock ? planUuids(request, refuse) : null;
-  const places = dataSizes.map((dataSize, slot) => ({ dataOffset: offsets[slot]!, dataSize }));
-  checkSpares(request, level, spareBlocks(places), refuse);
+  checkSpares(request, level, Math.max(...dataSizes), refuse);
   return {
     name: request.name,
     uuid: uuids?.array ?? null,
@@ -187,7 +185,7 @@ function checkMembers({ members }: PlanRequest, level: LevelRules, refuse: Refus
 function checkSpares(
   { members, spares = [], superblock }: PlanRequest,
   level: LevelRules,
-  blocksNeeded: number,
+  dataBlocks: number,
   refuse: Refuse,
 ): void {
   if (spares.length === 0) return;
@@ -198,6 +196,7 @@ function checkSpares(
     const why = `${level.name} has no redundancy, so nothing could be rebuilt onto a spare`;
     refuse('BANDSTAND_USAGE', why, 'leave out the spares, or use raid1 or raid5f');
   }
+  const hint = 'name a spare that can take the place of any member';
   const { blockBytes } = members[0]!.geometry;
   const seen = new Set(members.map(({ name }) => name));
   for (const { name, geometry } of spares) {
@@ -207,6 +206,7 @@ function checkSpares(
       refuse(
         'BANDSTAND_MEMBER_MISMATCH',
         `the spare ${name} has ${geometry.blockBytes}-byte blocks, the members have ${blockBytes}-byte blocks`,
+        hint,
       );
     }
     if (geometry.writeUnitBlocks !== 1) {
@@ -215,10 +215,12 @@ function checkSpares(
         `the spare ${name} can only be written in units of ${geometry.writeUnitBlocks} blocks`,
       );
     }
-    if (geometry.blockCount < blocksNeeded) {
+    const needed = memberOffset(geometry) + dataBlocks;
+    if (geometry.blockCount < needed) {
       refuse(
         'BANDSTAND_DEVICE_TOO_SMALL',
-        `the spare ${name} has ${geometry.blockCount * blockBytes} bytes, a member uses ${blocksNeeded * blockBytes}`,
+        `the spare ${name} has ${geometry.blockCount * blockBytes} bytes, at least ${needed * blockBytes} are needed`,
+        hint,
       );
     }
   }

@@ -113,6 +113,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
         return;
       }
       // Nothing is left to compare with.
+      intent.resyncBegins();
       intent.synced(0, array.spec.blockCount, array.spec.blockCount);
     }
     if (!this.held && this.options.autoRebuild !== false && (await this.#startNextRebuild(host))) {
@@ -136,6 +137,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       startBlock: 0,
       ranges,
     };
+    intent!.resyncBegins();
     if (!this.#begin(host, plan)) return;
     this.emit({
       kind: 'resync-started',

@@ -189,6 +189,7 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     const { target } = array;
     if (target === null) return false;
     const complete = array.absent === (target.replaces ? 0 : 1);
+    const written = intent.blocksWritten;
     if (!(await prepareTarget(context, target, complete))) return false;
     const { slot, uuid, dataOffset, device } = target;
     const entry = metadata.superblock.members[slot]!;
@@ -202,16 +203,17 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     }
     if (!context.placesFailed(failed.filter((one) => one !== ofTarget))) return false;
     if (array.target !== target) {
-      await metadata.writeSuperblock(withEntry({ ...next, state: 'failed' }));
+      const last = metadata.writeSuperblock(withEntry({ ...next, state: 'failed' }));
+      context.placesFailed(await last);
       return false;
     }
     metadata.place(device)!.role = 'member';
     const old = array.enterService();
     if (old !== null) metadata.drop(old);
-    if (!array.incomplete) {
-      intent.clearMissed();
-      await intent.settled();
-    }
+    // A member that left meanwhile has missed something that the copy of the bitmap does not say.
+    if (intent.blocksWritten !== written) intent.rewrite();
+    if (!array.incomplete) intent.clearMissed();
+    await intent.settled();
     const since = array.incomplete ? {} : { missedSince: metadata.superblock.seq };
     context.placesFailed(await metadata.writeLabels({ process: NO_PROCESS, ...since }));
     return old;

@@ -9,34 +9,35 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { flushDevice } from '../block/control-io.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { NO_PROCESS } from './label.ts';
+import { type Label, NO_PROCESS } from './label.ts';
 import { verifyLabel, writeArea, writeLabel } from './metadata-io.ts';
+import type { Superblock } from './superblock.ts';
 import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
 
-export interface SpareIdentity {
-  readonly memberUuid: string;
-  readonly arrayUuid: string;
-  readonly superblockSeq: number;
-}
-
-/** `device` is open for writing. Throws BANDSTAND_DEVICE_IO or BANDSTAND_METADATA_UNVERIFIED. */
+/**
+ * `device` is open for writing; `uuid` is its own as a spare. Throws BANDSTAND_DEVICE_IO or
+ * BANDSTAND_METADATA_UNVERIFIED.
+ */
 export async function labelSpare(
   reactor: Reactor,
   device: BlockDevice,
-  identity: SpareIdentity,
+  array: Pick<Superblock, 'uuid' | 'seq'>,
+  uuid: string,
 ): Promise<void> {
   await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
   await flushDevice(device);
-  const label = {
-    ...identity,
+  const label: Label = {
     sequence: 1,
+    memberUuid: uuid,
+    arrayUuid: array.uuid,
+    superblockSeq: array.seq,
     slot: 0,
-    role: 'spare' as const,
-    state: 'clean' as const,
+    role: 'spare',
+    state: 'clean',
     eventCount: 0,
-    missedSince: 0,
     bitmap: null,
     process: NO_PROCESS,
+    missedSince: 0,
   };
   await writeLabel(reactor, device, label);
   await verifyLabel(reactor, device, label);

@@ -18,13 +18,6 @@ export interface SpareDevice {
   readonly labelSequence: number;
 }
 
-/** Blocks that a device must have to fill any slot of the array. */
-export function spareBlocks(
-  members: readonly { readonly dataOffset: number; readonly dataSize: number }[],
-): number {
-  return Math.max(...members.map(({ dataOffset, dataSize }) => dataOffset + dataSize));
-}
-
 export interface SpareSearch {
   readonly spares: readonly SpareDevice[];
   readonly unfit: readonly { readonly device: string; readonly reason: string }[];
@@ -59,7 +52,7 @@ function unfitness(newest: Superblock, examination: Examination): string | null 
   if (blockBytes !== newest.blockBytes) {
     return `it is a spare with ${blockBytes}-byte blocks, the array has ${newest.blockBytes}-byte blocks`;
   }
-  const needed = spareBlocks(newest.members);
+  const needed = Math.max(...newest.members.map((one) => one.dataOffset + one.dataSize));
   if (blockCount >= needed) return null;
   return `it is a spare with ${blockCount} blocks, a member needs ${needed}`;
 }

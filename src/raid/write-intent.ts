@@ -33,6 +33,7 @@
 import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { type Reactor, TurnHook } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
 import {
   type BitmapBlockKey,
   bitmapBlocks,
@@ -55,6 +56,10 @@ const PATIENCE_MAX = 64;
 /** Passes without a write before a region is cleared. */
 const QUIET_PASSES = 2;
 
+/** By region: the members may differ; they may since the resync that is under way has begun. */
+const UNSYNCED = 1;
+const UNSYNCED_AGAIN = 2;
+
 /** What the write intent needs of its array. */
 export interface IntentHost {
   readonly reactor: Reactor;
@@ -74,7 +79,7 @@ export interface IntentOptions {
   readonly bitmap: LabelBitmap;
   /** One byte for each region, as it is on every member; becomes the property of the intent. */
   readonly states: Uint8Array;
-  /** Regions whose members may differ: 1; null when there are none. */
+  /** Regions whose members may differ: 1; null when there are none. Becomes its property, too. */
   readonly unsynced: Uint8Array | null;
   readonly idleUs: number;
 }
@@ -86,6 +91,8 @@ export class WriteIntent {
   unsyncedCount = 0;
   /** Array blocks below which the only slot that is out has everything, durably, on its target. */
   safeBelow = 0;
+  /** Bitmap blocks that were begun to be written so far. */
+  blocksWritten = 0;
   readonly #host: IntentHost;
   readonly #arrayUuid: string;
   readonly #firstBlock: number;
@@ -93,7 +100,7 @@ export class WriteIntent {
   /** By region, bits REGION_*: what is wanted, and what is durable on every member in service. */
   readonly #states: Uint8Array;
   readonly #durable: Uint8Array;
-  /** By region: writes between mark and unmark; passes until it counts as quiet; 1 = unsynced. */
+  /** By region: writes between mark and unmark; passes until it counts as quiet; see UNSYNCED. */
   readonly #counts: Uint16Array;
   readonly #recent: Uint8Array;
   readonly #unsynced: Uint8Array;
@@ -111,7 +118,7 @@ export class WriteIntent {
   readonly #pass: ClearingPass;
   #marks = 0;
   #waits = 0;
-  #settling: (() => void)[] = [];
+  #settling: ((status: number) => void)[] = [];
 
   constructor(host: IntentHost, options: IntentOptions) {
     const { bitmap, states } = options;
@@ -247,10 +254,11 @@ export class WriteIntent {
       index,
     };
     const block = this.#firstBlock + index * (BITMAP_BLOCK_BYTES / this.#host.blockBytes);
+    this.blocksWritten += 1;
     writer.write(this.#states.slice(first, end), key, this.#states, block);
   }
 
-  /** A block is on every member that is still in service; or, with `ok` false, on none. */
+  /** A block is on every member that is still in service; or, with `ok` false, not on all. */
   written(index: number, snapshot: Uint8Array, ok: boolean, status: number): void {
     const first = index * REGIONS_PER_BLOCK;
     assert(this.#writing[index] === 1, 'a block that was written was being written');
@@ -267,7 +275,7 @@ export class WriteIntent {
     }
     if (this.#dirtyCount > 0 && ok) this.#host.reactor.atTurnEnd(this.#hook);
     if (this.#isSettled || !ok) {
-      for (const resolve of this.#settling.splice(0)) resolve();
+      for (const resolve of this.#settling.splice(0)) resolve(ok ? OK : status);
     }
   }
 
@@ -283,19 +291,22 @@ export class WriteIntent {
       const from = Math.floor(piece.lock.first * this.#perRegion);
       const last = Math.floor((piece.lock.end - 1) * this.#perRegion);
       let ready = true;
+      let wanted = true;
       for (let region = from; region <= last; region += 1) {
         if ((this.#durable[region]! & need) !== need) ready = false;
+        if ((this.#states[region]! & need) !== need) wanted = false;
       }
       if (ready) {
         piece.proceed();
       } else {
-        this.#want(from, last, need);
+        // A member has left meanwhile; otherwise the block is on its way, or will be.
+        if (!wanted) this.#want(from, last, need);
         this.#waiting.push(piece);
       }
     }
   }
 
-  /** No member takes the bitmap: what waits for it cannot be done. */
+  /** A member that is needed does not take the bitmap: what waits for it cannot be done. */
   #fail(status: number): void {
     for (let left = this.#waiting.length; left > 0; left -= 1) {
       const piece = this.#waiting.shift()!;
@@ -361,6 +372,8 @@ export class WriteIntent {
 
   /** A member has left: whatever was in flight since the last flush, it may have missed. */
   missAll(): void {
+    // What the target of a rebuild has, this one may lack.
+    this.safeBelow = 0;
     for (let at = 0; at < this.#listedCount; at += 1) {
       const region = this.#listed[at]!;
       this.#want(region, region, REGION_MISSED);
@@ -372,16 +385,26 @@ export class WriteIntent {
     const last = Math.floor((end - 1) * this.#perRegion);
     for (let region = Math.floor(first * this.#perRegion); region <= last; region += 1) {
       if (this.#unsynced[region] === 0) this.unsyncedCount += 1;
-      this.#unsynced[region] = 1;
+      this.#unsynced[region] = UNSYNCED_AGAIN;
       this.#want(region, region, REGION_INTENT);
     }
   }
 
-  /** The members are equal in the regions that lie wholly in [first, end) of the array. */
+  /** From now on `synced` is about the regions that are unsynced by now, and no later ones. */
+  resyncBegins(): void {
+    for (let region = 0; region < this.regionCount; region += 1) {
+      if (this.#unsynced[region] !== 0) this.#unsynced[region] = UNSYNCED;
+    }
+  }
+
+  /**
+   * The resync has made the members equal in the regions that lie wholly in [first, end) of the
+   * array. Those in which a write has failed since it began stay unsynced.
+   */
   synced(first: number, end: number, arrayBlocks: number): void {
     const stop = end >= arrayBlocks ? this.regionCount : Math.floor(end * this.#perRegion);
     for (let region = Math.ceil(first * this.#perRegion); region < stop; region += 1) {
-      if (this.#unsynced[region] === 0) continue;
+      if (this.#unsynced[region] !== UNSYNCED) continue;
       this.#unsynced[region] = 0;
       this.unsyncedCount -= 1;
       this.#recent[region] = QUIET_PASSES;
@@ -454,13 +477,21 @@ export class WriteIntent {
     this.#pass.resume();
   }
 
-  /** Resolves when what is wanted is on disk, or cannot be written. */
-  settled(): Promise<void> {
-    if (this.#isSettled) return Promise.resolve();
+  /** Resolves with OK when what is wanted is on disk, with an errno when it cannot be written. */
+  settled(): Promise<number> {
+    if (this.#isSettled) return Promise.resolve(OK);
     this.#host.reactor.atTurnEnd(this.#hook);
     return new Promise((resolve) => {
       this.#settling.push(resolve);
     });
+  }
+
+  /** Writes all of it again: a member has come into service whose copy may be older. */
+  rewrite(): void {
+    for (let region = 0; region < this.regionCount; region += REGIONS_PER_BLOCK) {
+      this.#soil(region);
+    }
+    this.#host.reactor.atTurnEnd(this.#hook);
   }
 
   /** A copy, for a member that is to come into service; `complete`: then nothing is missed. */

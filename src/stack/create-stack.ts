@@ -9,15 +9,11 @@
 
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
 import { flushDevice, writeBlocks } from '../block/control-io.ts';
-import { BandstandError, type ErrorCode } from '../block/errors.ts';
-import { makeUuid } from '../block/uuid.ts';
+import { BandstandError } from '../block/errors.ts';
 import { FileDevice } from '../device/file-device.ts';
 import { createArray } from '../raid/create.ts';
-import { type Examination, examineDevice } from '../raid/examine.ts';
 import { levelRules } from '../raid/level-rules.ts';
-import { type ArrayPlan, memberOffset, planArray } from '../raid/plan.ts';
-import { labelSpare } from '../raid/spare-label.ts';
-import { wipeDevice } from '../raid/wipe.ts';
+import { type ArrayPlan, planArray } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
 import {
   type DeviceIdentity,
@@ -90,38 +86,18 @@ export async function prepareCreate(ring: Ring, request: CreateRequest): Promise
   }
   const count = request.members.length;
   const members = devices.slice(0, count).map((device, slot) => ({ ...device, slot }));
+  const named = devices.map(({ device, geometry }) => ({ name: device, geometry }));
   const plan = planArray({
     name: request.name,
     level: request.level,
     stripBytes: request.stripBytes,
-    members: members.map(({ device, geometry }) => ({ name: device, geometry })),
+    members: named.slice(0, count),
+    spares: named.slice(count),
     superblock: request.superblock,
     ...(request.uuid === null ? {} : { uuid: request.uuid }),
   });
-  const spares = devices.slice(count).map((device) => ({ ...device, uuid: makeUuid() }));
-  for (const spare of spares) refuseUnfit(plan, spare);
+  const spares = plan.spares.map(({ uuid }, index) => ({ ...devices[count + index]!, uuid }));
   return { request, plan, members, spares, warnings: warningsFor(plan, members) };
-}
-
-/** A spare has to be able to take the place of any member. */
-function refuseUnfit(plan: ArrayPlan, { device, geometry }: PreparedSpare): void {
-  const refuse = (code: ErrorCode, why: string): never => {
-    throw new BandstandError(code, {
-      message: `cannot create ${plan.name}: the spare ${device} ${why}`,
-      hint: 'name a spare that can take the place of any member',
-      details: { name: plan.name, device },
-    });
-  };
-  const { blockBytes } = plan;
-  if (geometry.blockBytes !== blockBytes) {
-    const why = `has ${geometry.blockBytes}-byte blocks, the members ${blockBytes}-byte blocks`;
-    refuse('BANDSTAND_MEMBER_MISMATCH', why);
-  }
-  const data = Math.max(...plan.members.map(({ dataSize }) => dataSize));
-  const needed = (memberOffset(geometry) + data) * blockBytes;
-  const has = geometry.blockCount * blockBytes;
-  if (has >= needed) return;
-  refuse('BANDSTAND_DEVICE_TOO_SMALL', `has ${has} bytes, at least ${needed} are needed`);
 }
 
 function refuseDuplicates(name: string, identities: readonly DeviceIdentity[]): void {
@@ -270,7 +246,12 @@ export async function executeCreate(
     for (const [index, { erase }] of all.entries()) {
       if (erase) await eraseEnd(ring, devices[index]!);
     }
-    if (request.superblock) await writeMetadata(ring, prepared, devices);
+    if (request.superblock) {
+      await createArray(ring, plan, devices.slice(0, members.length), {
+        overwrite: devices.filter((_, index) => all[index]!.erase),
+        spares: devices.slice(members.length),
+      });
+    }
   } finally {
     for (const device of devices) await device.close();
   }
@@ -290,39 +271,4 @@ export async function executeCreate(
     })),
     spares: spares.map(({ uuid, identity }) => ({ uuid, path: stablePath(identity) })),
   };
-}
-
-/** Spares first: once the members have their superblocks, the array is complete. */
-async function writeMetadata(
-  ring: Ring,
-  { plan, members, spares }: PreparedCreate,
-  devices: readonly BlockDevice[],
-): Promise<void> {
-  const overwrite = members.some((member) => member.erase);
-  const spareDevices = devices.slice(members.length);
-  const labelled: BlockDevice[] = [];
-  try {
-    for (const [index, { uuid, erase }] of spares.entries()) {
-      const device = spareDevices[index]!;
-      if (!erase) refuseLabelled(plan, await examineDevice(ring, device));
-      labelled.push(device);
-      const identity = { memberUuid: uuid, arrayUuid: plan.uuid!, superblockSeq: 1 };
-      await labelSpare(ring, device, identity);
-    }
-    await createArray(ring, plan, devices.slice(0, members.length), { overwrite });
-  } catch (error) {
-    for (const device of labelled) await wipeDevice(ring, device).catch(() => {});
-    throw error;
-  }
-}
-
-/** Somebody may have made it a member of another array since it was looked at. */
-function refuseLabelled(plan: ArrayPlan, { device, superblock, labels }: Examination): void {
-  const states = [superblock.state, ...labels.map(({ state }) => state)];
-  if (states.every((state) => state === 'absent')) return;
-  throw new BandstandError('BANDSTAND_DEVICE_IN_USE', {
-    message: `cannot create ${plan.name}: ${device} holds metadata of an array`,
-    hint: `run \`bandstand wipe ${device}\` if nothing on it is needed`,
-    details: { name: plan.name, device },
-  });
 }

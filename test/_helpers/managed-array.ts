@@ -117,8 +117,11 @@ export class ManagedBench {
   async stop(): Promise<void> {
     const { manager } = this;
     this.manager = null;
-    await this.drive(manager!.close());
-    for (const disk of this.disks) if (disk.isOpen) await disk.close();
+    try {
+      await this.drive(manager!.close());
+    } finally {
+      for (const disk of this.disks) if (disk.isOpen) await disk.close();
+    }
   }
 
   /** The process dies: what is on the disks stays. */

@@ -2,8 +2,11 @@
  * Members in memory, with or without an array on them, and ways to bend their metadata.
  */
 
+import type { BlockDevice } from '../../src/block/block-device.ts';
 import { writeBlocks } from '../../src/block/control-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
+import type { Reactor } from '../../src/block/reactor.ts';
+import { ArrayMetadata } from '../../src/raid/array-metadata.ts';
 import { type AssembleOptions, type Assembly, assembleArray } from '../../src/raid/assemble.ts';
 import { createArray } from '../../src/raid/create.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
@@ -15,6 +18,7 @@ import {
   NO_PROCESS,
 } from '../../src/raid/label.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
+import { newestEventCount } from '../../src/raid/own-label.ts';
 import { planArray, plannedSuperblock } from '../../src/raid/plan.ts';
 import type { RaidArray } from '../../src/raid/raid-array.ts';
 import { encodeSuperblock, type Superblock } from '../../src/raid/superblock.ts';
@@ -126,9 +130,19 @@ export async function writeWhole(array: RaidArray, reactor: SimulatedReactor, co
   }
 }
 
-/** What MemberLabels wants to know of an assembled array. */
-export function labelled(assembly: Assembly, byName: ReadonlyMap<string, RamDevice>) {
-  return assembly.slots.flatMap(({ slot, uuid, device, label, labelSequence }) =>
-    device === null ? [] : [{ slot, uuid, device: byName.get(device)!, label, labelSequence }],
-  );
+/** The metadata of an assembled array, as its manager keeps it, with the event count of this start. */
+export function metadataOf(
+  reactor: Reactor,
+  assembly: Assembly,
+  byName: ReadonlyMap<string, BlockDevice>,
+): ArrayMetadata {
+  const { superblock, slots, missedSince } = assembly;
+  const eventCount = newestEventCount(slots.map(({ label }) => label)) + 1;
+  const facts = { state: 'clean', bitmap: null, process: NO_PROCESS, missedSince } as const;
+  const metadata = new ArrayMetadata(reactor, superblock, { ...facts, eventCount });
+  for (const { slot, uuid, device, labelSequence: sequence } of slots) {
+    if (device === null) continue;
+    metadata.add({ device: byName.get(device)!, uuid, slot, role: 'member', sequence });
+  }
+  return metadata;
 }

@@ -53,7 +53,7 @@ function withOpen(subject: Subject, open: Subject['open']): Subject {
 async function create(reactor: Reactor, disks: readonly SimDisk[], config: Config): Promise<void> {
   try {
     for (const disk of disks) await disk.open(reactor);
-    await createArray(reactor, planOf(config, disks), disks, { overwrite: true });
+    await createArray(reactor, planOf(config, disks), disks, { overwrite: disks });
   } finally {
     for (const disk of disks) await disk.close();
   }

@@ -4,11 +4,14 @@
  */
 
 import { flushDevice } from '../../src/block/control-io.ts';
+import { BandstandError } from '../../src/block/errors.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
+import { ArrayMetadata } from '../../src/raid/array-metadata.ts';
 import { type Assembly, assembleArray, assemblySpec } from '../../src/raid/assemble.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
+import { NO_PROCESS } from '../../src/raid/label.ts';
 import { levelRules } from '../../src/raid/level-rules.ts';
-import { MemberLabels } from '../../src/raid/member-labels.ts';
+import { newestEventCount } from '../../src/raid/own-label.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import { recordLoss } from '../../src/raid/record-loss.ts';
 import type { SimDisk } from './sim-disk.ts';
@@ -29,7 +32,7 @@ export class PlainSubject implements Subject {
   readonly #options: SimArray;
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
-  #labels: MemberLabels | null = null;
+  #metadata: ArrayMetadata | null = null;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
@@ -62,15 +65,20 @@ export class PlainSubject implements Subject {
       this.#assembly = assembly;
       this.#array = array;
       const { superblock, slots } = assembly;
-      this.#labels = new MemberLabels(
-        reactor,
-        superblock.uuid,
-        superblock.seq,
-        slots.flatMap(({ slot, uuid, device, label }) =>
-          device === null ? [] : [{ slot, uuid, device: devices.get(device)!, label }],
-        ),
-      );
-      await this.#labels.markDirty();
+      const metadata = new ArrayMetadata(reactor, superblock, {
+        state: 'dirty',
+        bitmap: null,
+        process: NO_PROCESS,
+        missedSince: 0,
+        eventCount: newestEventCount(slots.map(({ label }) => label)) + 1,
+      });
+      for (const { slot, uuid, device, labelSequence } of slots) {
+        if (device === null) continue;
+        const disk = devices.get(device)!;
+        metadata.add({ device: disk, uuid, slot, role: 'member', sequence: labelSequence });
+      }
+      this.#metadata = metadata;
+      await this.#mark('dirty');
     } catch (error) {
       await this.#closeAll();
       throw error;
@@ -96,10 +104,16 @@ export class PlainSubject implements Subject {
   async close(): Promise<void> {
     try {
       await flushDevice(this.#array!);
-      if (!this.#differ) await this.#labels!.markClean();
+      if (!this.#differ) await this.#mark('clean');
     } finally {
       await this.#closeAll();
     }
+  }
+
+  async #mark(state: 'clean' | 'dirty'): Promise<void> {
+    const [failed] = await this.#metadata!.writeLabels({ state });
+    if (failed === undefined) return;
+    throw new BandstandError('BANDSTAND_DEVICE_IO', { message: 'a label could not be written' });
   }
 
   async #closeAll(): Promise<void> {

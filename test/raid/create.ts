@@ -30,7 +30,7 @@ test('create leaves devices of another array untouched unless told to overwrite'
     message: 'cannot create pond: /dev/ram0 holds a member label of an array',
   });
   sameBytes(t, devices[1]!.bytes, before[1]!);
-  await reactor.drive(createArray(reactor, plan, devices, { overwrite: true }));
+  await reactor.drive(createArray(reactor, plan, devices, { overwrite: devices }));
   const found = await reactor.drive(examineDevice(reactor, devices[1]!));
   t.is(found.superblock.value?.name, 'pond');
 });

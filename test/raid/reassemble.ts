@@ -1,9 +1,6 @@
 import test from 'ava';
 import { readBlocks } from '../../src/block/control-io.ts';
-import { EIO } from '../../src/block/status.ts';
 import { assemblySpec } from '../../src/raid/assemble.ts';
-import { LABEL_OFFSETS, NO_PROCESS } from '../../src/raid/label.ts';
-import { MemberLabels } from '../../src/raid/member-labels.ts';
 import { planArray, planSpec } from '../../src/raid/plan.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import { encodeSuperblock, type Superblock } from '../../src/raid/superblock.ts';
@@ -12,8 +9,8 @@ import {
   ARRAY,
   createdArray,
   DATA_BLOCKS,
-  labelled,
   MEMBERS,
+  metadataOf,
   openMembers,
   writeWhole,
 } from '../_helpers/member-bench.ts';
@@ -105,10 +102,10 @@ for (const level of ['raid0', 'raid1', 'raid5f', 'concat'] as const) {
     );
 
     // The first mark gives the members labels, and from then on nobody has to say who is who.
-    const labels = new MemberLabels(bench.reactor, ARRAY, 7, labelled(assembly, byName));
-    await bench.reactor.drive(labels.markDirty());
+    const metadata = metadataOf(bench.reactor, assembly, byName);
+    t.deepEqual(await bench.reactor.drive(metadata.writeLabels({ state: 'dirty' })), []);
     t.is((await bench.assemble({}, [b, c, a])).clean, false);
-    await bench.reactor.drive(labels.markClean());
+    t.deepEqual(await bench.reactor.drive(metadata.writeLabels({ state: 'clean' })), []);
     const known = await bench.assemble({}, [b, c, a]);
     t.is(known.clean, true);
     t.deepEqual(
@@ -118,53 +115,6 @@ for (const level of ['raid0', 'raid1', 'raid5f', 'concat'] as const) {
     await bench.reactor.drive(array.close());
   });
 }
-
-test('labels alternate, count starts, and a torn label leaves the one before', async (t) => {
-  const bench = await createdArray('raid1', 2);
-  const byName = new Map(bench.devices.map((device) => [device.name, device]));
-  const assembly = await bench.assemble();
-  const labels = new MemberLabels(bench.reactor, ARRAY, 1, labelled(assembly, byName));
-  await bench.reactor.drive(labels.markDirty());
-  const dirty = await bench.assemble();
-  t.like(dirty.slots[1]?.label, { sequence: 3, state: 'dirty', eventCount: 1, slot: 1 });
-  t.is(dirty.clean, false);
-  await bench.reactor.drive(labels.markClean());
-  t.like((await bench.assemble()).slots[1]?.label, { sequence: 4, state: 'clean', eventCount: 1 });
-  bench.devices[1]!.bytes.fill(0x55, LABEL_OFFSETS[0] + 200, LABEL_OFFSETS[0] + 4096);
-  const torn = await bench.assemble();
-  t.like(torn.slots[1]?.label, { sequence: 3, state: 'dirty' });
-  t.is(torn.clean, false);
-});
-
-test('bitmap and process of a label that the superblock left behind are void', async (t) => {
-  const bench = await createdArray('raid1', 2);
-  const bitmap = { offsetBytes: 131072, bytes: 4096, regionBlocks: 64 };
-  const process = { ...NO_PROCESS, kind: 'resync', slot: 1, block: 77, repair: true } as const;
-  bench.label(0, (label) => ({ ...label, bitmap, process }));
-  bench.label(1, (label) => ({ ...label, bitmap, process, superblockSeq: 0 }));
-  const byName = new Map(bench.devices.map((device) => [device.name, device]));
-  const assembly = await bench.assemble();
-  t.is(assembly.clean, null);
-  const labels = new MemberLabels(bench.reactor, ARRAY, 1, labelled(assembly, byName));
-  await bench.reactor.drive(labels.markDirty());
-  const after = await bench.assemble();
-  t.like(after.slots[0]?.label, { bitmap, process });
-  t.is(after.slots[1]?.label?.bitmap, null);
-  t.is(after.slots[1]?.label?.process.kind, 'none');
-});
-
-test('a mark that one member refuses fails', async (t) => {
-  const bench = await createdArray('raid1', 2);
-  const byName = new Map(bench.devices.map((device) => [device.name, device]));
-  const labels = new MemberLabels(
-    bench.reactor,
-    ARRAY,
-    1,
-    labelled(await bench.assemble(), byName),
-  );
-  bench.devices[0]!.fault = () => EIO;
-  await t.throwsAsync(bench.reactor.drive(labels.markDirty()), { code: 'BANDSTAND_DEVICE_IO' });
-});
 
 test('an array without superblock is assembled from its description', async (t) => {
   const { reactor, devices } = await openMembers(3);

@@ -5,11 +5,11 @@ import { type Assembly, assembleArray, assemblySpec } from '../../src/raid/assem
 import { createArray } from '../../src/raid/create.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
-import { MemberLabels } from '../../src/raid/member-labels.ts';
 import { planArray } from '../../src/raid/plan.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import { needsRecord, recordLoss } from '../../src/raid/record-loss.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
+import { metadataOf } from '../_helpers/member-bench.ts';
 import { RamDevice } from '../_helpers/ram-device.ts';
 
 const BLOCK_BYTES = 4096;
@@ -56,16 +56,9 @@ function record(bench: Bench, assembly: Assembly): Promise<Assembly> {
   return bench.reactor.drive(recordLoss(bench.reactor, assembly, byName(bench.devices)));
 }
 
-function labels(bench: Bench, assembly: Assembly): MemberLabels {
-  const devices = byName(bench.devices);
-  return new MemberLabels(
-    bench.reactor,
-    assembly.superblock.uuid,
-    assembly.superblock.seq,
-    assembly.slots.flatMap(({ slot, uuid, device, label }) =>
-      device === null ? [] : [{ slot, uuid, device: devices.get(device)!, label }],
-    ),
-  );
+async function markDirty({ reactor, devices }: Bench, assembly: Assembly): Promise<void> {
+  const metadata = metadataOf(reactor, assembly, byName(devices));
+  await reactor.drive(metadata.writeLabels({ state: 'dirty' }));
 }
 
 const used = (assembly: Assembly) => assembly.slots.map(({ device }) => device);
@@ -87,7 +80,7 @@ test('a member that was away while the array was written never returns as curren
     assembly.superblock.members.map(({ state }) => state),
     ['configured', 'missing'],
   );
-  await reactor.drive(labels(bench, assembly).markDirty());
+  await markDirty(bench, assembly);
   const array = new RaidArray(assemblySpec(assembly, byName(devices)), { membersOpened: true });
   await reactor.drive(array.open(reactor));
   const content = new Uint8Array(BLOCK_BYTES).fill(0x5a);
@@ -148,7 +141,7 @@ test('a member that missed a superblock under which the array ran is stale', asy
   const [a, b, c] = bench.devices as [RamDevice, RamDevice, RamDevice];
   const old = b.bytes.slice();
   const assembly = await record(bench, await assemble(bench, [a, b], true));
-  await bench.reactor.drive(labels(bench, assembly).markDirty());
+  await markDirty(bench, assembly);
   b.bytes.set(old);
   const again = await assemble(bench, [a, b, c], true);
   t.deepEqual(used(again), ['ram0', null, null]);

@@ -220,11 +220,11 @@ test('a device joins once, whatever it is called', (t) =>
 test('metadata of this array is welcome, of another one refused, a twin refused', (t) =>
   inWorld(t, {}, async ({ cli, manager, control, refused }) => {
     const file = cli.file('label.img', 4 * MIB);
-    const label = async (memberUuid: string, arrayUuid: string): Promise<void> => {
+    const label = async (memberUuid: string, uuid: string): Promise<void> => {
       await withRing(async (ring) => {
         const device = new FileDevice(file, { blockBytes: 4096 });
-        const identity = { memberUuid, arrayUuid, superblockSeq: 1 };
-        await withDevice(ring, device, () => labelSpare(ring, device, identity));
+        const work = () => labelSpare(ring, device, { uuid, seq: 1 }, memberUuid);
+        await withDevice(ring, device, work);
       });
     };
     await label(NEW_UUID, NEW_UUID);

@@ -1,0 +1,84 @@
+import test from 'ava';
+import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { EIO, OK } from '../../src/block/status.ts';
+import { Random } from '../_helpers/array-fixture.ts';
+import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
+import { sameBytes } from '../_helpers/same-bytes.ts';
+
+/** Blocks of the bitmap on a member. */
+const BITMAP_FIRST = (128 * 1024) / BLOCK;
+const isBitmap = (block: number): boolean => block >= BITMAP_FIRST && block < OFFSET;
+
+test('a member that fails its flush at a stop is out on record, and the stop is clean', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2 });
+  await bench.create();
+  await bench.start();
+  await bench.settle();
+  const part = new Random(1).bytes(BLOCK);
+  t.is(await bench.drive(bench.write(3, part)), OK);
+  bench.disks[1]!.fault = (io) => (io.op === OP_FLUSH ? EIO : OK);
+  await bench.stop();
+  bench.disks[1]!.fault = () => OK;
+  bench.events.length = 0;
+  await bench.start();
+  t.deepEqual(
+    bench.manager!.superblock?.members.map(({ state }) => state),
+    ['configured', 'failed'],
+  );
+  t.false(bench.kinds().includes('resync-started'), 'the stop was clean');
+  t.deepEqual(await bench.drive(bench.read(3, 1)), part);
+  await bench.stop();
+});
+
+test('a loss whose missed regions cannot be written down stops all changes', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3 });
+  await bench.create();
+  const manager = await bench.start([...bench.disks], {}, { autoRebuild: false });
+  await bench.settle();
+  const [a, b] = bench.disks as [(typeof bench.disks)[0], (typeof bench.disks)[0]];
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK))), OK);
+  for (const disk of [a, b]) {
+    disk.fault = (io) => (io.op === OP_WRITE && isBitmap(io.block) ? EIO : OK);
+  }
+  bench.disks[2]!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(1))), EIO);
+  t.true(manager.status().failed);
+  t.true(bench.kinds().includes('array-failed'));
+  await t.notThrowsAsync(bench.drive(bench.read(0, 1)));
+  for (const disk of bench.disks) disk.fault = () => OK;
+  await t.throwsAsync(bench.stop(), { code: 'BANDSTAND_DEVICE_IO' });
+});
+
+test('a member that left during a rebuild gets all it missed, also below the checkpoint', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, blocks: 1024 });
+  await bench.create();
+  const content = new Random(2).bytes(1024 * BLOCK);
+  await bench.start([...bench.disks]);
+  t.is(await bench.drive(bench.write(0, content)), OK);
+  await bench.settle();
+  await bench.stop();
+  const fresh = bench.disk('fresh');
+  const survivors = bench.disks.slice(0, 2);
+  const slow = { process: { ...FAST.process, limitBytesPerSecond: 2 ** 20 } };
+  await bench.start(survivors, { degraded: true }, slow);
+  await bench.drive(fresh.open(bench.reactor));
+  await bench.drive(bench.manager!.addMember(fresh));
+  await bench.drive(bench.sleep(200_000));
+  t.is(bench.manager!.status().process?.kind, 'rebuild');
+  await bench.drive(bench.manager!.failMember(1));
+  const part = new Random(3).bytes(4 * BLOCK);
+  t.is(await bench.drive(bench.write(0, part)), OK);
+  content.set(part);
+  await bench.drive(bench.sleep(100_000));
+  t.is(bench.manager!.status().process?.kind, 'rebuild', 'passes ran while it went on');
+  await bench.drive(bench.manager!.removeMember(1));
+  await bench.drive(survivors[1]!.open(bench.reactor));
+  await bench.drive(bench.manager!.addMember(survivors[1]!));
+  bench.manager!.setRate(null);
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok', 'ok']);
+  for (const disk of [...survivors, fresh]) {
+    sameBytes(t, bench.data(disk), content, disk.name);
+  }
+  await bench.stop();
+});
