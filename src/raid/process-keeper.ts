@@ -201,13 +201,20 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     };
     if (!this.#begin(host, plan)) return false;
     const how = one.begun ? 'goes on' : 'started';
+    const { doneBytes, totalBytes } = this.run!.status();
     this.emit({
       kind: 'rebuild-started',
       message: `${one.replace ? 'replacement' : 'rebuild'} of slot ${slot} onto ${one.device.name} ${how}`,
       reason: one.delta ? 'only what was written without it is copied' : null,
       slot,
       device: one.device.name,
-      details: { delta: one.delta, replace: one.replace, resumed: one.begun },
+      details: {
+        delta: one.delta,
+        replace: one.replace,
+        resumed: one.begun,
+        done_bytes: doneBytes,
+        total_bytes: totalBytes,
+      },
     });
     return true;
   }

@@ -78,8 +78,12 @@ export class StackWorld extends CliWorld {
 }
 
 /** Waits for a condition, a bounded time. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
-  for (let left = 500; left > 0; left -= 1) {
+export async function eventually(
+  what: string,
+  condition: () => boolean,
+  seconds = 10,
+): Promise<void> {
+  for (let left = seconds * 50; left > 0; left -= 1) {
     if (condition()) return;
     await sleep(20);
   }

@@ -3,7 +3,7 @@ import { FEATURE_TRIM, FEATURE_WRITE_ZEROES } from '../../src/block/block-device
 import { OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { Random } from '../_helpers/array-fixture.ts';
-import { BLOCK, ManagedBench } from '../_helpers/managed-array.ts';
+import { BLOCK, FAST, ManagedBench } from '../_helpers/managed-array.ts';
 
 test('a new array is made equal by a resync, and stops clean', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 2 });
@@ -141,5 +141,29 @@ test('a member that cannot trim takes the offer of trims back when it comes', as
   t.deepEqual(bench.health(), ['ok', 'ok']);
   t.is(manager.array.geometry.features & FEATURE_TRIM, 0);
   t.true((manager.array.geometry.features & FEATURE_WRITE_ZEROES) !== 0);
+  await bench.stop();
+});
+
+test('a rebuild that was interrupted tells how far it had come', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, spares: 1 });
+  await bench.create();
+  await bench.start();
+  await bench.settle();
+  await bench.stop();
+  bench.events.length = 0;
+  const slow = { process: { ...FAST.process, limitBytesPerSecond: 2 ** 20 } };
+  const manager = await bench.start(bench.disks, {}, slow);
+  await bench.drive(manager.failMember(0));
+  await bench.drive(bench.sleep(60_000));
+  await bench.stop();
+  // Whom the spare replaces is no member any more.
+  await bench.start(bench.disks.slice(1));
+  await bench.settle();
+  const [begun, again] = bench.events.filter(({ kind }) => kind === 'rebuild-started');
+  t.like(begun?.details, { resumed: false, done_bytes: 0, total_bytes: 256 * BLOCK });
+  t.like(again?.details, { resumed: true, total_bytes: 256 * BLOCK });
+  const done = Number(again?.details['done_bytes']);
+  t.true(done > 40 * 1024 && done < 256 * BLOCK, `${done} bytes`);
+  t.deepEqual(bench.health(), ['ok', 'ok']);
   await bench.stop();
 });
