@@ -53,8 +53,6 @@ export interface ManagerStatus {
   readonly members: readonly MemberStatus[];
   readonly spares: readonly SpareStatus[];
   readonly process: (ProcessStatus & { readonly target: SpareStatus | null }) | null;
-  /** Regions whose members may differ. */
-  readonly unsyncedRegions: number;
   readonly failed: boolean;
   /** What cannot be read any more, in words; null while nothing is lost. */
   readonly lost: string | null;
@@ -214,10 +212,14 @@ export class ArrayManager extends MemberAdmin {
       members: array.memberStatus(),
       spares: this.spares.map(({ uuid, device }) => ({ uuid, device: device.name })),
       process: this.run === null ? null : { ...this.run.status(), target: this.#targetStatus() },
-      unsyncedRegions: this.intent?.unsyncedCount ?? 0,
       failed: array.hasFailed,
       lost: array.hasFailed ? this.#lostText() : null,
     };
+  }
+
+  /** True while something is being made whole, or members may differ. */
+  get isSettling(): boolean {
+    return this.run !== null || this.isBusy || (this.intent?.unsyncedCount ?? 0) > 0;
   }
 
   /** Everything that is open here; what else was given to `start` is the caller's. */

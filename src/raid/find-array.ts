@@ -142,16 +142,20 @@ function conflict(a: Examination, b: Examination): BandstandError {
   });
 }
 
-/** True when the newest superblock is the next one after `holder`'s and was never in use. */
+/**
+ * True when `holder`, whose superblock is older than the newest, has missed nothing but superblocks:
+ * nothing was acknowledged under a sequence that it does not have. A record is on every member in
+ * service before anything is acknowledged under it, and whoever does not take it is no longer called
+ * configured by the next; so a member that still is was merely not reached before power failed, also
+ * when that happened several times. Labels, which are marked after the superblocks, tell that it was
+ * so: none goes with a newer sequence than the holder's.
+ */
 export function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
   const { seq } = holder.superblock.value!;
-  const labelled = (examination: Examination): number =>
-    ownLabel(examination, newest)?.superblockSeq ?? 0;
-  return (
-    newest.seq === seq + 1 &&
-    labelled(holder) === seq &&
-    members.every((member) => labelled(member) > 0 && labelled(member) < newest.seq)
-  );
+  return members.every((member) => {
+    const marked = ownLabel(member, newest)?.superblockSeq ?? 0;
+    return marked > 0 && marked <= seq;
+  });
 }
 
 /** Refuses an array whose creation was interrupted: only labels in state "creating". */

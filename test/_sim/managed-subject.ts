@@ -96,13 +96,12 @@ export class ManagedSubject implements Subject {
   health(): SubjectHealth {
     const manager = this.#manager!;
     const { members, target, hasFailed } = manager.array;
-    const { process, unsyncedRegions } = manager.status();
     return {
       slots: members.map(({ slot, device, failedStatus }) => {
         if (device !== null && failedStatus === 0) return 'in-service';
         return target?.slot === slot ? 'target' : 'out';
       }),
-      settling: process !== null || unsyncedRegions > 0 || manager.isBusy,
+      settling: manager.isSettling,
       failed: hasFailed,
     };
   }

@@ -41,6 +41,8 @@ export interface UserWorld {
   violate(text: string): void;
   slotsOut(): number[];
   forgetHoles(slots: readonly number[]): void;
+  /** Looks who is in service now. */
+  syncHealth(): void;
 }
 
 const VERIFY_BLOCKS = 32;
@@ -107,6 +109,7 @@ export class User {
     io.block = block;
     io.blockCount = blockCount;
     if (checkIo(device.geometry, io) !== OK) return false;
+    this.#world.syncHealth();
     this.operations += 1;
     io.strikes = this.#world.strikes;
     if (op === OP_READ || op === OP_WRITE) {
@@ -145,6 +148,7 @@ export class User {
       return;
     }
     const { trace } = this.#world.options;
+    this.#world.syncHealth();
     this.#pending.delete(io);
     io.done = true;
     trace.add(io.number, io.status);
