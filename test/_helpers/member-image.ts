@@ -82,12 +82,15 @@ export function spdkSuperblock(wanted: WantedSuperblock): Buffer {
   return bytes;
 }
 
-/** The first MiB. */
-export function headOf(disk: string): Buffer {
-  const head = Buffer.alloc(MIB);
+/** Both copies of the label lie below it. */
+export const LABELS_END = 128 * KIB;
+
+/** The first MiB, or less of it. */
+export function headOf(disk: string, bytes = MIB): Buffer {
+  const head = Buffer.alloc(bytes);
   const fd = openSync(disk, 'r');
   try {
-    readSync(fd, head, 0, MIB, 0);
+    readSync(fd, head, 0, bytes, 0);
   } finally {
     closeSync(fd);
   }

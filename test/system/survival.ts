@@ -14,6 +14,7 @@ import { decodeSuperblock } from '../../src/raid/superblock.ts';
 import { AcknowledgedWrites, generator, LOG_BLOCK_BYTES } from '../_helpers/acknowledged-writes.ts';
 import {
   headOf,
+  LABELS_END,
   newestLabel,
   spdkSuperblock,
   strayByte,
@@ -58,6 +59,8 @@ class Survivor extends StackWorld {
     super(t);
     this.#t = t;
     t.log(`seed ${SEED}`);
+    // Without a sign of life for so long it fails by itself, and its servers are ended.
+    t.timeout(100_000);
   }
 
   /** A mirror whose members are equal, stopped and started again: nothing is in doubt any more. */
@@ -121,10 +124,11 @@ class Survivor extends StackWorld {
     await this.ask('stop', 'tank');
     const first = this.dataOf(disks[0]!);
     for (const disk of disks.slice(1)) sameBytes(this.#t, this.dataOf(disk), first, disk);
-    for (const disk of disks) this.#t.is(newestLabel(headOf(disk)).state, 1, `${disk} is clean`);
+    for (const disk of disks)
+      this.#t.is(newestLabel(headOf(disk, LABELS_END)).state, 1, `${disk} is clean`);
   }
 
-  /** The first MiB of `disk`, the member in `slot`: as SPDK would have written it, and our label. */
+  /** The first MiB of `disk`, the member in `slot`: as SPDK would write it, and our label. */
   async layout(disk: string, slot: number, sequence: number, states: string): Promise<void> {
     const t = this.#t;
     const { uuid, block_size: blockBytes, array } = await this.shown();
@@ -238,6 +242,9 @@ requires('fio with nbd')(
     await fio.writing(world);
     await world.ask('member', 'remove', 'tank', b);
     await fio.writing(world);
+    // What fio has written it writes again; this is written once, while the member is away.
+    const once = noise(MIB, SEED);
+    await world.write('tank', once, 20 * MIB);
     t.regex(await world.ask('member', 'add', 'tank', b), /of slot 1 started, of what it missed\n/);
     await world.rebuilt();
     await fio.writing(world);
@@ -248,6 +255,7 @@ requires('fio with nbd')(
     t.log(`${fio.passes} passes of fio`);
     t.is((await world.shown()).health, 'healthy');
     t.is(await world.mismatches(), 0);
+    t.true((await world.read('tank', MIB, 20 * MIB)).equals(once));
     for (const [slot, disk] of [a, b, added].entries()) await world.layout(disk, slot, 6, 'CCC');
     await world.stopEqual([a, b, added]);
   },
@@ -297,7 +305,7 @@ test('a rebuild whose server is killed goes on where it was, and nothing is lost
   // Below the checkpoint and above it; never in the second MiB, where a witness is placed.
   const log = new AcknowledgedWrites(blocksIn([0, 2, 20, 29], 32), SEED);
   const load = log.load(await world.connect('tank'), { depth: 2 });
-  const checkpoint = (): number => newestLabel(headOf(added)).processBlock * blockBytes;
+  const checkpoint = (): number => newestLabel(headOf(added, LABELS_END)).processBlock * blockBytes;
   await eventually('a checkpoint is written', () => checkpoint() >= 2 * MIB, 30);
   const activity = JSON.parse(await world.ask('status', 'tank', '--json')).data.activity;
   t.is(activity.kind, 'rebuild');
@@ -314,10 +322,10 @@ test('a rebuild whose server is killed goes on where it was, and nothing is lost
   await log.verify(await world.connect('tank'));
   await world.rebuilt();
   t.is((await world.shown()).health, 'healthy');
-  const [begun, ...others] = await world.events('rebuild-started');
-  t.deepEqual(others, []);
-  t.is(begun!.details['resumed'], true);
-  t.true((begun!.details['done_bytes'] as number) >= written, `from ${written}`);
+  const begun = await world.events('rebuild-started');
+  t.is(begun.length, 1);
+  t.is(begun[0]!.details['resumed'], true);
+  t.true(Number(begun[0]!.details['done_bytes']) >= written, `from ${written}`);
   t.log(`went on at ${written / MIB} MiB, after ${log.total} acknowledged writes`);
   await log.load(await world.connect('tank'), { depth: 8, until: () => log.total % 256 === 0 });
   await log.verify(await world.connect('tank'));
@@ -331,6 +339,7 @@ test.serial(
   `${KILLS} kills in the middle of writes lose nothing that was acknowledged`,
   async (t) => {
     const world = new Survivor(t);
+    t.timeout(60_000 + KILLS * 10_000);
     await world.start(2);
     const areas = [0, 3, 4, 17, 30];
     const log = new AcknowledgedWrites(blocksIn(areas, 24), SEED);
@@ -383,9 +392,10 @@ test('SPDK can read the superblocks after every change of members', async (t) =>
   await world.ask('member', 'remove', 'tank', b);
   await all([a, b, c], 2, 'CFC');
   // A rebuild has two records: that it begins (still missing), and that it is complete.
-  await world.ask('member', 'add', 'tank', b);
+  t.regex(await world.ask('member', 'add', 'tank', b), /of slot 1 started, of what it missed\n/);
   await world.rebuilt();
   await all([a, b, c], 4, 'CCC');
+  t.is(await world.mismatches(), 0);
   await world.ask('member', 'replace', 'tank', c, added);
   await world.rebuilt();
   await all([a, b, added], 6, 'CCC');
