@@ -12,3 +12,10 @@ export const PLAIN: SubjectKind = {
 };
 
 export const SUBJECTS: readonly SubjectKind[] = [PLAIN];
+
+export function subjectByName(name: string): SubjectKind {
+  const found = SUBJECTS.find((subject) => subject.name === name);
+  if (found !== undefined) return found;
+  const known = SUBJECTS.map((subject) => subject.name).join(', ');
+  throw new Error(`there is no subject ${name}, only ${known}`);
+}

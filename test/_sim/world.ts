@@ -74,6 +74,8 @@ export class World implements DiskHost {
   armed: { ios: number; readonly strike: () => void } | null = null;
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
+  /** Slots whose disk has failed an operation since the last start began. */
+  readonly #struckSlots = new Set<number>();
   #life: Life | null = null;
 
   constructor(options: WorldOptions, media: readonly SimMedium[], model?: Model, atlas?: Atlas) {
@@ -126,6 +128,7 @@ export class World implements DiskHost {
     const missing = this.atlas.missing();
     trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
+    this.#struckSlots.clear();
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     try {
@@ -140,14 +143,16 @@ export class World implements DiskHost {
       return false;
     }
     this.started = true;
-    this.#checkStart();
+    this.#checkStart(degraded);
     return true;
   }
 
-  #checkStart(): void {
+  #checkStart(degraded: boolean): void {
     const { slots } = this.subject.health();
     slots.forEach((state, slot) => {
-      const expected = this.atlas.expected(slot);
+      // Who starts degraded on purpose does without a member that cannot be read, too.
+      const forgiven = degraded && this.#struckSlots.has(slot);
+      const expected = forgiven ? null : this.atlas.expected(slot);
       const found = state === 'in-service';
       if (expected !== null && expected !== found) {
         this.violate(`slot ${slot} is ${state}, its member is ${expected ? 'current' : 'not'}`);
@@ -332,7 +337,9 @@ export class World implements DiskHost {
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
     if (fault.kind !== 'fail') return;
     this.strikes += 1;
-    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
+    const slot = this.media.indexOf(disk.medium);
+    this.#struckSlots.add(slot);
+    this.atlas.struckAt[slot] = this.user.operations;
     if (io.op === OP_FLUSH) {
       this.crippled = true;
       if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
