@@ -11,6 +11,7 @@
  *   --at K           only the member I/O number K
  *   --jobs N         processes; default: one per processor
  *   --subject NAME   the stack under test
+ *   --first-failure  stops at the first failure
  *   --verbose        prints what happens, operation by operation
  *
  * Failures come with the command that replays them. The last line counts what passed and failed:
@@ -38,7 +39,6 @@ import { SUBJECTS, subjectByName } from '../test/_sim/subjects.ts';
 import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
 
 const batchSeeds = 200;
-const failuresMax = 5;
 
 const { values } = parseArgs({
   options: {
@@ -51,11 +51,13 @@ const { values } = parseArgs({
     at: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     subject: { type: 'string', default: SUBJECTS.at(-1).name },
+    'first-failure': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
 
+const failuresMax = values['first-failure'] ? 1 : 5;
 const subject = subjectByName(values.subject);
 
 function wholeNumber(option, text) {

@@ -1,7 +1,7 @@
 /**
  * Canonical scenarios: short scripts that are played with every member I/O failing, torn, or the
- * last one before a power cut or a kill. R1 to R14 are the scenarios of SPDK's test/bdev/bdev_raid.sh
- * that they stand for.
+ * last one before a power cut or a kill. R1 to R14 name the scenarios of SPDK's own test script
+ * test/bdev/bdev_raid.sh, in its order, that they stand for.
  */
 
 import { referenceSize } from '../_helpers/raid-reference.ts';

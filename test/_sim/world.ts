@@ -74,6 +74,8 @@ export class World implements DiskHost {
   armed: { ios: number; readonly strike: () => void } | null = null;
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
+  /** In this life a disk has failed a flush. */
+  #flushLost = false;
   /** Slots whose disk has failed an operation since the last start began. */
   readonly #struckSlots = new Set<number>();
   #life: Life | null = null;
@@ -139,7 +141,7 @@ export class World implements DiskHost {
       this.#life = null;
       if (this.strikes === strikes || !(error instanceof BandstandError)) throw error;
       trace.say(`refused: ${error.message}`);
-      this.model.flushFailed();
+      this.#forgetFlushes();
       return false;
     }
     this.started = true;
@@ -180,9 +182,20 @@ export class World implements DiskHost {
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
+    this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#life = null;
+  }
+
+  /**
+   * The next program does not know that a flush has failed: what it reads and flushes again may
+   * still be lost, where no redundancy has made up for it. This one knows, and must not claim it.
+   */
+  #forgetFlushes(): void {
+    const healed = this.options.promises.ejects && this.atlas.tolerates > 0;
+    if (this.#flushLost && !healed) this.model.flushFailed();
+    this.#flushLost = false;
   }
 
   /** The program dies at once; with `power` the caches of the disks too. */
@@ -194,6 +207,7 @@ export class World implements DiskHost {
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
+    this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     if (how === 'power' && this.options.keepsCut) {
       this.cut = {
@@ -342,7 +356,7 @@ export class World implements DiskHost {
     this.atlas.struckAt[slot] = this.user.operations;
     if (io.op === OP_FLUSH) {
       this.crippled = true;
-      if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
+      this.#flushLost = true;
     }
     this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
   }
