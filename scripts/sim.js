@@ -1,53 +1,64 @@
 /**
  * `npm run test:sim [-- OPTIONS]`: arrays on simulated disks, in virtual time, from seeds.
  *
- *   --seeds N        random histories (default 20 000, or BANDSTAND_SIM_SEEDS)
- *   --seed S         the first seed (default 1); without --seeds only that one, made short if it fails
- *   --seconds N      ends the random histories after so long (default 240, or BANDSTAND_SIM_SECONDS)
- *   --jobs N         processes (default: one per processor)
+ *   --seeds N        random histories; default 20 000, or BANDSTAND_SIM_SEEDS
+ *   --seed S         the first seed, default 1; without --seeds only that one is played, and made
+ *                    short if it fails
+ *   --seconds N      no new work after so long; default 240, or BANDSTAND_SIM_SECONDS
+ *   --scenario TEXT  only the scenarios whose name contains this; with --kind and --at one place
+ *   --places N       member I/Os of each scenario at which something happens; default 16
+ *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
+ *   --at K           only the member I/O number K
+ *   --jobs N         processes; default: one per processor
  *   --subject NAME   the stack under test
+ *   --first-failure  stops at the first failure
  *   --verbose        prints what happens, operation by operation
  *
- * Failures come with the command that replays them. The last line counts what passed and failed.
+ * Failures come with the command that replays them. The last line counts what passed and failed:
+ * each sweep of a scenario is one, all random histories together are one.
  */
 
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { playSeed, runCampaign } from '../test/_sim/campaign.ts';
+import { playSeed } from '../test/_sim/campaign.ts';
 import { generate } from '../test/_sim/generator.ts';
+import { runJob } from '../test/_sim/job.ts';
 import {
   configText,
   failureText,
   historyText,
   replayCommand,
+  replayPlaceCommand,
   shrunkText,
 } from '../test/_sim/report.ts';
+import { SCENARIOS } from '../test/_sim/scenario.ts';
 import { shrink } from '../test/_sim/shrink.ts';
-import { SUBJECTS } from '../test/_sim/subjects.ts';
+import { SUBJECTS, subjectByName } from '../test/_sim/subjects.ts';
+import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
 
-const batchSeeds = 250;
-const failuresMax = 5;
+const batchSeeds = 200;
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
     seed: { type: 'string' },
     seconds: { type: 'string', default: process.env.BANDSTAND_SIM_SECONDS ?? '240' },
+    scenario: { type: 'string' },
+    places: { type: 'string', default: '16' },
+    kind: { type: 'string' },
+    at: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     subject: { type: 'string', default: SUBJECTS.at(-1).name },
+    'first-failure': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 });
 
-const subject = SUBJECTS.find(({ name }) => name === values.subject);
-if (subject === undefined) {
-  const known = SUBJECTS.map(({ name }) => name).join(', ');
-  throw new Error(`no subject ${values.subject}, only ${known}`);
-}
-const firstSeed = wholeNumber('seed', values.seed ?? '1');
+const failuresMax = values['first-failure'] ? 1 : 5;
+const subject = subjectByName(values.subject);
 
 function wholeNumber(option, text) {
   const number = Number(text);
@@ -55,91 +66,155 @@ function wholeNumber(option, text) {
   throw new Error(`--${option} takes a whole number, not ${text}`);
 }
 
-/** One process of several: plays the batches that it is sent. */
+/** One process of several: does the jobs that it is sent. */
 function work() {
-  process.on('message', async ({ first, count }) => {
-    const result = await runCampaign({ subject, firstSeed: first, count, failuresMax });
-    const failures = result.failures.map(({ seed, outcome }) => ({
-      seed,
-      violation: outcome.violation,
-    }));
-    process.send({ ...result, failures });
-  });
+  process.on('message', async (job) => process.send(await runJob(job)));
   process.on('disconnect', () => process.exit(0));
 }
 
-/** All seeds, dealt out to processes in batches. */
-async function runSeeds(count, jobs, deadline) {
-  const total = { seeds: 0, ios: 0, crashes: 0, failures: [] };
-  let next = 0;
-  const deal = (child) => {
-    if (next >= count || total.failures.length >= failuresMax || Date.now() > deadline) {
-      child.disconnect();
-      return;
-    }
-    const size = Math.min(batchSeeds, count - next);
-    child.send({ first: firstSeed + next, count: size });
-    next += size;
-  };
-  const runOne = () =>
-    new Promise((resolve, reject) => {
-      const script = fileURLToPath(import.meta.url);
-      const child = fork(script, ['--worker', '--subject', subject.name]);
-      child.on('message', (result) => {
-        total.seeds += result.seeds;
-        total.ios += result.ios;
-        total.crashes += result.crashes;
-        total.failures.push(...result.failures);
-        for (const { seed, violation } of result.failures) {
-          console.log(failureText(`seed ${seed}`, violation, replayCommand(subject, seed)));
-        }
-        deal(child);
-      });
-      child.on('exit', (code) => {
-        if (code === 0) resolve();
-        else reject(new Error(`a process of the simulator ended with status ${code}`));
-      });
-      deal(child);
+/** Sends jobs to a process until there are none. */
+function employ(nextJob, jobDone) {
+  return new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(import.meta.url), ['--worker']);
+    let job;
+    const give = () => {
+      job = nextJob();
+      if (job === null) child.disconnect();
+      else child.send(job);
+    };
+    child.on('message', (result) => {
+      jobDone(job, result);
+      give();
     });
-  await Promise.all(Array.from({ length: jobs }, runOne));
-  return total;
+    child.on('exit', (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`a process of the simulator ended with status ${code}`));
+    });
+    give();
+  });
 }
 
-/** One seed: what happens, and if it fails, the shortest history that fails too. */
-async function replay(seed) {
-  const history = generate(seed, subject.promises);
-  const outcome = await playSeed(seed, subject, values.verbose);
-  if (values.verbose) {
-    console.log(configText(history.config));
-    console.log(outcome.lines.join('\n'));
-  }
-  const { ios, operations, crashes, hash } = outcome;
-  const what = `${ios} member I/Os, ${operations} operations, ${crashes} crashes`;
-  console.log(`seed ${seed}: ${what}, hash ${hash.toString(16)}`);
-  if (outcome.violation === null) return true;
-  console.log(failureText(`seed ${seed}`, outcome.violation, replayCommand(subject, seed)));
-  if (!values.verbose) console.log(historyText(history));
-  console.log(shrunkText(await shrink(history, { subject })));
-  return false;
+function selectSweeps() {
+  const placesMax = wholeNumber('places', values.places);
+  const text = values.scenario ?? '';
+  const scenarios = SCENARIOS.filter(({ name }) => name.includes(text));
+  if (scenarios.length === 0) throw new Error(`no scenario has '${text}' in its name`);
+  const kinds = values.kind === undefined ? SWEEP_KINDS : [values.kind];
+  const unknown = kinds.find((kind) => !SWEEP_KINDS.includes(kind));
+  if (unknown !== undefined) throw new Error(`--kind takes ${SWEEP_KINDS.join(', ')}`);
+  return scenarios.flatMap(({ name }) =>
+    kinds.map((what) => ({
+      kind: 'sweep',
+      subject: subject.name,
+      scenario: name,
+      what,
+      placesMax,
+    })),
+  );
+}
+
+function seedBatches() {
+  if (values.scenario !== undefined) return [];
+  const count = wholeNumber('seeds', values.seeds ?? process.env.BANDSTAND_SIM_SEEDS ?? '20000');
+  const first = wholeNumber('seed', values.seed ?? '1');
+  return Array.from({ length: Math.ceil(count / batchSeeds) }, (_, index) => ({
+    kind: 'seeds',
+    subject: subject.name,
+    first: first + index * batchSeeds,
+    count: Math.min(batchSeeds, count - index * batchSeeds),
+  }));
+}
+
+async function runJobs(jobs, processes, deadline) {
+  const tally = {
+    passed: 0,
+    failed: 0,
+    skipped: 0,
+    plays: 0,
+    seeds: 0,
+    seedsFailed: 0,
+    crashes: 0,
+  };
+  const queue = [...jobs];
+  const nextJob = () => {
+    const stops = Date.now() > deadline || tally.failed + tally.seedsFailed >= failuresMax;
+    return stops ? null : (queue.shift() ?? null);
+  };
+  const jobDone = (job, result) => {
+    const failed = result.failures.length > 0;
+    tally.plays += result.plays;
+    tally.crashes += result.crashes;
+    if (job.kind === 'seeds') {
+      tally.seeds += result.plays;
+      tally.seedsFailed += failed ? 1 : 0;
+    } else if (failed) tally.failed += 1;
+    else tally.passed += 1;
+    for (const { title, violation, replay } of result.failures) {
+      console.log(failureText(title, violation, replay));
+    }
+  };
+  await Promise.all(Array.from({ length: processes }, () => employ(nextJob, jobDone)));
+  tally.skipped = queue.filter(({ kind }) => kind === 'sweep').length;
+  return tally;
 }
 
 async function campaign() {
   const began = Date.now();
   const seconds = wholeNumber('seconds', values.seconds);
-  const count = wholeNumber('seeds', values.seeds ?? process.env.BANDSTAND_SIM_SEEDS ?? '20000');
-  const jobs = Math.max(1, wholeNumber('jobs', values.jobs));
-  const total = await runSeeds(count, jobs, began + seconds * 1000);
+  const processes = Math.max(1, wholeNumber('jobs', values.jobs));
+  const sweeps = values.seeds !== undefined && values.scenario === undefined ? [] : selectSweeps();
+  const batches = seedBatches();
+  const tally = await runJobs([...sweeps, ...batches], processes, began + seconds * 1000);
   const took = (Date.now() - began) / 1000;
+  const wanted = batches.reduce((sum, { count }) => sum + count, 0);
+  const rate = (tally.plays / took).toFixed(0);
   console.log(
-    `${total.seeds} of ${count} random histories from seed ${firstSeed} on (${subject.name}): ${total.ios} member I/Os, ${total.crashes} crashes, ${(total.seeds / took).toFixed(0)} seeds/s`,
+    `${subject.name}: ${sweeps.length} sweeps; ${tally.seeds} of ${wanted} random histories with ${tally.crashes} crashes; ${tally.plays} histories in ${took.toFixed(0)} s, ${rate}/s`,
   );
-  return total.failures.length === 0;
+  if (wanted > 0) tally[tally.seedsFailed > 0 ? 'failed' : 'passed'] += 1;
+  return tally;
+}
+
+/** One seed: what happens, and if it fails, the shortest history that fails too. */
+async function replaySeed(seed) {
+  const history = generate(seed, subject.promises);
+  const outcome = await playSeed(seed, subject, values.verbose);
+  if (values.verbose) console.log(`${configText(history.config)}\n${outcome.lines.join('\n')}`);
+  const { ios, operations, crashes, hash } = outcome;
+  const what = `${ios} member I/Os, ${operations} operations, ${crashes} crashes`;
+  console.log(`seed ${seed}: ${what}, hash ${hash.toString(16)}`);
+  if (outcome.violation === null) return { passed: 1, failed: 0, skipped: 0 };
+  console.log(failureText(`seed ${seed}`, outcome.violation, replayCommand(subject, seed)));
+  if (!values.verbose) console.log(historyText(history));
+  console.log(shrunkText(await shrink(history, { subject })));
+  return { passed: 0, failed: 1, skipped: 0 };
+}
+
+async function replayScenario(kind, at) {
+  const [{ scenario: name }] = selectSweeps();
+  const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+  const { violation, lines } = await replayPlace(scenario, kind, at, subject);
+  console.log(historyText(scenario.history));
+  if (values.verbose) console.log(lines.join('\n'));
+  if (violation === null) return { passed: 1, failed: 0, skipped: 0 };
+  const title = `${name}: ${kind} at member I/O ${at}`;
+  console.log(failureText(title, violation, replayPlaceCommand(subject, name, kind, at)));
+  return { passed: 0, failed: 1, skipped: 0 };
+}
+
+function run() {
+  if (values.at !== undefined) {
+    return replayScenario(values.kind ?? 'calm', wholeNumber('at', values.at));
+  }
+  if (values.seed !== undefined && values.seeds === undefined) {
+    return replaySeed(wholeNumber('seed', values.seed));
+  }
+  return campaign();
 }
 
 if (values.worker) work();
 else {
-  const single = values.seed !== undefined && values.seeds === undefined;
-  const good = single ? await replay(firstSeed) : await campaign();
-  console.log(`${good ? 1 : 0} passed, ${good ? 0 : 1} failed, 0 skipped`);
-  process.exitCode = good ? 0 : 1;
+  const { passed, failed, skipped } = await run();
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed === 0 ? 0 : 1;
 }

@@ -24,6 +24,16 @@ export function replayCommand(subject: SubjectKind, seed: number): string {
   return `npm run test:sim -- --subject ${subject.name} --seed ${seed} --verbose`;
 }
 
+export function replayPlaceCommand(
+  subject: SubjectKind,
+  scenario: string,
+  kind: string,
+  at: number,
+): string {
+  const place = `--kind ${kind} --at ${at} --verbose`;
+  return `npm run test:sim -- --subject ${subject.name} --scenario '${scenario}' ${place}`;
+}
+
 export function failureText(title: string, violation: string, replay: string): string {
   return `✘ ${title}\n  ${violation.replaceAll('\n', '\n  ')}\n  replay: ${replay}`;
 }

@@ -1,7 +1,7 @@
 /**
  * Canonical scenarios: short scripts that are played with every member I/O failing, torn, or the
- * last one before a power cut or a kill. R1 to R14 are the scenarios of SPDK's test/bdev/bdev_raid.sh
- * that they stand for.
+ * last one before a power cut or a kill. R1 to R14 name the scenarios of SPDK's own test script
+ * test/bdev/bdev_raid.sh, in its order, that they stand for.
  */
 
 import { referenceSize } from '../_helpers/raid-reference.ts';
@@ -26,7 +26,7 @@ const SHAPES: readonly Shape[] = [
   { level: 'raid1', members: 2 },
   { level: 'raid1', members: 3, blockBytes: 4096, unitBytes: 512 },
   { level: 'raid5f', members: 3 },
-  { level: 'raid5f', members: 5, nativeFua: false },
+  { level: 'raid5f', members: 5, nativeFua: false, unitBytes: 4096 },
   { level: 'raid5f', members: 4, blockBytes: 4096, unitBytes: 512 },
   { level: 'raid0', members: 2, nativeFua: false },
   { level: 'concat', members: 3, trim: 'undefined' },
@@ -34,7 +34,7 @@ const SHAPES: readonly Shape[] = [
 
 const REDUNDANT: readonly LevelName[] = ['raid1', 'raid5f'];
 
-function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
+export function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
   const blockBytes = shape.blockBytes ?? 512;
   const stripBlocks = shape.level === 'raid1' ? 1 : 4;
   return {
@@ -56,7 +56,7 @@ function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
 }
 
 /** Writes scenarios in units that every level takes. */
-class Script {
+export class Script {
   readonly #unit: number;
   readonly #units: number;
   readonly steps: Step[] = [];
@@ -160,17 +160,17 @@ const PLANS: readonly Plan[] = [
     name: 'starting without a member, and its return as stale (R8)',
     levels: REDUNDANT,
     losses: 1,
-    write: (script) =>
+    write: (script, { members }) =>
       script
         .write(0, 3)
         .flush()
         .restart()
-        .unplug(1)
+        .unplug(members - 1)
         .restart()
         .write(1, 3)
         .flush()
         .write(2, 1)
-        .plug(1)
+        .plug(members - 1)
         .restart()
         .write(0, 1)
         .drain(),

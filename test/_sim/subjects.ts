@@ -19,3 +19,10 @@ export const MANAGED: SubjectKind = {
 };
 
 export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED];
+
+export function subjectByName(name: string): SubjectKind {
+  const found = SUBJECTS.find((subject) => subject.name === name);
+  if (found !== undefined) return found;
+  const known = SUBJECTS.map((subject) => subject.name).join(', ');
+  throw new Error(`there is no subject ${name}, only ${known}`);
+}

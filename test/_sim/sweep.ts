@@ -46,6 +46,24 @@ export function playOptions(scenario: Scenario, subject: SubjectKind): PlayOptio
   return { subject: config.blank ? creatingKind(subject, config) : subject };
 }
 
+/** Plays one place once more, for a person to read. */
+export async function replayPlace(
+  scenario: Scenario,
+  kind: SweepKind,
+  at: number,
+  subject: SubjectKind,
+): Promise<{ violation: string | null; lines: readonly string[] }> {
+  const options = { ...playOptions(scenario, subject), verbose: true };
+  if (kind === 'subsets') {
+    const { violation } = await trySubsets(scenario.history, options, at);
+    const trigger = { kind: 'power' as const, at };
+    const { lines } = await play(scenario.history, { ...options, trigger });
+    return { violation, lines };
+  }
+  const trigger = kind === 'calm' ? null : { kind, at };
+  return await play(scenario.history, { ...options, trigger });
+}
+
 /** Plays the scenario with `kind` happening at member I/O `at`; null ends the sweep. */
 async function playPlace(
   scenario: Scenario,

@@ -74,6 +74,10 @@ export class World implements DiskHost {
   armed: { ios: number; readonly strike: () => void } | null = null;
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
+  /** In this life a disk has failed a flush. */
+  #flushLost = false;
+  /** Slots whose disk has failed an operation since the last start began. */
+  readonly #struckSlots = new Set<number>();
   #life: Life | null = null;
   #strikesAtStart = 0;
   /** The subject is open. */
@@ -131,6 +135,7 @@ export class World implements DiskHost {
     const missing = this.atlas.missing();
     trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
+    this.#struckSlots.clear();
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     this.#strikesAtStart = strikes;
@@ -143,12 +148,12 @@ export class World implements DiskHost {
       this.#life = null;
       if (this.strikes === strikes || !(error instanceof BandstandError)) throw error;
       trace.say(`refused: ${error.message}`);
-      this.model.flushFailed();
+      this.#forgetFlushes();
       return false;
     }
     this.started = true;
     this.#isOpen = true;
-    this.#checkStart();
+    this.#checkStart(degraded);
     return true;
   }
 
@@ -168,10 +173,12 @@ export class World implements DiskHost {
     return !this.#isOpen || this.subject.health().settling;
   }
 
-  #checkStart(): void {
+  #checkStart(degraded: boolean): void {
     const { slots } = this.subject.health();
     slots.forEach((state, slot) => {
-      const expected = this.atlas.expected(slot);
+      // Who starts degraded on purpose does without a member that cannot be read, too.
+      const forgiven = degraded && this.#struckSlots.has(slot);
+      const expected = forgiven ? null : this.atlas.expected(slot);
       const found = state === 'in-service';
       if (expected !== null && expected !== found) {
         this.violate(`slot ${slot} is ${state}, its member is ${expected ? 'current' : 'not'}`);
@@ -203,9 +210,20 @@ export class World implements DiskHost {
       this.options.trace.say(`stopped: ${error.message}`);
     }
     if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
+    this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#life = null;
+  }
+
+  /**
+   * The next program does not know that a flush has failed: what it reads and flushes again may
+   * still be lost, where no redundancy has made up for it. This one knows, and must not claim it.
+   */
+  #forgetFlushes(): void {
+    const healed = this.options.promises.ejects && this.atlas.tolerates > 0;
+    if (this.#flushLost && !healed) this.model.flushFailed();
+    this.#flushLost = false;
   }
 
   /** The program dies at once; with `power` the caches of the disks too. */
@@ -224,6 +242,7 @@ export class World implements DiskHost {
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
+    this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     if (how === 'power' && this.options.keepsCut) {
       this.cut = {
@@ -370,10 +389,12 @@ export class World implements DiskHost {
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
     if (fault.kind !== 'fail') return;
     this.strikes += 1;
-    this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
+    const slot = this.media.indexOf(disk.medium);
+    this.#struckSlots.add(slot);
+    this.atlas.struckAt[slot] = this.user.operations;
     if (io.op === OP_FLUSH) {
       this.crippled = true;
-      if (!this.options.promises.ejects || this.atlas.tolerates === 0) this.model.flushFailed();
+      this.#flushLost = true;
     }
     this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
   }

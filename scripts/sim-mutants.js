@@ -1,0 +1,84 @@
+/**
+ * `npm run test:mutants [-- TEXT]`: does the simulator find known defects?
+ *
+ * Each mutant of test/_sim/mutant.ts (or those whose name contains TEXT) is put into a copy of the
+ * sources in a temporary folder, where scenarios and random histories run until something fails.
+ * Prints what found it and after how long; a mutant that survives is a failure.
+ *
+ * BANDSTAND_SIM_SEEDS: random histories for each, default 3000. BANDSTAND_SIM_SECONDS: default 120.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { MUTANTS } from '../test/_sim/mutant.ts';
+
+const clone = path.join(import.meta.dirname, '..');
+const copied = ['src', 'test/_sim', 'test/_helpers', 'scripts', 'package.json', 'tsconfig.json'];
+const seeds = process.env.BANDSTAND_SIM_SEEDS ?? '3000';
+const seconds = process.env.BANDSTAND_SIM_SECONDS ?? '120';
+
+/** Runs the simulator over the mutated copy; the first line of what it found, or null. */
+function hunt(mutant, folder) {
+  const file = path.join(folder, mutant.file);
+  const text = readFileSync(path.join(clone, mutant.file), 'utf8');
+  if (text.split(mutant.find).length !== 2) {
+    throw new Error(`the text to change does not occur exactly once in ${mutant.file}`);
+  }
+  writeFileSync(
+    file,
+    text.replace(mutant.find, () => mutant.replace),
+  );
+  try {
+    const scenarios = simulate(folder, ['--scenario', '', '--places', '4']);
+    return scenarios ?? simulate(folder, ['--seeds', seeds]);
+  } finally {
+    writeFileSync(file, text);
+  }
+}
+
+function simulate(folder, options) {
+  const args = [
+    '--import=tsx',
+    'scripts/sim.js',
+    '--seconds',
+    seconds,
+    '--first-failure',
+    ...options,
+  ];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
+  });
+  if (status === 0) return null;
+  const lines = stdout.split('\n');
+  const at = lines.findIndex((line) => line.startsWith('✘'));
+  if (at === -1) throw new Error(`the simulator broke:\n${stdout}\n${stderr}`);
+  return `${lines[at].slice(2)}: ${lines[at + 1].trim()}`;
+}
+
+const text = process.argv[2] ?? '';
+const folder = mkdtempSync(path.join(tmpdir(), 'bandstand-mutants-'));
+let found = 0;
+let survived = 0;
+try {
+  for (const name of copied) {
+    cpSync(path.join(clone, name), path.join(folder, name), { recursive: true });
+  }
+  symlinkSync(path.join(clone, 'node_modules'), path.join(folder, 'node_modules'));
+  for (const mutant of MUTANTS.filter(({ name }) => name.includes(text))) {
+    const began = Date.now();
+    const how = hunt(mutant, folder);
+    const took = ((Date.now() - began) / 1000).toFixed(0);
+    if (how === null) survived += 1;
+    else found += 1;
+    console.log(`${how === null ? '✘ survived' : '✔ found'} after ${took} s: ${mutant.name}`);
+    if (how !== null) console.log(`    ${how}`);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(`${found} passed, ${survived} failed, 0 skipped`);
+process.exitCode = survived === 0 ? 0 : 1;

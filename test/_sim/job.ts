@@ -1,0 +1,61 @@
+/**
+ * A job is what one process of the simulator does at a time: a batch of seeds, or one sweep of one
+ * scenario. Jobs and their results are plain data, so that they can be sent between processes.
+ */
+
+import { runCampaign } from './campaign.ts';
+import { replayCommand, replayPlaceCommand } from './report.ts';
+import { SCENARIOS } from './scenario.ts';
+import { subjectByName } from './subjects.ts';
+import { type SweepKind, sweep } from './sweep.ts';
+
+export type Job =
+  | {
+      readonly kind: 'seeds';
+      readonly subject: string;
+      readonly first: number;
+      readonly count: number;
+    }
+  | {
+      readonly kind: 'sweep';
+      readonly subject: string;
+      readonly scenario: string;
+      readonly what: SweepKind;
+      readonly placesMax: number;
+    };
+
+export interface JobFailure {
+  readonly title: string;
+  readonly violation: string;
+  readonly replay: string;
+}
+
+export interface JobResult {
+  /** Histories played. */
+  readonly plays: number;
+  readonly ios: number;
+  readonly crashes: number;
+  readonly failures: readonly JobFailure[];
+}
+
+export async function runJob(job: Job): Promise<JobResult> {
+  const subject = subjectByName(job.subject);
+  if (job.kind === 'seeds') {
+    const { first, count } = job;
+    const result = await runCampaign({ subject, firstSeed: first, count, failuresMax: 1 });
+    const failures = result.failures.map(({ seed, outcome }) => ({
+      title: `seed ${seed}`,
+      violation: outcome.violation!,
+      replay: replayCommand(subject, seed),
+    }));
+    return { plays: result.seeds, ios: result.ios, crashes: result.crashes, failures };
+  }
+  const { what, placesMax } = job;
+  const scenario = SCENARIOS.find(({ name }) => name === job.scenario)!;
+  const { plays, failure } = await sweep(scenario, what, { subject, placesMax });
+  if (failure === null) return { plays, ios: 0, crashes: 0, failures: [] };
+  const { at, violation } = failure;
+  const title = `${scenario.name}: ${what} at member I/O ${at}`;
+  const replay = replayPlaceCommand(subject, scenario.name, what, at);
+  return { plays, ios: 0, crashes: 0, failures: [{ title, violation, replay }] };
+}

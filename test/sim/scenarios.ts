@@ -1,0 +1,31 @@
+/**
+ * The canonical scenarios, each with something happening at a few of its member I/Os. All of them
+ * are tried by `npm run test:sim -- --scenario '' --places 1000`.
+ */
+
+import test from 'ava';
+import { replayPlaceCommand } from '../_sim/report.ts';
+import { SCENARIOS } from '../_sim/scenario.ts';
+import { SUBJECTS } from '../_sim/subjects.ts';
+import { SWEEP_KINDS, sweep } from '../_sim/sweep.ts';
+
+const PLACES = 3;
+
+for (const subject of SUBJECTS) {
+  for (const scenario of SCENARIOS) {
+    test.serial(`${subject.name}, ${scenario.name}`, async (t) => {
+      for (const kind of SWEEP_KINDS) {
+        const { failure, places } = await sweep(scenario, kind, { subject, placesMax: PLACES });
+        if (failure !== null) {
+          const { at, violation } = failure;
+          t.log(replayPlaceCommand(subject, scenario.name, kind, at));
+          t.fail(`${kind} at member I/O ${at}: ${violation}`);
+        } else t.true(places !== null && places > 0, `${kind} happens somewhere`);
+      }
+    });
+  }
+}
+
+test('scenarios have names of their own', (t) => {
+  t.is(new Set(SCENARIOS.map(({ name }) => name)).size, SCENARIOS.length);
+});
