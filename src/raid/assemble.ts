@@ -66,7 +66,7 @@ export interface AssembledSlot {
   readonly label: Label | null;
   /** The sequence of its newest label, of whichever array; 0 without a label. */
   readonly labelSequence: number;
-  /** The sequence of its superblock; null when no device fills the slot. */
+  /** The sequence of its superblock; null when no device fills the slot, or when it is torn. */
   readonly seq: number | null;
   /** Why no device fills it: a phrase such as `no device holds it`; null when one does. */
   readonly reason: string | null;
@@ -194,18 +194,21 @@ function fillSlot(
   }
   if (holder === null) return empty('no device holds it');
   const { seq } = holder.superblock.value!;
+  // A torn one counts as no sequence at all, so that it is written again.
+  const seqOnDisk = found.torn.has(holder) ? null : seq;
   if (seq < newest.seq) {
     const age = `superblock sequence ${seq}, the array is at ${newest.seq}`;
     const redundant = levelRules(newest.level).tolerates(newest.members.length) > 0;
     if (redundant && !updateInterrupted(found, holder)) {
       return empty(`${holder.device} is stale: ${age}`);
     }
-    warnings.push(`${holder.device} has an older superblock: ${age}`);
+    if (seqOnDisk !== null) warnings.push(`${holder.device} has an older superblock: ${age}`);
   }
   checkFit(newest, slot, holder);
   const label = ownLabel(holder, newest);
   const labelSequence = holder.label?.sequence ?? 0;
-  return { ...base, device: holder.device, label, labelSequence, seq, reason: null };
+  const { device } = holder;
+  return { ...base, device, label, labelSequence, seq: seqOnDisk, reason: null };
 }
 
 const EMPTY = { device: null, label: null, labelSequence: 0, seq: null } as const;

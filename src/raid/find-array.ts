@@ -9,6 +9,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { Examination } from './examine.ts';
 import { ownLabel } from './own-label.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
+import { vouchedFor } from './torn-superblock.ts';
 
 export interface FindOptions {
   readonly uuid?: string;
@@ -21,6 +22,8 @@ export interface Find {
   readonly newest: Superblock;
   /** The devices that carry a superblock of the array, of any age, in the order given. */
   readonly members: readonly Examination[];
+  /** Those among them whose superblock was torn and has to be written again. */
+  readonly torn: ReadonlySet<Examination>;
   /** All devices in the order given. */
   readonly given: readonly Examination[];
   /** Those without a superblock that have a label, of whichever array; all in `unused`, too. */
@@ -33,11 +36,11 @@ export function findArray(examinations: readonly Examination[], options: FindOpt
   const unused: { device: string; reason: string }[] = [];
   const candidates: Examination[] = [];
   const labelled: Examination[] = [];
+  const damaged: Examination[] = [];
   for (const examination of examinations) {
     const { device, superblock } = examination;
     if (superblock.state === 'damaged') {
-      if (options.degraded !== true && options.scan !== true) throw superblock.error!;
-      unused.push({ device, reason: superblock.error!.message });
+      damaged.push(examination);
     } else if (superblock.value === null) {
       unused.push({ device, reason: withoutSuperblock(examination) });
       if (examination.label !== null) labelled.push(examination);
@@ -48,10 +51,28 @@ export function findArray(examinations: readonly Examination[], options: FindOpt
       unused.push({ device, reason: `it belongs to the array ${name} (${uuid})` });
     }
   }
-  if (candidates.length === 0) throw notFound(wanted, examinations, unused);
+  const lenient = options.degraded === true || options.scan === true;
+  if (candidates.length === 0) {
+    if (damaged.length > 0 && !lenient) throw damaged[0]!.superblock.error!;
+    for (const { device, superblock } of damaged) {
+      unused.push({ device, reason: superblock.error!.message });
+    }
+    throw notFound(wanted, examinations, unused);
+  }
   checkUnambiguous(candidates, options, wanted);
   const newest = newestSuperblock(candidates);
-  return { newest, members: candidates, given: examinations, labelled, unused };
+  const torn = new Set<Examination>();
+  for (const one of damaged) {
+    const vouched = vouchedFor(one, newest);
+    if (vouched === null) {
+      if (!lenient) throw one.superblock.error!;
+      unused.push({ device: one.device, reason: one.superblock.error!.message });
+    } else {
+      torn.add(vouched);
+      candidates.push(vouched);
+    }
+  }
+  return { newest, members: candidates, torn, given: examinations, labelled, unused };
 }
 
 function isWanted({ uuid, name }: Superblock, options: FindOptions): boolean {
@@ -143,15 +164,13 @@ function conflict(a: Examination, b: Examination): BandstandError {
 }
 
 /**
- * True when `holder`, whose superblock is older than the newest, has missed nothing but superblocks:
- * nothing was acknowledged under a sequence that it does not have. A record is on every member in
- * service before anything is acknowledged under it, and whoever does not take it is no longer called
- * configured by the next; so a member that still is was merely not reached before power failed, also
- * when that happened several times. Labels, which are marked after the superblocks, tell that it was
- * so: none goes with a newer sequence than the holder's.
+ * True when the newest superblock is the next one after `holder`'s and was never in use: a record is
+ * on every member in service before anything is acknowledged under it, and labels are marked after
+ * that. So when no label goes with it, power failed while it was being written.
  */
 export function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
   const { seq } = holder.superblock.value!;
+  if (newest.seq !== seq + 1) return false;
   return members.every((member) => {
     const marked = ownLabel(member, newest)?.superblockSeq ?? 0;
     return marked > 0 && marked <= seq;

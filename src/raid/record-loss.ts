@@ -54,6 +54,7 @@ export async function recordLoss(
   devices: ReadonlyMap<string, BlockDevice>,
 ): Promise<Assembly> {
   if (!needsRecord(assembly)) return assembly;
+  await catchUp(reactor, assembly, devices);
   const superblock = nextSuperblock(assembly);
   const bytes = encodeSuperblock(superblock);
   for (const { device: name } of assembly.slots) {
@@ -75,6 +76,22 @@ export async function recordLoss(
       : assembly.missedSince,
   };
   return await recordOnTarget(reactor, recorded, devices, bytes);
+}
+
+/**
+ * Members that the newest record did not reach get it first, so that no two members are ever more
+ * than one record apart: that is all that assembly takes for an interruption.
+ */
+async function catchUp(
+  reactor: Reactor,
+  { superblock, slots }: Assembly,
+  devices: ReadonlyMap<string, BlockDevice>,
+): Promise<void> {
+  const bytes = encodeSuperblock(superblock);
+  for (const { device, seq } of slots) {
+    if (device === null || seq === superblock.seq) continue;
+    await writeSuperblock(reactor, devices.get(device)!, bytes);
+  }
 }
 
 async function writeSuperblock(

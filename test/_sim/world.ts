@@ -265,7 +265,7 @@ export class World implements DiskHost {
     this.user.vanish();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
-    if (!this.options.promises.settles && this.options.config.level === 'raid5f') {
+    if (this.options.config.level === 'raid5f') {
       this.#dropReadFaults();
     }
   }
