@@ -112,7 +112,7 @@ test('everything is unsynced when a label is missing or does not go with the sup
   for (const slot of [0, 1]) none.put(slot, (superblock) => ({ ...superblock, seq: 2 }));
   const { states, missedSince } = await none.load();
   t.deepEqual(set(states), all(none.regions, REGION_INTENT));
-  t.is(missedSince, 3, 'the record that comes next');
+  t.is(missedSince, 2, 'nobody is missing: the superblock of now');
 });
 
 test('bitmaps that the labels do not agree on are not used', async (t) => {
@@ -162,6 +162,13 @@ test('what cannot be compared is not unsynced, but missed it is', async (t) => {
   }
 });
 
+test('without a history it begins with the record of the members missing now', async (t) => {
+  const { ran, load } = await world();
+  for (const slot of [0, 1]) ran(slot, { superblockSeq: 0, missedSince: 0 });
+  t.is((await load(true, [0])).missedSince, 2);
+  t.is((await load()).missedSince, 1, 'nobody is missing');
+});
+
 test('with members out already, the labels say since when it is known what they miss', async (t) => {
   const { ran, load, put } = await world('raid1', 3);
   const lost = (change: Partial<Label>) => {
@@ -179,5 +186,5 @@ test('with members out already, the labels say since when it is known what they 
   lost({ missedSince: 4 });
   t.is((await load(true, [0, 1])).missedSince, 4);
   lost({ missedSince: 0 });
-  t.is((await load(true, [0, 1])).missedSince, 8, 'nothing is known of the time before');
+  t.is((await load(true, [0, 1])).missedSince, 7, 'since the record that they are out');
 });
