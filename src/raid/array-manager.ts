@@ -11,8 +11,8 @@
  *
  *   a member leaves     missed ⊇ intent on the bitmap → superblock + 1 on all others → answers go out
  *                       → labels. A place that does not take it leaves, too, and it starts over.
- *   a rebuild begins    superblock + 1 names the target (state missing), on members and target → labels
- *                       with the process → the target gets every write → copying.
+ *   a rebuild begins    label on a new target → superblock + 1 names it (state missing), on members and
+ *                       target → labels with the process → it gets every write → copying.
  *   a checkpoint        target flushed → missed bits below it cleared → labels.
  *   a rebuild ends      range of the whole array locked → target flushed → bitmap copied to it
  *                       → superblock + 1 calls it configured → in service → labels → unlocked.

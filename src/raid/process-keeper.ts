@@ -5,8 +5,8 @@
  * because everything else reads what it makes equal; then an interrupted rebuild, returning members,
  * spares; then a check that was asked for.
  *
- *   a rebuild begins   superblock + 1 names the target (state missing), on members and target
- *                      → labels with the process → the target gets every write → copying
+ *   a rebuild begins   label on a new target → superblock + 1 names it (state missing), on members
+ *                      and target → labels with the process → it gets every write → copying
  *   a checkpoint       target flushed → missed bits below it cleared → labels
  *   a rebuild ends     the whole array locked → target flushed → bitmap copied to it → superblock + 1
  *                      calls it configured → in service → labels → unlocked

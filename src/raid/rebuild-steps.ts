@@ -92,7 +92,8 @@ export async function beginRebuild(
   const entry = metadata.superblock.members[slot]!;
   const dataOffset = checkCandidate(array, entry, one);
   const { device, uuid } = one;
-  if (!one.begun && uuid !== entry.uuid) {
+  const isNew = !one.begun && uuid !== entry.uuid;
+  if (isNew) {
     // What an earlier life of the device has left must not be taken for this one's.
     try {
       await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
@@ -103,6 +104,10 @@ export async function beginRebuild(
     }
   }
   metadata.add({ device, uuid, slot, role: 'target', sequence: one.labelSequence });
+  // With a superblock and no label nobody could tell who it is, and nothing would assemble.
+  if (isNew && !(await write(context, device, metadata.writeLabelOf(device, { process })))) {
+    return false;
+  }
   if (!one.begun) {
     const next: SuperblockMember = { ...entry, uuid, dataOffset, state: 'missing' };
     const change = one.replace ? (sb: Superblock) => sb : withEntry(next);
