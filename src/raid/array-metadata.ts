@@ -2,8 +2,8 @@
  * ArrayMetadata: superblock and labels of a running array, on all its devices.      (control plane)
  *
  * One superblock and one set of label facts for the whole array; each device that carries them is a
- * *place*, with its own label sequence. Changes are written to all places at the same time, flushed,
- * and the places where that failed are given back: what follows from it (ejection, giving up a
+ * *place*, with its own label sequence. Changes are written to all places at the same time and
+ * flushed; the places where that failed are given back: what follows from it (ejection, giving up a
  * rebuild) is the manager's to decide.
  *
  * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
@@ -77,7 +77,7 @@ export class ArrayMetadata {
     return this.#places.find((place) => place.device === device) ?? null;
   }
 
-  /** Moves the superblock on by one sequence number. Durable on every place that is not returned. */
+  /** Moves the superblock on by one sequence number. Durable on all places but those returned. */
   writeSuperblock(change: (superblock: Superblock) => Superblock): Promise<FailedPlace[]> {
     const superblock = { ...change(this.superblock), seq: this.superblock.seq + 1 };
     this.superblock = superblock;

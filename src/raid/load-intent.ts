@@ -1,8 +1,8 @@
 /**
  * loadIntent: what the bitmaps on the members say at assembly.                      (control plane)
  *
- * The label of each member says whether the array was stopped cleanly and where the bitmap is; it is
- * believed only if it goes with the superblock that the array is assembled from. Then
+ * The label of each member says whether the array was stopped cleanly and where the bitmap is. It
+ * is believed only if it goes with the superblock that the array is assembled from. Then
  *
  *   clean                      nothing differs; intent that is still on disk means nothing
  *   not clean                  regions with intent may differ between members: unsynced

@@ -31,8 +31,7 @@
  */
 
 import { assert } from '../block/assert.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { type Reactor, TurnHook } from '../block/reactor.ts';
+import { TurnHook } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
 import {
   type BitmapBlockKey,
@@ -42,9 +41,9 @@ import {
   REGION_MISSED,
   REGIONS_PER_BLOCK,
 } from './bitmap-format.ts';
+import type { IntentHost, IntentOptions } from './intent-host.ts';
 import { BlockWriter, ClearingPass } from './intent-io.ts';
-import { BITMAP_BLOCK_BYTES, type LabelBitmap } from './label.ts';
-import type { Member } from './member.ts';
+import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { type Piece, PieceQueue } from './piece.ts';
 
 /** Bitmap blocks that are written at the same time. */
@@ -59,30 +58,6 @@ const QUIET_PASSES = 2;
 /** By region: the members may differ; they may since the resync that is under way has begun. */
 const UNSYNCED = 1;
 const UNSYNCED_AGAIN = 2;
-
-/** What the write intent needs of its array. */
-export interface IntentHost {
-  readonly reactor: Reactor;
-  readonly members: readonly Member[];
-  readonly blockBytes: number;
-  /** True while a slot has no member in service. */
-  readonly incomplete: boolean;
-  /** The device that a rebuild fills, or null. */
-  readonly targetDevice: BlockDevice | null;
-  targetFailed(status: number): void;
-  /** Metadata could not be written to the member, or flushed: it is ejected if possible. */
-  metadataFailed(slot: number, status: number): void;
-}
-
-export interface IntentOptions {
-  readonly arrayUuid: string;
-  readonly bitmap: LabelBitmap;
-  /** One byte for each region, as it is on every member; becomes the property of the intent. */
-  readonly states: Uint8Array;
-  /** Regions whose members may differ: 1; null when there are none. Becomes its property, too. */
-  readonly unsynced: Uint8Array | null;
-  readonly idleUs: number;
-}
 
 export class WriteIntent {
   readonly regionBlocks: number;

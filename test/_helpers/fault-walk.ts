@@ -152,7 +152,7 @@ export async function walkFaults(
   }
 }
 
-/** Starts again from what is on the disks: nothing acknowledged is lost, now or after all is whole. */
+/** Starts from what is on the disks: nothing acknowledged is lost, now or when all is whole. */
 async function verify(
   t: ExecutionContext,
   { options }: Scenario,

@@ -9,7 +9,7 @@ import { sameBytes } from '../_helpers/same-bytes.ts';
 const BITMAP_FIRST = (128 * 1024) / BLOCK;
 const isBitmap = (block: number): boolean => block >= BITMAP_FIRST && block < OFFSET;
 
-test('a member that fails its flush at a stop is out on record, and the stop is clean', async (t) => {
+test('a member that fails the last flush is out on record, the stop is clean', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 2 });
   await bench.create();
   await bench.start();
@@ -49,7 +49,7 @@ test('a loss whose missed regions cannot be written down stops all changes', asy
   await t.throwsAsync(bench.stop(), { code: 'BANDSTAND_DEVICE_IO' });
 });
 
-test('a member that left during a rebuild gets all it missed, also below the checkpoint', async (t) => {
+test('a member that left during a rebuild gets all it missed when it returns', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 3, blocks: 1024 });
   await bench.create();
   const content = new Random(2).bytes(1024 * BLOCK);

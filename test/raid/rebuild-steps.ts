@@ -73,7 +73,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
 for (const [title, scenario] of Object.entries(SCENARIOS)) {
   for (const kind of ['once', 'for ever', 'power'] as const satisfies readonly FaultKind[]) {
-    test(`${title}: nothing acknowledged is lost, whichever metadata write fails ${kind}`, async (t) => {
+    test(`${title}: nothing is lost when a metadata write fails ${kind}`, async (t) => {
       t.timeout(300_000);
       const writes = await walkFaults(t, scenario, kind);
       t.true(writes > 10, `${writes} writes were cut short`);
