@@ -194,7 +194,6 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     const { target } = array;
     if (target === null) return false;
     const complete = array.absent === (target.replaces ? 0 : 1);
-    const written = intent.blocksWritten;
     if (!(await prepareTarget(context, target, complete))) return false;
     const { slot, uuid, dataOffset, device } = target;
     const entry = metadata.superblock.members[slot]!;
@@ -215,8 +214,6 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     metadata.place(device)!.role = 'member';
     const old = array.enterService();
     if (old !== null) metadata.drop(old);
-    // A member that left meanwhile has missed something that the copy of the bitmap does not say.
-    if (intent.blocksWritten !== written) intent.rewrite();
     if (!array.incomplete) intent.clearMissed();
     await intent.settled();
     const since = array.incomplete ? {} : { missedSince: metadata.superblock.seq };

@@ -66,8 +66,6 @@ export class WriteIntent {
   unsyncedCount = 0;
   /** Array blocks below which the only slot that is out has everything, durably, on its target. */
   safeBelow = 0;
-  /** Bitmap blocks that were begun to be written so far. */
-  blocksWritten = 0;
   readonly #host: IntentHost;
   readonly #arrayUuid: string;
   readonly #firstBlock: number;
@@ -225,7 +223,6 @@ export class WriteIntent {
       index,
     };
     const block = this.#firstBlock + index * (BITMAP_BLOCK_BYTES / this.#host.blockBytes);
-    this.blocksWritten += 1;
     writer.write(this.#states.slice(first, end), key, this.#states, block);
   }
 
@@ -455,14 +452,6 @@ export class WriteIntent {
     return new Promise((resolve) => {
       this.#settling.push(resolve);
     });
-  }
-
-  /** Writes all of it again: a member has come into service whose copy may be older. */
-  rewrite(): void {
-    for (let region = 0; region < this.regionCount; region += REGIONS_PER_BLOCK) {
-      this.#soil(region);
-    }
-    this.#host.reactor.atTurnEnd(this.#hook);
   }
 
   /** A copy, for a member that is to come into service; `complete`: then nothing is missed. */

@@ -240,14 +240,6 @@ test('with every slot in service nothing is missed', async (t) => {
   t.is((await bench.onDisk(0))[3], REGION_INTENT);
 });
 
-test('all of the bitmap is written again on request, to all members', async (t) => {
-  const bench = new IntentBench({ regions: SECOND_BLOCK + 64 });
-  bench.intent.rewrite();
-  t.is(await bench.settle(), OK);
-  t.is(bench.intent.blocksWritten, 2);
-  for (const slot of [0, 1]) t.is(bench.bitmapWrites(slot, 0) + bench.bitmapWrites(slot, 1), 2);
-});
-
 test('a member that fails a bitmap block is out, and the others are enough', async (t) => {
   const bench = new IntentBench({ members: 3 });
   bench.disks[1]!.fault = () => EIO;
