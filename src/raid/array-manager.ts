@@ -2,20 +2,20 @@
  * ArrayManager: keeps an array's metadata true, and its redundancy whole.           (control plane)
  *
  * The array (raid-array.ts) moves data and decides that a member has to leave; the manager writes
- * down what that means, and gets the redundancy back: resync after a crash, rebuild onto a returning
- * member or a spare, replacement, check. It is the only writer of superblocks and labels while the
- * array is open.
+ * down what that means, and gets the redundancy back: resync after a crash, rebuild onto a member
+ * that returns or a spare, replacement, check. It is the only writer of superblocks and labels
+ * while the array is open.
  *
  * Changes of metadata are done one after another (`#serial`). The rules, each of which a test cuts
  * short at every I/O:
  *
- *   a member leaves     missed ⊇ intent on the bitmap → superblock + 1 on all others → answers go out
- *                       → labels. A place that does not take it leaves, too, and it starts over.
- *   a rebuild begins    superblock + 1 names the target (state missing), on members and target → labels
- *                       with the process → the target gets every write → copying.
+ *   a member leaves     missed ⊇ intent on the bitmap → superblock + 1 on all others → answers go
+ *                       out → labels. A place that does not take it leaves, too; it starts over.
+ *   a rebuild begins    label on a new target → superblock + 1 names it (state missing), on members
+ *                       and target → labels with the process → it gets every write → copying.
  *   a checkpoint        target flushed → missed bits below it cleared → labels.
- *   a rebuild ends      range of the whole array locked → target flushed → bitmap copied to it
- *                       → superblock + 1 calls it configured → in service → labels → unlocked.
+ *   a rebuild ends      whole array locked → target flushed → bitmap copied to it → superblock + 1
+ *                       calls it configured → in service → labels → unlocked.
  *   a clean stop        process stopped → members flushed → intent cleared → labels clean.
  *
  * What to do next (`#next`) is decided from the state alone, whenever something has ended: first
@@ -61,7 +61,7 @@ export interface ManagerStatus {
 export class ArrayManager extends MemberAdmin {
   /**
    * Records losses, opens the array and starts what has to be done. `devices` are open; those that
-   * the assembly does not use stay the caller's. Throws BandstandError; then the devices are closed.
+   * the assembly does not use stay the caller's. Throws BandstandError; then they are closed.
    */
   static async start(
     reactor: Reactor,

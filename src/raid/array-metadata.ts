@@ -2,8 +2,8 @@
  * ArrayMetadata: superblock and labels of a running array, on all its devices.      (control plane)
  *
  * One superblock and one set of label facts for the whole array; each device that carries them is a
- * *place*, with its own label sequence. Changes are written to all places at the same time, flushed,
- * and the places where that failed are given back: what follows from it (ejection, giving up a
+ * *place*, with its own label sequence. Changes are written to all places at the same time and
+ * flushed; the places where that failed are given back: what follows from it (ejection, giving up a
  * rebuild) is the manager's to decide.
  *
  * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
@@ -77,7 +77,7 @@ export class ArrayMetadata {
     return this.#places.find((place) => place.device === device) ?? null;
   }
 
-  /** Moves the superblock on by one sequence number. Durable on every place that is not returned. */
+  /** Moves the superblock on by one sequence number. Durable on all places but those returned. */
   writeSuperblock(change: (superblock: Superblock) => Superblock): Promise<FailedPlace[]> {
     const superblock = { ...change(this.superblock), seq: this.superblock.seq + 1 };
     this.superblock = superblock;
@@ -91,25 +91,38 @@ export class ArrayMetadata {
   /** Writes the labels with these facts changed; they go with the superblock of now. */
   writeLabels(change: Partial<LabelFacts>): Promise<FailedPlace[]> {
     this.facts = { ...this.facts, ...change };
-    const { facts, superblock } = this;
-    return this.#onEach(async (place) => {
-      const sequence = place.sequence + 1;
-      await writeLabel(this.#reactor, place.device, {
-        sequence,
-        memberUuid: place.uuid,
-        arrayUuid: superblock.uuid,
-        superblockSeq: superblock.seq,
-        slot: place.slot,
-        role: place.role,
-        ...facts,
-      });
-      // A label that was not written is tried again in the same copy: the other one is good.
-      place.sequence = sequence;
-    });
+    const { facts } = this;
+    return this.#onEach((place) => this.#writeLabel(place, facts));
   }
 
-  async #onEach(write: (place: Place) => Promise<void>): Promise<FailedPlace[]> {
-    const places = [...this.#places];
+  /** Writes the label of one device alone, with these facts changed for itself. */
+  writeLabelOf(device: BlockDevice, change: Partial<LabelFacts>): Promise<FailedPlace[]> {
+    const place = this.place(device);
+    assert(place !== null, 'a label is written on a place');
+    const facts = { ...this.facts, ...change };
+    return this.#onEach(() => this.#writeLabel(place, facts), [place]);
+  }
+
+  async #writeLabel(place: Place, facts: LabelFacts): Promise<void> {
+    const { superblock } = this;
+    const sequence = place.sequence + 1;
+    await writeLabel(this.#reactor, place.device, {
+      sequence,
+      memberUuid: place.uuid,
+      arrayUuid: superblock.uuid,
+      superblockSeq: superblock.seq,
+      slot: place.slot,
+      role: place.role,
+      ...facts,
+    });
+    // A label that was not written is tried again in the same copy: the other one is good.
+    place.sequence = sequence;
+  }
+
+  async #onEach(
+    write: (place: Place) => Promise<void>,
+    places: readonly Place[] = [...this.#places],
+  ): Promise<FailedPlace[]> {
     const outcomes = await Promise.allSettled(places.map(write));
     return outcomes.flatMap((outcome, index) =>
       outcome.status === 'fulfilled'

@@ -16,9 +16,10 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH, OP_WRITE } from '../block/block-io.ts';
 import { type Reactor, Timer } from '../block/reactor.ts';
 import { type BitmapBlockKey, encodeBitmapBlock } from './bitmap-format.ts';
+import type { IntentHost } from './intent-host.ts';
 import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { FUA_FLUSH, FUA_PASS } from './member.ts';
-import type { IntentHost, WriteIntent } from './write-intent.ts';
+import type { WriteIntent } from './write-intent.ts';
 
 /** Regions that one pass clears at most. */
 const PASS_REGIONS = 4096;

@@ -1,8 +1,8 @@
 /**
  * loadIntent: what the bitmaps on the members say at assembly.                      (control plane)
  *
- * The label of each member says whether the array was stopped cleanly and where the bitmap is; it is
- * believed only if it goes with the superblock that the array is assembled from. Then
+ * The label of each member says whether the array was stopped cleanly and where the bitmap is. It
+ * is believed only if it goes with the superblock that the array is assembled from. Then
  *
  *   clean                      nothing differs; intent that is still on disk means nothing
  *   not clean                  regions with intent may differ between members: unsynced
@@ -26,6 +26,7 @@ import {
 } from './bitmap-format.ts';
 import { type BitmapCopy, mergeBitmaps, readBitmap } from './bitmap-io.ts';
 import type { LabelBitmap } from './label.ts';
+import { needsRecord } from './record-loss.ts';
 
 export interface LoadedIntent {
   readonly bitmap: LabelBitmap;
@@ -115,12 +116,13 @@ function canCompare({ superblock, slots }: Assembly, present: number): boolean {
 /**
  * A member that was in service at the last stop lacks nothing but what was missed since then, so
  * the sequence of that time will do; with members out already, what the labels say goes on. Without
- * a history it begins with the record that is made of the members missing now.
+ * a history it begins with the record that is made of the members missing now, or, when all of them
+ * are on record, with that record: none of them has it.
  */
 function missedSince(assembly: Assembly, hasHistory: boolean): number {
   const { superblock } = assembly;
-  if (!hasHistory) return superblock.seq + 1;
   const complete = superblock.members.every(({ state }) => state === 'configured');
-  if (complete) return superblock.seq;
-  return assembly.missedSince > 0 ? assembly.missedSince : superblock.seq + 1;
+  if (hasHistory && complete) return superblock.seq;
+  if (hasHistory && assembly.missedSince > 0) return assembly.missedSince;
+  return needsRecord(assembly) ? superblock.seq + 1 : superblock.seq;
 }

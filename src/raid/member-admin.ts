@@ -7,8 +7,8 @@
  *
  * A device that is added is looked at first: one that was a member of this array goes back to its
  * slot, with what it missed alone if the bitmap knows all of it; a spare of it becomes one again;
- * anything else gets an identity of its own and loses what it held. (Whether it may is asked before:
- * stack/open-new-member.ts.)
+ * anything else gets an identity of its own and loses what it held. (Whether it may is asked
+ * before: stack/open-new-member.ts.)
  */
 
 import { assert } from '../block/assert.ts';
@@ -118,7 +118,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
     });
   }
 
-  /** Copies the member in `slot` to `device`; the member stays in service until that is complete. */
+  /** Copies the member in `slot` to `device`; it stays in service until that is complete. */
   async replaceMember(slot: number, device: BlockDevice): Promise<AddOutcome> {
     return await this.serial(async () => {
       this.#refuseBusy('replace a member');

@@ -2,13 +2,13 @@
  * ProcessKeeper: gets the redundancy of an array back, one process at a time.       (control plane)
  *
  * What to do next is decided from the state alone, whenever something has ended: first a resync,
- * because everything else reads what it makes equal; then an interrupted rebuild, returning members,
- * spares; then a check that was asked for.
+ * because everything else reads what it makes equal; then an interrupted rebuild, members that
+ * return, spares; then a check that was asked for.
  *
- *   a rebuild begins   superblock + 1 names the target (state missing), on members and target
- *                      → labels with the process → the target gets every write → copying
+ *   a rebuild begins   label on a new target → superblock + 1 names it (state missing), on members
+ *                      and target → labels with the process → it gets every write → copying
  *   a checkpoint       target flushed → missed bits below it cleared → labels
- *   a rebuild ends     the whole array locked → target flushed → bitmap copied to it → superblock + 1
+ *   a rebuild ends     whole array locked → target flushed → bitmap copied to it → superblock + 1
  *                      calls it configured → in service → labels → unlocked
  *
  * The steps are in rebuild-steps.ts, the copying and comparing in process.ts.
@@ -200,11 +200,11 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       ranges: this.#work(host, new RebuildRanges(intent!, fullFrom, end)),
     };
     if (!this.#begin(host, plan)) return false;
-    const how = one.begun ? 'goes on' : 'started';
     const { doneBytes, totalBytes } = this.run!.status();
+    const what = `${one.replace ? 'replacement' : 'rebuild'} of slot ${slot}`;
     this.emit({
       kind: 'rebuild-started',
-      message: `${one.replace ? 'replacement' : 'rebuild'} of slot ${slot} onto ${one.device.name} ${how}`,
+      message: `${what} onto ${one.device.name} ${one.begun ? 'goes on' : 'started'}`,
       reason: one.delta ? 'only what was written without it is copied' : null,
       slot,
       device: one.device.name,

@@ -47,7 +47,7 @@ export class RaidArray extends ArrayCore implements BlockDevice {
   // --- life cycle -------------------------------------------------------------------------------
 
   /**
-   * Throws BANDSTAND_MEMBER_MISMATCH when a device does not fit its slot. Its manager opens an array
+   * Throws BANDSTAND_MEMBER_MISMATCH when a device does not fit its slot. A manager opens its array
    * before anything lies on it; what is put on top opens it again, which changes nothing.
    */
   async open(reactor: Reactor): Promise<void> {

@@ -2,8 +2,8 @@
  * What a rebuild has to copy, and what a resync has to compare, from the write intent.
  *                                                                                  (control plane)
  *
- * Both are sets of array blocks that are looked up when the process gets there, so that what changes
- * meanwhile counts. A rebuild that goes on after an interruption trusts what lies below its
+ * Both are sets of array blocks that are looked up when the process gets there, so that changes
+ * meanwhile count. A rebuild that goes on after an interruption trusts what lies below its
  * checkpoint, except where a write was missed since.
  */
 

@@ -92,7 +92,8 @@ export async function beginRebuild(
   const entry = metadata.superblock.members[slot]!;
   const dataOffset = checkCandidate(array, entry, one);
   const { device, uuid } = one;
-  if (!one.begun && uuid !== entry.uuid) {
+  const isNew = !one.begun && uuid !== entry.uuid;
+  if (isNew) {
     // What an earlier life of the device has left must not be taken for this one's.
     try {
       await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
@@ -103,6 +104,10 @@ export async function beginRebuild(
     }
   }
   metadata.add({ device, uuid, slot, role: 'target', sequence: one.labelSequence });
+  // With a superblock and no label nobody could tell who it is, and nothing would assemble.
+  if (isNew && !(await write(context, device, metadata.writeLabelOf(device, { process })))) {
+    return false;
+  }
   if (!one.begun) {
     const next: SuperblockMember = { ...entry, uuid, dataOffset, state: 'missing' };
     const change = one.replace ? (sb: Superblock) => sb : withEntry(next);
@@ -189,7 +194,6 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     const { target } = array;
     if (target === null) return false;
     const complete = array.absent === (target.replaces ? 0 : 1);
-    const written = intent.blocksWritten;
     if (!(await prepareTarget(context, target, complete))) return false;
     const { slot, uuid, dataOffset, device } = target;
     const entry = metadata.superblock.members[slot]!;
@@ -210,8 +214,6 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     metadata.place(device)!.role = 'member';
     const old = array.enterService();
     if (old !== null) metadata.drop(old);
-    // A member that left meanwhile has missed something that the copy of the bitmap does not say.
-    if (intent.blocksWritten !== written) intent.rewrite();
     if (!array.incomplete) intent.clearMissed();
     await intent.settled();
     const since = array.incomplete ? {} : { missedSince: metadata.superblock.seq };

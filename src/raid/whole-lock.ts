@@ -1,8 +1,8 @@
 /**
  * WholeLock: the array stands still.                                                (control plane)
  *
- * A lock on every block: it is held when no operation that changes something is in flight, and keeps
- * new ones waiting. For the moment in which a member comes into service.
+ * A lock on every block: it is held when no operation that changes something is in flight, and
+ * keeps new ones waiting. For the moment in which a member comes into service.
  */
 
 import { type LockOwner, RangeLock, type RangeLocks } from './range-locks.ts';

@@ -31,8 +31,7 @@
  */
 
 import { assert } from '../block/assert.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { type Reactor, TurnHook } from '../block/reactor.ts';
+import { TurnHook } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
 import {
   type BitmapBlockKey,
@@ -42,9 +41,9 @@ import {
   REGION_MISSED,
   REGIONS_PER_BLOCK,
 } from './bitmap-format.ts';
+import type { IntentHost, IntentOptions } from './intent-host.ts';
 import { BlockWriter, ClearingPass } from './intent-io.ts';
-import { BITMAP_BLOCK_BYTES, type LabelBitmap } from './label.ts';
-import type { Member } from './member.ts';
+import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { type Piece, PieceQueue } from './piece.ts';
 
 /** Bitmap blocks that are written at the same time. */
@@ -60,30 +59,6 @@ const QUIET_PASSES = 2;
 const UNSYNCED = 1;
 const UNSYNCED_AGAIN = 2;
 
-/** What the write intent needs of its array. */
-export interface IntentHost {
-  readonly reactor: Reactor;
-  readonly members: readonly Member[];
-  readonly blockBytes: number;
-  /** True while a slot has no member in service. */
-  readonly incomplete: boolean;
-  /** The device that a rebuild fills, or null. */
-  readonly targetDevice: BlockDevice | null;
-  targetFailed(status: number): void;
-  /** Metadata could not be written to the member, or flushed: it is ejected if possible. */
-  metadataFailed(slot: number, status: number): void;
-}
-
-export interface IntentOptions {
-  readonly arrayUuid: string;
-  readonly bitmap: LabelBitmap;
-  /** One byte for each region, as it is on every member; becomes the property of the intent. */
-  readonly states: Uint8Array;
-  /** Regions whose members may differ: 1; null when there are none. Becomes its property, too. */
-  readonly unsynced: Uint8Array | null;
-  readonly idleUs: number;
-}
-
 export class WriteIntent {
   readonly regionBlocks: number;
   readonly regionCount: number;
@@ -91,8 +66,6 @@ export class WriteIntent {
   unsyncedCount = 0;
   /** Array blocks below which the only slot that is out has everything, durably, on its target. */
   safeBelow = 0;
-  /** Bitmap blocks that were begun to be written so far. */
-  blocksWritten = 0;
   readonly #host: IntentHost;
   readonly #arrayUuid: string;
   readonly #firstBlock: number;
@@ -254,7 +227,6 @@ export class WriteIntent {
       index,
     };
     const block = this.#firstBlock + index * (BITMAP_BLOCK_BYTES / this.#host.blockBytes);
-    this.blocksWritten += 1;
     writer.write(this.#states.slice(first, end), key, this.#states, block);
   }
 
@@ -484,14 +456,6 @@ export class WriteIntent {
     return new Promise((resolve) => {
       this.#settling.push(resolve);
     });
-  }
-
-  /** Writes all of it again: a member has come into service whose copy may be older. */
-  rewrite(): void {
-    for (let region = 0; region < this.regionCount; region += REGIONS_PER_BLOCK) {
-      this.#soil(region);
-    }
-    this.#host.reactor.atTurnEnd(this.#hook);
   }
 
   /** A copy, for a member that is to come into service; `complete`: then nothing is missed. */

@@ -1,6 +1,6 @@
 /**
- * A WriteIntent over RamDevices, with a host that ejects whom it can do without, and pieces that are
- * told when their bits are on disk.
+ * A WriteIntent over RamDevices, with a host that ejects whom it can do without, and pieces that
+ * are told when their bits are on disk.
  */
 
 import { FEATURE_TRIM } from '../../src/block/block-device.ts';
@@ -8,9 +8,10 @@ import { OP_WRITE } from '../../src/block/block-io.ts';
 import { fuaWay } from '../../src/raid/array-members.ts';
 import { plannedBitmap, REGIONS_PER_BLOCK } from '../../src/raid/bitmap-format.ts';
 import { readBitmap } from '../../src/raid/bitmap-io.ts';
+import type { IntentHost } from '../../src/raid/intent-host.ts';
 import { Member } from '../../src/raid/member.ts';
 import { Piece, type PieceOwner } from '../../src/raid/piece.ts';
-import { type IntentHost, WriteIntent } from '../../src/raid/write-intent.ts';
+import { WriteIntent } from '../../src/raid/write-intent.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { Alarm } from './alarm.ts';
 import { RamDevice } from './ram-device.ts';

@@ -28,6 +28,8 @@ export interface ManagedOptions {
   readonly blocks?: number;
   readonly strip?: number;
   readonly spares?: number;
+  /** Disks that the array does not know yet; the last ones. */
+  readonly blanks?: number;
   readonly delayUsMax?: number;
   readonly seed?: number;
 }
@@ -46,11 +48,12 @@ export class ManagedBench {
   readonly events: ArrayEvent[] = [];
   manager: ArrayManager | null = null;
 
-  constructor(options: ManagedOptions) {
+  /** With `disks`: what a bench before this one has left on them. */
+  constructor(options: ManagedOptions, disks: RamDevice[] | null = null) {
     this.options = options;
     this.reactor = new SimulatedReactor({ seed: options.seed ?? 1 });
-    const count = options.members + (options.spares ?? 0);
-    this.disks = Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
+    const count = options.members + (options.spares ?? 0) + (options.blanks ?? 0);
+    this.disks = disks ?? Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
   }
 
   disk(name: string): RamDevice {
@@ -69,8 +72,9 @@ export class ManagedBench {
     const { level, members, strip = 8 } = this.options;
     await this.drive(
       (async () => {
-        for (const disk of this.disks) await disk.open(this.reactor);
-        const named = this.disks.map(({ name, geometry }) => ({ name, geometry }));
+        const used = this.disks.slice(0, this.disks.length - (this.options.blanks ?? 0));
+        for (const disk of used) await disk.open(this.reactor);
+        const named = used.map(({ name, geometry }) => ({ name, geometry }));
         const plan = planArray({
           name: 'tank',
           level,
@@ -79,9 +83,9 @@ export class ManagedBench {
           spares: named.slice(members),
           superblock: true,
         });
-        const spares = this.disks.slice(members);
-        await createArray(this.reactor, plan, this.disks.slice(0, members), { spares });
-        for (const disk of this.disks) await disk.close();
+        const spares = used.slice(members);
+        await createArray(this.reactor, plan, used.slice(0, members), { spares });
+        for (const disk of used) await disk.close();
       })(),
     );
   }

@@ -130,7 +130,7 @@ export async function writeWhole(array: RaidArray, reactor: SimulatedReactor, co
   }
 }
 
-/** The metadata of an assembled array, as its manager keeps it, with the event count of this start. */
+/** The metadata of an assembled array, as its manager keeps it, with this start counted. */
 export function metadataOf(
   reactor: Reactor,
   assembly: Assembly,

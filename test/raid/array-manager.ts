@@ -29,7 +29,7 @@ for (const [level, members] of [
   ['raid1', 2],
   ['raid5f', 3],
 ] as const) {
-  test(`${level}: a write error ejects the member, a spare is rebuilt, nothing is lost`, async (t) => {
+  test(`${level}: a write error ejects the member, a spare is rebuilt`, async (t) => {
     const bench = new ManagedBench({ level, members, spares: 1, delayUsMax: 50 });
     await bench.create();
     const manager = await bench.start();

@@ -52,7 +52,7 @@ test('facts are kept from one label to the next, and are the same on every place
   }
 });
 
-test('every write is flushed on its place before it counts, and the superblock moves on by one', async (t) => {
+test('every write is flushed on its place, and the superblock moves on by one', async (t) => {
   const { reactor, metadata, devices } = await kept();
   t.deepEqual(await reactor.drive(metadata.writeSuperblock((sb) => ({ ...sb, name: 'pond' }))), []);
   t.like(metadata.superblock, { seq: 2, name: 'pond' });
@@ -91,7 +91,7 @@ test('all places are written at the same time', async (t) => {
   t.deepEqual(await reactor.drive(work), []);
 });
 
-test('places that do not take a write are given back with their errno, the others have it', async (t) => {
+test('places that do not take a write are given back with their errno', async (t) => {
   for (const op of [OP_WRITE, OP_FLUSH]) {
     const bench = await kept(3);
     const { reactor, metadata, devices } = bench;
@@ -131,7 +131,7 @@ test('a label that was not written is tried again in the same copy', async (t) =
   t.deepEqual(blocks(good), [blockOf(3), blockOf(4)]);
 });
 
-test('a place that was dropped is not written; one that was added is, with its own sequence', async (t) => {
+test('a place that was dropped is not written, one that was added is', async (t) => {
   const bench = await kept();
   const { reactor, metadata, devices } = bench;
   const added = new RamDevice('/dev/late', { blockCount: 2048 + 512 });

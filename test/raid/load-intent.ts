@@ -60,7 +60,7 @@ function set(bytes: Uint8Array | null): Record<number, number> | null {
 const all = (regions: number, state: number) =>
   Object.fromEntries(Array.from({ length: regions }, (_, region) => [region, state]));
 
-test('after a clean stop nothing differs, and intent that is still on disk means nothing', async (t) => {
+test('after a clean stop nothing differs, and intent on disk means nothing', async (t) => {
   const { ran, load } = await world();
   for (const slot of [0, 1]) ran(slot);
   const { states, unsynced, missedSince } = await load();
@@ -93,7 +93,7 @@ test('everything is unsynced in an array that was never started', async (t) => {
   t.is(bitmap.regionBlocks, REGION_BLOCKS);
 });
 
-test('an array that ran before there were bitmaps is equal after a clean stop, not after a crash', async (t) => {
+test('an array without bitmaps is equal after a clean stop, not after a crash', async (t) => {
   const { regions, ran, load } = await world();
   for (const slot of [0, 1]) ran(slot, { bitmap: null });
   t.deepEqual(set((await load()).unsynced), {});
@@ -101,7 +101,7 @@ test('an array that ran before there were bitmaps is equal after a clean stop, n
   t.deepEqual(set((await load()).unsynced), all(regions, 1));
 });
 
-test('everything is unsynced when a label is missing or does not go with the superblock', async (t) => {
+test('everything is unsynced when a label does not go with the superblock', async (t) => {
   const behind = await world();
   behind.ran(0);
   behind.ran(1, { superblockSeq: 0, missedSince: 0 });
@@ -112,7 +112,7 @@ test('everything is unsynced when a label is missing or does not go with the sup
   for (const slot of [0, 1]) none.put(slot, (superblock) => ({ ...superblock, seq: 2 }));
   const { states, missedSince } = await none.load();
   t.deepEqual(set(states), all(none.regions, REGION_INTENT));
-  t.is(missedSince, 3, 'the record that comes next');
+  t.is(missedSince, 2, 'nobody is missing: the superblock of now');
 });
 
 test('bitmaps that the labels do not agree on are not used', async (t) => {
@@ -162,7 +162,14 @@ test('what cannot be compared is not unsynced, but missed it is', async (t) => {
   }
 });
 
-test('with members out already, the labels say since when it is known what they miss', async (t) => {
+test('without a history it begins with the record of the members missing now', async (t) => {
+  const { ran, load } = await world();
+  for (const slot of [0, 1]) ran(slot, { superblockSeq: 0, missedSince: 0 });
+  t.is((await load(true, [0])).missedSince, 2);
+  t.is((await load()).missedSince, 1, 'nobody is missing');
+});
+
+test('with members out already, labels say since when their lack is known', async (t) => {
   const { ran, load, put } = await world('raid1', 3);
   const lost = (change: Partial<Label>) => {
     for (const slot of [0, 1]) {
@@ -179,5 +186,5 @@ test('with members out already, the labels say since when it is known what they 
   lost({ missedSince: 4 });
   t.is((await load(true, [0, 1])).missedSince, 4);
   lost({ missedSince: 0 });
-  t.is((await load(true, [0, 1])).missedSince, 8, 'nothing is known of the time before');
+  t.is((await load(true, [0, 1])).missedSince, 7, 'since the record that they are out');
 });

@@ -1,15 +1,16 @@
 import test from 'ava';
 import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
-import { EIO, OK } from '../../src/block/status.ts';
+import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
+import type { RamDevice } from '../_helpers/ram-device.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 /** Blocks of the bitmap on a member. */
 const BITMAP_FIRST = (128 * 1024) / BLOCK;
 const isBitmap = (block: number): boolean => block >= BITMAP_FIRST && block < OFFSET;
 
-test('a member that fails its flush at a stop is out on record, and the stop is clean', async (t) => {
+test('a member that fails the last flush is out on record, the stop is clean', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 2 });
   await bench.create();
   await bench.start();
@@ -49,7 +50,7 @@ test('a loss whose missed regions cannot be written down stops all changes', asy
   await t.throwsAsync(bench.stop(), { code: 'BANDSTAND_DEVICE_IO' });
 });
 
-test('a member that left during a rebuild gets all it missed, also below the checkpoint', async (t) => {
+test('a member that left during a rebuild gets all it missed when it returns', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 3, blocks: 1024 });
   await bench.create();
   const content = new Random(2).bytes(1024 * BLOCK);
@@ -80,5 +81,69 @@ test('a member that left during a rebuild gets all it missed, also below the che
   for (const disk of [...survivors, fresh]) {
     sameBytes(t, bench.data(disk), content, disk.name);
   }
+  await bench.stop();
+});
+
+test('a new member knows what one misses that left while it came into service', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, blanks: 1 });
+  await bench.create();
+  const members = bench.disks.slice(0, 3);
+  const slow = { intentIdleUs: 60_000_000 };
+  await bench.start(members, {}, slow);
+  const { manager } = bench;
+  t.is(await bench.drive(bench.write(0, new Random(1).bytes(256 * BLOCK))), OK);
+  await bench.settle();
+  const [, leaving, replaced, fresh] = bench.disks as RamDevice[];
+  await bench.drive(manager!.failMember(2));
+  await bench.drive(manager!.removeMember(2));
+  t.false(replaced!.isOpen);
+  await bench.drive(fresh!.open(bench.reactor));
+  // Its superblock calls the new one configured by then.
+  let left = false;
+  fresh!.fault = (io) => {
+    const entry = manager!.superblock!.members[2]!;
+    if (io.op !== OP_FLUSH || entry.state !== 'configured' || left) return OK;
+    left = true;
+    leaving!.observer!.deviceFailed(leaving!, ENODEV);
+    return OK;
+  };
+  await bench.drive(manager!.addMember(fresh!));
+  await bench.settle();
+  t.true(left);
+  t.deepEqual(bench.health(), ['ok', 'missing', 'ok']);
+  const part = new Random(2).bytes(BLOCK);
+  t.is(await bench.drive(bench.write(7, part)), OK);
+  const [, back, , only] = bench.crash();
+  await bench.stop();
+  const after = new ManagedBench(bench.options, [back!, only!]);
+  await after.start([back!, only!], { degraded: true });
+  await after.settle();
+  const started = after.events.find(({ kind }) => kind === 'rebuild-started');
+  t.like(started?.details, { delta: true });
+  sameBytes(t, after.data(back!).subarray(7 * BLOCK, 8 * BLOCK), part);
+  sameBytes(t, after.data(back!), after.data(only!));
+  await after.stop();
+});
+
+test('a write that no member takes is resynced, behind a resync as well', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, blocks: 1024 });
+  await bench.create();
+  const paced = { process: { ...FAST.process, limitBytesPerSecond: 2 ** 20 } };
+  await bench.start([...bench.disks], {}, paced);
+  await bench.drive(bench.sleep(100_000));
+  t.is(bench.manager!.status().process?.kind, 'resync');
+  const content = new Uint8Array(BLOCK).fill(7);
+  t.is(await bench.drive(bench.write(1, content)), OK);
+  for (const disk of bench.disks) disk.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  t.is(await bench.drive(bench.write(0, content)), EIO);
+  for (const disk of bench.disks) disk.fault = () => OK;
+  // What a torn write may have left on one of them.
+  bench.data(bench.disks[1]!)[3] = 9;
+  bench.manager!.setRate(null);
+  await bench.settle();
+  const finished = bench.events.filter(({ kind }) => kind === 'resync-finished');
+  t.is(finished.length, 2);
+  t.deepEqual(bench.health(), ['ok', 'ok']);
+  sameBytes(t, bench.data(bench.disks[1]!), bench.data(bench.disks[0]!));
   await bench.stop();
 });

@@ -1,0 +1,31 @@
+/**
+ * What the write intent (write-intent.ts) needs of its array.                         (data plane)
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import type { Reactor } from '../block/reactor.ts';
+import type { LabelBitmap } from './label.ts';
+import type { Member } from './member.ts';
+
+export interface IntentHost {
+  readonly reactor: Reactor;
+  readonly members: readonly Member[];
+  readonly blockBytes: number;
+  /** True while a slot has no member in service. */
+  readonly incomplete: boolean;
+  /** The device that a rebuild fills, or null. */
+  readonly targetDevice: BlockDevice | null;
+  targetFailed(status: number): void;
+  /** Metadata could not be written to the member, or flushed: it is ejected if possible. */
+  metadataFailed(slot: number, status: number): void;
+}
+
+export interface IntentOptions {
+  readonly arrayUuid: string;
+  readonly bitmap: LabelBitmap;
+  /** One byte for each region, as it is on every member; becomes the property of the intent. */
+  readonly states: Uint8Array;
+  /** Regions whose members may differ: 1; null when there are none. Becomes its property, too. */
+  readonly unsynced: Uint8Array | null;
+  readonly idleUs: number;
+}
