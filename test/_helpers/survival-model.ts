@@ -2,10 +2,9 @@
  * A mirror that loses members, rebuilds, crashes anywhere, and is assembled again.
  *
  * Real metadata (superblocks, labels, recordLoss, MemberLabels, assembleArray) on disks in memory;
- * the data path is a model: eight regions, each a version number on each disk, and the last version
- * that was acknowledged. Every metadata write and every copy of a data write is a step, and the
- * power can go at any step, also in the middle of a metadata write. The order of steps is the one
- * that the array manager keeps.
+ * the data path is a model: a version number for each region on each disk, and the last version
+ * that was acknowledged. The power can go at any step (mortal-disks.ts). The order of steps is the
+ * one that the array manager keeps.
  *
  * What is checked at each start: a member in service holds every acknowledged write; a member that
  * may return by delta lacks only what the bitmap knows; a target that goes on lacks only that and
@@ -13,10 +12,8 @@
  * although the other half has gone on: they have to be reported.
  */
 
-import { OP_WRITE } from '../../src/block/block-io.ts';
 import { flushDevice } from '../../src/block/control-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
-import { EIO, OK } from '../../src/block/status.ts';
 import { makeUuid } from '../../src/block/uuid.ts';
 import { type Assembly, assembleArray } from '../../src/raid/assemble.ts';
 import { createArray, spareLabel } from '../../src/raid/create.ts';
@@ -27,19 +24,13 @@ import { writeArea, writeLabel } from '../../src/raid/metadata-io.ts';
 import { planArray } from '../../src/raid/plan.ts';
 import { missedSinceAfterLoss, recordLoss } from '../../src/raid/record-loss.ts';
 import { encodeSuperblock, type Superblock } from '../../src/raid/superblock.ts';
-import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import type { Random } from './array-fixture.ts';
-import { RamDevice } from './ram-device.ts';
+import { ALL_REGIONS, Crash, MortalDisks, REGION_BLOCKS, REGIONS } from './mortal-disks.ts';
+import type { RamDevice } from './ram-device.ts';
 
-const BLOCK_BYTES = 4096;
-const DATA_OFFSET = 256;
-const REGION_BLOCKS = 16;
-const REGIONS = 8;
 const BITMAP = { offsetBytes: 131072, bytes: 4096, regionBlocks: REGION_BLOCKS };
 const SLOTS = 3;
-const ALL = Array.from({ length: REGIONS }, (_, region) => region);
-
-class Crash extends Error {}
+const ALL = ALL_REGIONS;
 
 interface Running {
   superblock: Superblock;
@@ -73,9 +64,8 @@ function rememberedProcess({ slots, superblock }: Assembly): LabelProcess {
 }
 
 export class SurvivalModel {
-  readonly reactor = new SimulatedReactor();
-  readonly disks: RamDevice[] = [];
   readonly tally: Tally;
+  readonly #disks: MortalDisks;
   readonly #random: Random;
   readonly #acked = ALL.map(() => 0);
   readonly #intent = new Set<number>();
@@ -83,39 +73,33 @@ export class SurvivalModel {
   /** The devices that may have everything: those of the last run, also when it was cut short. */
   #holders: ReadonlySet<RamDevice> = new Set();
   #clock = 0;
-  #stepsLeft = Number.POSITIVE_INFINITY;
 
   constructor(random: Random, tally: Tally) {
     this.#random = random;
+    this.#disks = new MortalDisks(random);
     this.tally = tally;
   }
 
   async create(): Promise<void> {
-    for (let index = 0; index < SLOTS + 2; index += 1) {
-      const disk = new RamDevice(`ram${index}`, { blockCount: 384, blockBytes: BLOCK_BYTES });
-      await disk.open(this.reactor);
-      this.disks.push(disk);
-    }
-    const members = this.disks.slice(0, SLOTS);
-    const spares = this.disks.slice(SLOTS);
+    await this.#disks.open(SLOTS + 2);
+    const members = this.#disks.all.slice(0, SLOTS);
+    const spares = this.#disks.all.slice(SLOTS);
     const request = { name: 'tank', level: '1', stripBytes: null, superblock: true };
     const plan = planArray({ ...request, members, spares });
-    await this.reactor.drive(createArray(this.reactor, plan, members, { spares }));
+    await this.#disks.reactor.drive(createArray(this.#disks.reactor, plan, members, { spares }));
     this.#holders = new Set(members);
   }
 
   /** One run, from assembly to a clean stop or a crash. False: two halves went on apart. */
   async run(): Promise<boolean> {
-    for (const disk of this.disks) disk.fault = () => OK;
-    this.#stepsLeft = Number.POSITIVE_INFINITY;
+    this.#disks.powerOn();
     const present = this.#present();
     if (!present.some((disk) => this.#holders.has(disk))) return true;
-    this.#shuffle(present);
+    this.#disks.shuffle(present);
     const apart = this.tally.apart;
     const assembly = await this.#assemble(present);
     if (assembly === null) return this.tally.apart === apart;
-    this.#stepsLeft = this.#random.below(2) === 0 ? 1000 : this.#random.below(70);
-    for (const disk of this.disks) this.#inject(disk);
+    this.#disks.cutAfter(this.#random.below(2) === 0 ? 1000 : this.#random.below(70));
     try {
       await this.#use(assembly);
     } catch (error) {
@@ -128,30 +112,17 @@ export class SurvivalModel {
   /** All devices, all but one (rather a target than a member), or some. */
   #present(): RamDevice[] {
     const way = this.#random.below(4);
-    if (way === 0) return [...this.disks];
-    if (way === 1) return this.disks.filter(() => this.#random.below(100) < 85);
-    const away = this.disks.filter((disk) => way === 3 || !this.#holders.has(disk));
+    if (way === 0) return [...this.#disks.all];
+    if (way === 1) return this.#disks.all.filter(() => this.#random.below(100) < 85);
+    const away = this.#disks.all.filter((disk) => way === 3 || !this.#holders.has(disk));
     const absent = away[this.#random.below(away.length)];
-    return this.disks.filter((disk) => disk !== absent);
-  }
-
-  #inject(disk: RamDevice): void {
-    disk.fault = (io) => {
-      if (io.op === OP_WRITE && this.#stepsLeft > 0) this.#stepsLeft -= 1;
-      else if (io.op === OP_WRITE && this.#stepsLeft === 0) {
-        this.#stepsLeft = -1;
-        const half = this.#random.below(io.blockCount * BLOCK_BYTES) & ~511;
-        const { u8 } = this.reactor.arena;
-        disk.bytes.set(u8.subarray(io.buffer, io.buffer + half), io.block * BLOCK_BYTES);
-      }
-      return this.#stepsLeft < 0 ? EIO : OK;
-    };
+    return this.#disks.all.filter((disk) => disk !== absent);
   }
 
   async #assemble(present: readonly RamDevice[]): Promise<Assembly | null> {
     const examinations = [];
     for (const disk of present) {
-      examinations.push(await this.reactor.drive(examineDevice(this.reactor, disk)));
+      examinations.push(await this.#disks.reactor.drive(examineDevice(this.#disks.reactor, disk)));
     }
     let assembly: Assembly;
     try {
@@ -170,31 +141,28 @@ export class SurvivalModel {
     return assembly;
   }
 
-  #named(name: string): RamDevice {
-    return this.disks.find((disk) => disk.name === name)!;
-  }
-
   #check(assembly: Assembly): void {
     const { slots, returning, target } = assembly;
     for (const { device } of slots) {
-      if (device !== null) this.#holds(this.#named(device), [], 'a member in service');
+      if (device !== null) this.#holds(this.#disks.named(device), [], 'a member in service');
     }
     const [missed] = this.#bitmap(assembly);
     for (const { device, delta } of returning) {
       if (!delta) continue;
       this.tally.deltas += 1;
-      this.#holds(this.#named(device), missed, 'a member that returns by delta');
+      this.#holds(this.#disks.named(device), missed, 'a member that returns by delta');
     }
     if (target === null) return;
     const above = ALL.filter((region) => region * REGION_BLOCKS >= target.block);
     const copied = target.delta ? missed : [...missed, ...above];
     if (target.block > 0) this.tally.resumed += 1;
-    this.#holds(this.#named(target.device), copied, 'a target that goes on');
+    this.#holds(this.#disks.named(target.device), copied, 'a target that goes on');
   }
 
   #holds(disk: RamDevice, except: readonly number[], what: string): void {
     for (const region of ALL) {
-      if (except.includes(region) || this.#version(disk, region) >= this.#acked[region]!) continue;
+      if (except.includes(region) || this.#disks.version(disk, region) >= this.#acked[region]!)
+        continue;
       throw new Error(`${what} (${disk.name}) lacks an acknowledged write to region ${region}`);
     }
   }
@@ -221,23 +189,22 @@ export class SurvivalModel {
   /** What is not used and cannot come back is wiped, and given as a spare. */
   async #recycle({ superblock, inService }: Running, assembly: Assembly): Promise<void> {
     for (const { device } of assembly.unused) {
-      const disk = this.#named(device);
+      const disk = this.#disks.named(device);
       const returns = assembly.returning.some((other) => other.device === device);
       if (returns || [...inService.values()].includes(disk)) continue;
-      const { label } = await this.reactor.drive(examineDevice(this.reactor, disk));
+      const { label } = await this.#disks.reactor.drive(examineDevice(this.#disks.reactor, disk));
       await this.#writeHead(disk, new Uint8Array(2 ** 20));
       const fresh = spareLabel(superblock, makeUuid(this.#random.bytes(16)), 1);
-      await this.#orCrash(this.reactor.drive(writeLabel(this.reactor, disk, fresh)));
+      await this.#disks.drive(writeLabel(this.#disks.reactor, disk, fresh));
       if (label !== null) this.tally.recycled += 1;
     }
   }
 
   async #start(found: Assembly): Promise<Running> {
     const [missed, intent] = this.#bitmap(found);
-    const byName = new Map(this.disks.map((disk) => [disk.name, disk]));
-    const recording = this.reactor.drive(recordLoss(this.reactor, found, byName));
-    const assembly = await this.#orCrash(recording);
-    if (this.#stepsLeft < 0) throw new Crash();
+    const byName = new Map(this.#disks.all.map((disk) => [disk.name, disk]));
+    const { reactor } = this.#disks;
+    const assembly = await this.#disks.drive(recordLoss(reactor, found, byName));
     const { superblock, slots } = assembly;
     const inService = new Map<number, RamDevice>();
     for (const { slot, device } of slots) {
@@ -251,7 +218,7 @@ export class SurvivalModel {
     this.#intent.clear();
     const target = assembly.target === null ? null : byName.get(assembly.target.device)!;
     const labels = new MemberLabels(
-      this.reactor,
+      this.#disks.reactor,
       superblock.uuid,
       superblock.seq,
       slots.flatMap(({ slot, uuid, label, labelSequence }) => {
@@ -275,22 +242,22 @@ export class SurvivalModel {
 
   async #goOn(running: Running, { target }: Assembly): Promise<void> {
     const { slot, uuid, device, block, replace, delta } = target!;
-    const disk = this.#named(device);
-    const { label } = await this.reactor.drive(examineDevice(this.reactor, disk));
+    const disk = this.#disks.named(device);
+    const { label } = await this.#disks.reactor.drive(examineDevice(this.#disks.reactor, disk));
     running.labels.add({ slot, uuid, device: disk, label }, 'target');
     running.process = { ...NO_PROCESS, kind: 'rebuild', slot, uuid, block, replace, delta };
     // What the bitmap knows to be missing is copied first, below the checkpoint, too.
     const source = [...running.inService.values()][0]!;
-    for (const region of this.#missed) this.#copy(source, disk, region);
+    for (const region of this.#missed) this.#disks.copy(source, disk, region);
   }
 
   /** The lowest slot wins, for what may differ. */
   #resync(members: readonly RamDevice[], regions: readonly number[]): void {
     for (const region of regions) {
-      for (const member of members) this.#copy(members[0]!, member, region);
+      for (const member of members) this.#disks.copy(members[0]!, member, region);
     }
     for (const region of ALL) {
-      const versions = members.map((member) => this.#version(member, region));
+      const versions = members.map((member) => this.#disks.version(member, region));
       if (versions.some((version) => version !== versions[0])) {
         throw new Error(`members in service differ in region ${region} after the resync`);
       }
@@ -345,11 +312,11 @@ export class SurvivalModel {
     }
     this.#clock += 1;
     const receivers = [...inService.values(), ...(target === null ? [] : [target])];
-    this.#shuffle(receivers);
+    this.#disks.shuffle(receivers);
     for (const receiver of receivers) {
       if (receiver === without) continue;
-      this.#step();
-      this.#put(receiver, region, this.#clock);
+      this.#disks.step();
+      this.#disks.put(receiver, region, this.#clock);
     }
     if (without === null) this.#acked[region] = this.#clock;
   }
@@ -383,9 +350,9 @@ export class SurvivalModel {
     const spare = assembly.spares[0];
     const chosen = back ?? spare;
     if (chosen === undefined) return;
-    const disk = this.#named(chosen.device);
+    const disk = this.#disks.named(chosen.device);
     if ([...inService.values()].includes(disk)) return;
-    const found = await this.reactor.drive(examineDevice(this.reactor, disk));
+    const found = await this.#disks.reactor.drive(examineDevice(this.#disks.reactor, disk));
     const replace = free === undefined;
     const slot = free ?? this.#anySlot(running);
     const uuid = chosen.uuid;
@@ -409,8 +376,8 @@ export class SurvivalModel {
     if (!delta) return;
     const source = [...inService.values()][0]!;
     for (const region of this.#missed) {
-      this.#step();
-      this.#copy(source, disk, region);
+      this.#disks.step();
+      this.#disks.copy(source, disk, region);
     }
   }
 
@@ -419,8 +386,8 @@ export class SurvivalModel {
     const source = [...inService.values()][0]!;
     const region = process.block / REGION_BLOCKS;
     if (region >= REGIONS) return;
-    this.#step();
-    if (!process.delta || this.#missed.has(region)) this.#copy(source, target!, region);
+    this.#disks.step();
+    if (!process.delta || this.#missed.has(region)) this.#disks.copy(source, target!, region);
     running.process = { ...process, block: (region + 1) * REGION_BLOCKS };
     if (this.#random.below(2) === 0) return;
     await this.#mark(running, 'dirty');
@@ -475,7 +442,7 @@ export class SurvivalModel {
       members: superblock.members.map(change),
     };
     const members = [...inService.values()];
-    this.#shuffle(members);
+    this.#disks.shuffle(members);
     for (const disk of members) await this.#putSuperblock(disk, next);
     if (target !== null) await this.#putSuperblock(target, next);
     running.superblock = next;
@@ -486,52 +453,14 @@ export class SurvivalModel {
   }
 
   async #writeHead(disk: RamDevice, bytes: Uint8Array): Promise<void> {
-    await this.#orCrash(this.reactor.drive(writeArea(this.reactor, disk, 0, bytes)));
-    await this.#orCrash(this.reactor.drive(flushDevice(disk)));
+    await this.#disks.drive(writeArea(this.#disks.reactor, disk, 0, bytes));
+    await this.#disks.drive(flushDevice(disk));
   }
 
   async #mark(running: Running, state: 'clean' | 'dirty'): Promise<void> {
     const { superblock, missedSince, process, labels } = running;
     const mark = { state, superblockSeq: superblock.seq, process, missedSince, bitmap: BITMAP };
-    const failures = await this.reactor.drive(labels.write(mark));
+    const failures = await this.#disks.reactor.drive(labels.write(mark));
     if (failures.length > 0) throw new Crash();
-  }
-
-  async #orCrash<Value>(promise: Promise<Value>): Promise<Value> {
-    try {
-      return await promise;
-    } catch (error) {
-      if (error instanceof BandstandError && this.#stepsLeft < 0) throw new Crash();
-      throw error;
-    }
-  }
-
-  #step(): void {
-    if (this.#stepsLeft <= 0) {
-      this.#stepsLeft = -1;
-      throw new Crash();
-    }
-    this.#stepsLeft -= 1;
-  }
-
-  #version(disk: RamDevice, region: number): number {
-    const at = (DATA_OFFSET + region * REGION_BLOCKS) * BLOCK_BYTES;
-    return new DataView(disk.bytes.buffer, disk.bytes.byteOffset).getUint32(at, true);
-  }
-
-  #put(disk: RamDevice, region: number, version: number): void {
-    const at = (DATA_OFFSET + region * REGION_BLOCKS) * BLOCK_BYTES;
-    new DataView(disk.bytes.buffer, disk.bytes.byteOffset).setUint32(at, version, true);
-  }
-
-  #copy(from: RamDevice, to: RamDevice, region: number): void {
-    this.#put(to, region, this.#version(from, region));
-  }
-
-  #shuffle(list: RamDevice[]): void {
-    for (let index = list.length - 1; index > 0; index -= 1) {
-      const other = this.#random.below(index + 1);
-      [list[index], list[other]] = [list[other]!, list[index]!];
-    }
   }
 }

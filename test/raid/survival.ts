@@ -5,7 +5,7 @@ import { SurvivalModel, type Tally } from '../_helpers/survival-model.ts';
 const SEEDS = 40;
 const RUNS = 40;
 
-test('no history of losses, rebuilds and crashes makes a device trusted that lacks writes', async (t) => {
+test('after any losses, rebuilds and crashes only what is complete is trusted', async (t) => {
   const tally: Tally = {
     starts: 0,
     crashes: 0,
