@@ -2,6 +2,14 @@
 
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import test from 'ava';
+import {
+  encodeLabel,
+  LABEL_BYTES,
+  LABEL_OFFSETS,
+  type Label,
+  labelCopy,
+  NO_PROCESS,
+} from '../../src/raid/label.ts';
 import { CliWorld } from '../_helpers/run-cli.ts';
 
 const MIB = 2 ** 20;
@@ -64,6 +72,50 @@ test('examine in text says what a person asks first', async (t) => {
       '',
     ].join('\n'),
   );
+});
+
+function putLabel(file: string, label: Label): void {
+  const fd = openSync(file, 'r+');
+  const at = LABEL_OFFSETS[labelCopy(label.sequence)];
+  writeSync(fd, encodeLabel(label), 0, LABEL_BYTES, at);
+  closeSync(fd);
+}
+
+const SPARE: Label = {
+  sequence: 8,
+  memberUuid: '11111111-1111-4111-8111-111111111111',
+  arrayUuid: UUID,
+  superblockSeq: 1,
+  slot: 0,
+  role: 'spare',
+  state: 'clean',
+  eventCount: 0,
+  bitmap: null,
+  process: NO_PROCESS,
+  missedSince: 0,
+};
+
+test('examine names a spare, and a target with what is done of it', async (t) => {
+  const world = new CliWorld(t);
+  const [spare] = world.files(1, 16 * MIB) as [string];
+  putLabel(spare, SPARE);
+  t.regex(
+    (await world.run('examine', spare)).stdout,
+    new RegExp(`: spare of the array ${UUID}\\n`),
+  );
+  const [a] = await mirror(world);
+  const uuid = SPARE.memberUuid;
+  const process = { ...NO_PROCESS, kind: 'rebuild', slot: 1, block: 256, uuid } as const;
+  putLabel(a, { ...SPARE, role: 'target', slot: 1, process: { ...process, replace: true } });
+  const { stdout } = await world.run('examine', a);
+  t.regex(stdout, /: target of a rebuild of tank \(.*\), slot 1 of 2, raid1\n/);
+  t.regex(stdout, /^ *process: rebuild of slot 1 \(replacement\), 1 MiB of each member done$/m);
+  putLabel(a, {
+    ...SPARE,
+    role: 'member',
+    process: { ...NO_PROCESS, kind: 'check', paused: true },
+  });
+  t.regex((await world.run('examine', a)).stdout, /^ *process: check, paused, 0 B of each member/m);
 });
 
 test('examine names what a damaged superblock suffers from, and ends with 1', async (t) => {

@@ -132,6 +132,54 @@ test('create notices a device that does not keep what was written', async (t) =>
   });
 });
 
+test('a spare is created with a label and nothing else, and wiped again', async (t) => {
+  const { reactor, devices, assemble } = await openMembers(4);
+  const [spare, ...members] = devices as [RamDevice, RamDevice, RamDevice, RamDevice];
+  spare.bytes.fill(0x66);
+  const request = { name: 'tank', level: '5f', stripBytes: 4096, superblock: true };
+  const plan = planArray({ ...request, members, spares: [spare] });
+  await reactor.drive(createArray(reactor, plan, members, { spares: [spare] }));
+  const found = await reactor.drive(examineDevice(reactor, spare));
+  t.is(found.superblock.state, 'absent');
+  t.like(found.label, {
+    role: 'spare',
+    slot: 0,
+    state: 'clean',
+    arrayUuid: plan.uuid!,
+    memberUuid: plan.spares[0]!.uuid,
+  });
+  t.true(spare.bytes.subarray(0, 65536).every((byte) => byte === 0));
+  t.true(spare.bytes.subarray(2 ** 20).every((byte) => byte === 0x66));
+  const assembly = await assemble();
+  t.deepEqual(assembly.spares, [{ uuid: plan.spares[0]!.uuid, device: '/dev/ram0' }]);
+  t.deepEqual(assembly.unused, []);
+  await t.throwsAsync(reactor.drive(createArray(reactor, plan, members, { spares: [spare] })), {
+    code: 'BANDSTAND_DEVICE_IN_USE',
+  });
+  t.deepEqual(await reactor.drive(wipeDevice(reactor, spare)), {
+    superblock: false,
+    labelCopies: 1,
+    bitmapBlocks: 0,
+  });
+  t.is((await reactor.drive(examineDevice(reactor, spare))).label, null);
+  t.deepEqual((await assemble()).spares, []);
+});
+
+test('a spare that cannot be written undoes the creation', async (t) => {
+  const { reactor, devices } = await openMembers(3);
+  const [a, b, spare] = devices as [RamDevice, RamDevice, RamDevice];
+  const request = { name: 'tank', level: '1', stripBytes: null, superblock: true };
+  const plan = planArray({ ...request, members: [a, b], spares: [spare] });
+  spare.fault = (io) => (io.op === OP_WRITE && io.block > 0 ? EIO : OK);
+  const creation = reactor.drive(createArray(reactor, plan, [a, b], { spares: [spare] }));
+  await t.throwsAsync(creation, { code: 'BANDSTAND_DEVICE_IO' });
+  for (const device of devices) {
+    const found = await reactor.drive(examineDevice(reactor, device));
+    t.is(found.superblock.state, 'absent');
+    t.is(found.label, null);
+  }
+});
+
 test('wipe removes what is ours, and nothing else', async (t) => {
   const { reactor, devices, refusal } = await createdArray('raid1', 2);
   devices[0]!.bytes[300] = 9;

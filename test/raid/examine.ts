@@ -1,7 +1,7 @@
 import test from 'ava';
 import { EIO, OK } from '../../src/block/status.ts';
 import { examinationJson, examineDevice } from '../../src/raid/examine.ts';
-import { LABEL_OFFSETS } from '../../src/raid/label.ts';
+import { LABEL_OFFSETS, NO_PROCESS } from '../../src/raid/label.ts';
 import { ARRAY, createdArray, MEMBERS } from '../_helpers/member-bench.ts';
 import { RamDevice } from '../_helpers/ram-device.ts';
 
@@ -35,6 +35,43 @@ test('examine reports every field of a member as JSON', async (t) => {
     fields: { sequence: 1, state: 3 },
   });
   t.notThrows(() => JSON.stringify(json));
+});
+
+test('examine reports role, bitmap and process of a label', async (t) => {
+  const { reactor, devices, label } = await createdArray('raid1', 2);
+  const process = {
+    ...NO_PROCESS,
+    kind: 'rebuild',
+    slot: 1,
+    block: 64,
+    uuid: MEMBERS[1]!,
+  } as const;
+  const bitmap = { offsetBytes: 131072, bytes: 8192, regionBlocks: 64 };
+  label(1, (old) => ({ ...old, role: 'target', process, bitmap, missedSince: 1, eventCount: 4 }));
+  const json = examinationJson(await reactor.drive(examineDevice(reactor, devices[1]!)));
+  t.like(json['member'] as Record<string, unknown>, {
+    role: 'target',
+    event_count: 4,
+    missed_since: 1,
+    bitmap: { offset_bytes: 131072, size_bytes: 8192, region_blocks: 64 },
+    process: {
+      kind: 'rebuild',
+      slot: 1,
+      block: 64,
+      repair: false,
+      replace: false,
+      paused: false,
+      delta: false,
+      target_uuid: MEMBERS[1]!,
+    },
+  });
+  const other = examinationJson(await reactor.drive(examineDevice(reactor, devices[0]!)));
+  t.like(other['member'] as Record<string, unknown>, {
+    role: 'member',
+    bitmap: null,
+    process: null,
+    missed_since: 0,
+  });
 });
 
 test('examine tells absent, damaged, foreign and unreadable apart', async (t) => {

@@ -270,3 +270,73 @@ test(
   'BANDSTAND_STRIP_INVALID',
   'cannot assemble tank: raid0 needs a strip size',
 );
+
+// --- spares -------------------------------------------------------------------------------------
+
+const mirrors = (...spares: ReturnType<typeof member>[]): Partial<PlanRequest> => ({
+  level: 'raid1',
+  stripBytes: null,
+  members: few(2),
+  spares,
+});
+
+test('a spare that fits into every slot gets a UUID of its own', (t) => {
+  const spareUuids = ['99999999-9999-4999-8999-999999999999'];
+  const spares = [member('s', 4 * MIB), member('r', 9 * MIB)];
+  const plan = planArray(request({ ...mirrors(...spares), spareUuids }));
+  t.deepEqual(plan.spares[0], { device: 's', uuid: spareUuids[0]! });
+  t.is(plan.spares[1]?.device, 'r');
+  t.regex(plan.spares[1]!.uuid, /^[0-9a-f-]{36}$/);
+  t.deepEqual(planArray(request()).spares, []);
+  t.is(plannedSuperblock(plan).members.length, 2);
+});
+
+test(
+  'a spare that is too small',
+  refuses,
+  mirrors(member('s', 4 * MIB - 512)),
+  'BANDSTAND_DEVICE_TOO_SMALL',
+  'cannot create tank: the spare s has 4193792 bytes, a member uses 4194304',
+);
+test(
+  'a spare with other blocks',
+  refuses,
+  mirrors(member('s', 4 * MIB, { blockBytes: 4096 })),
+  'BANDSTAND_MEMBER_MISMATCH',
+  'cannot create tank: the spare s has 4096-byte blocks, the members have 512-byte blocks',
+);
+test(
+  'a spare that takes only large writes',
+  refuses,
+  mirrors(member('s', 4 * MIB, { writeUnitBlocks: 8 })),
+  'BANDSTAND_MEMBER_MISMATCH',
+  'cannot create tank: the spare s can only be written in units of 8 blocks',
+);
+test(
+  'a spare that is a member',
+  refuses,
+  mirrors(member('d1', 4 * MIB)),
+  'BANDSTAND_MEMBER_DUPLICATE',
+  'cannot create tank: d1 is given twice',
+);
+test(
+  'a spare given twice',
+  refuses,
+  mirrors(member('s', 4 * MIB), member('s', 4 * MIB)),
+  'BANDSTAND_MEMBER_DUPLICATE',
+  'cannot create tank: s is given twice',
+);
+test(
+  'a spare at a level without redundancy',
+  refuses,
+  { spares: [member('s', 40 * MIB)] },
+  'BANDSTAND_USAGE',
+  'cannot create tank: raid0 has no redundancy, so nothing could be rebuilt onto a spare',
+);
+test(
+  'a spare of an array without superblock',
+  refuses,
+  { ...mirrors(member('s', 4 * MIB)), superblock: false },
+  'BANDSTAND_USAGE',
+  'cannot assemble tank: an array without superblock cannot have spares',
+);

@@ -1,13 +1,15 @@
 import test from 'ava';
-import { OP_READ } from '../../src/block/block-io.ts';
+import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { readBlocks, submitOrThrow, writeBlocks } from '../../src/block/control-io.ts';
+import { EIO } from '../../src/block/status.ts';
 import { type Assembly, assembleArray, assemblySpec } from '../../src/raid/assemble.ts';
 import { createArray } from '../../src/raid/create.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
+import { NO_PROCESS } from '../../src/raid/label.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
 import { planArray } from '../../src/raid/plan.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
-import { needsRecord, recordLoss } from '../../src/raid/record-loss.ts';
+import { missedSinceAfterLoss, needsRecord, recordLoss } from '../../src/raid/record-loss.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { metadataOf } from '../_helpers/member-bench.ts';
 import { RamDevice } from '../_helpers/ram-device.ts';
@@ -154,6 +156,96 @@ test('a record that cannot be written stops the start', async (t) => {
   bench.devices[0]!.fault = () => 5;
   const error = await t.throwsAsync(record(bench, assembly));
   t.like(error, { code: 'BANDSTAND_DEVICE_IO' });
+});
+
+// --- what absent members miss, and targets -------------------------------------------------------
+
+const BITMAP = { offsetBytes: 131072, bytes: 4096, regionBlocks: 64 };
+
+test('a member that is absent once returns by delta', async (t) => {
+  const bench = await created('raid1', 2);
+  const [present] = bench.devices;
+  const assembly = await record(bench, await assemble(bench, [present!], true));
+  t.is(assembly.missedSince, 1, 'the last superblock of the complete array');
+  const marks = metadataOf(bench.reactor, assembly, byName(bench.devices));
+  const mark = { process: NO_PROCESS, missedSince: 1, bitmap: BITMAP };
+  await bench.reactor.drive(marks.writeLabels({ ...mark, state: 'dirty' }));
+  const again = await assemble(bench, bench.devices);
+  t.is(again.missedSince, 1);
+  t.like(again.returning, [{ slot: 1, device: 'ram1', delta: true, failed: false }]);
+  t.false(needsRecord(again));
+});
+
+test('a further loss keeps what was known of the ones before', async (t) => {
+  const bench = await created('raid1', 3);
+  const [a, b] = bench.devices as [RamDevice, RamDevice];
+  const first = await record(bench, await assemble(bench, [a, b], true));
+  const mark = { state: 'dirty', process: NO_PROCESS, bitmap: BITMAP } as const;
+  const marks = metadataOf(bench.reactor, first, byName(bench.devices));
+  await bench.reactor.drive(marks.writeLabels({ ...mark, missedSince: 1 }));
+  const second = await record(bench, await assemble(bench, [a], true));
+  t.is(second.superblock.seq, 3);
+  t.is(second.missedSince, 1);
+  t.is(missedSinceAfterLoss(first.superblock, 0), 2, 'nothing was known');
+  t.is(missedSinceAfterLoss(first.superblock, 1), 1);
+});
+
+async function rebuilding() {
+  const bench = await created('raid1', 3);
+  const [a, b, c] = bench.devices as [RamDevice, RamDevice, RamDevice];
+  const assembly = await record(bench, await assemble(bench, [a, b], true));
+  const { uuid } = assembly.superblock.members[2]!;
+  const process = { ...NO_PROCESS, kind: 'rebuild', slot: 2, block: 50, uuid } as const;
+  const marks = metadataOf(bench.reactor, assembly, byName(bench.devices));
+  c.bytes.set(a.bytes.subarray(0, BLOCK_BYTES));
+  marks.add({ slot: 2, uuid, device: c, role: 'target', sequence: 2 });
+  const mark = { state: 'dirty', missedSince: 1, bitmap: BITMAP } as const;
+  await bench.reactor.drive(marks.writeLabels({ ...mark, process }));
+  return { ...bench, bench, a, b, c };
+}
+
+test('the target gets the record, too, after the members', async (t) => {
+  const { bench, a, c } = await rebuilding();
+  t.like((await assemble(bench, bench.devices)).target, { device: 'ram2', block: 50 });
+  const found = await assemble(bench, [c, a], true);
+  t.like(found.target, { device: 'ram2', block: 50 });
+  let before = 0;
+  a.fault = () => 0;
+  c.fault = (io) => {
+    if (io.op === OP_WRITE) before = a.log.filter((one) => one.op === OP_WRITE).length;
+    return 0;
+  };
+  const recorded = await record(bench, found);
+  t.true(before > 0, 'the member was written first');
+  t.like(recorded.target, { device: 'ram2' });
+  const again = await assemble(bench, [a, c]);
+  t.is(again.superblock.seq, 3);
+  t.like(again.target, { device: 'ram2', block: 0 }, 'no label goes with the record yet');
+});
+
+test('a target that does not take the record is none any more, and the array starts', async (t) => {
+  const { bench, a, c } = await rebuilding();
+  const found = await assemble(bench, [a, c], true);
+  c.fault = (io) => (io.op === OP_WRITE ? EIO : 0);
+  const recorded = await record(bench, found);
+  t.is(recorded.target, null);
+  t.like(recorded.returning, [{ slot: 2, device: 'ram2', delta: false, failed: true }]);
+  t.regex(recorded.warnings.at(-1)!, /^the rebuild of ram2 does not go on: cannot access ram2/);
+  c.fault = () => 0;
+  t.like((await assemble(bench, [a, c])).target, { block: 0 }, 'nothing was written under it yet');
+  await markDirty(bench, recorded);
+  const again = await assemble(bench, [a, c]);
+  t.is(again.target, null);
+  t.like(again.returning[0], { device: 'ram2', delta: false });
+});
+
+test('a target that is not open is a target no more', async (t) => {
+  const { bench, a, c } = await rebuilding();
+  const found = await assemble(bench, [a, c], true);
+  const only = new Map([[a.name, a]]);
+  const recorded = await bench.reactor.drive(recordLoss(bench.reactor, found, only));
+  t.is(recorded.target, null);
+  t.regex(recorded.unused.at(-1)!.reason, /^slot 2: .* it is not open$/);
 });
 
 test('mirrors that may differ are read from one member only', async (t) => {

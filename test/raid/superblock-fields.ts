@@ -204,6 +204,14 @@ test(
   '9007199254740992 is beyond 2^53',
 );
 test(
+  'the last sequence',
+  refuses,
+  (view) => view.setBigUint64(128, 2n ** 53n - 1n, true),
+  'INVALID',
+  'seq_number',
+  '9007199254740991 leaves no number for the next',
+);
+test(
   'slots that are not entries',
   refuses,
   (view) => view.setUint8(136, 3),
