@@ -5,8 +5,12 @@
  * fails, and the files after it get a fresh boot. Each boot adds one test of its own: that the
  * kernel logged no warning. A machine that cannot run a guest reports every test as skipped, with
  * the reason; with CI or BANDSTAND_CI set that is a failure instead.
+ *
+ * A file may ask for a power cut by printing a line of its own (`cutLine`): QEMU is killed, and the
+ * next boot, on the same disks, begins with the same file again and POWER_CUTS one higher.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { runInGuest } from './vm/guest.js';
 import { clone, prepareKernel } from './vm/kernel.js';
@@ -17,6 +21,9 @@ const folder = path.join(clone, 'test/vm');
 const fileSeconds = 600;
 const totalSeconds = Number(process.env.BANDSTAND_VM_SECONDS ?? 1500);
 const hangStatus = 99;
+const cutLine = '# power cut';
+/** Twice as many as a file needs; one that never gets further must not run for ever. */
+const cutsMax = 4;
 
 /** Four members of 512-byte blocks with a volatile cache, and two of 4096-byte blocks. */
 const disks = {
@@ -27,6 +34,21 @@ const disks = {
   e: { size: 96 * 1024 ** 2, blockSize: 4096 },
   f: { size: 96 * 1024 ** 2, blockSize: 4096 },
 };
+
+const diskFolder = mkdtempSync(path.join(os.tmpdir(), 'bandstand-vm-disks-'));
+process.once('exit', () => rmSync(diskFolder, { recursive: true, force: true }));
+
+/** The disks with their files: those of the boot before after a power cut, else new ones. */
+function disksOf(cuts) {
+  if (cuts === 0) rmSync(diskFolder, { recursive: true, force: true });
+  mkdirSync(diskFolder, { recursive: true });
+  return Object.fromEntries(
+    Object.entries(disks).map(([name, disk]) => [
+      name,
+      { ...disk, file: path.join(diskFolder, `${name}.disk`) },
+    ]),
+  );
+}
 
 function selectFiles(wanted) {
   const files = readdirSync(folder)
@@ -42,7 +64,7 @@ function selectFiles(wanted) {
 /** The titles that a file would report, read from its text. */
 function titlesOf(file) {
   const text = readFileSync(path.join(folder, `${file}.sh`), 'utf8');
-  return [...text.matchAll(/^(?:scenario|foundation) '(.*)' \w+$/gm)].map(([, title]) => title);
+  return [...text.matchAll(/^ *(?:scenario|foundation) '(.*)' \w+$/gm)].map(([, title]) => title);
 }
 
 async function findObstacle() {
@@ -55,17 +77,23 @@ async function findObstacle() {
 }
 
 /** Runs every file, each under its own limit, and stops at one that hangs. */
-const loopScript = (files) => `
+const loopScript = (files, cuts) => `
+cuts=${cuts}
 for file in ${files.join(' ')}; do
   echo "# begin $file"
-  timeout -k 10 ${fileSeconds} bash "test/vm/$file.sh"
+  POWER_CUTS=$cuts timeout -k 10 ${fileSeconds} bash "test/vm/$file.sh"
   status=$?
+  cuts=0
   echo "# end $file $status"
   ((status < 124)) || exit ${hangStatus}
 done`;
 
-/** Boots once for `files`; returns the ones that did not get their turn. */
-async function runBoot(files, boot, deadline, report) {
+/**
+ * Boots once for `files`, the first of which has had `cuts` power cuts.
+ *
+ * @returns {Promise<{files: string[], cuts: number}>} what the next boot has to do
+ */
+async function runBoot({ files, cuts }, boot, deadline, report) {
   let current;
   let reported = 0;
   let failedBefore = 0;
@@ -92,13 +120,16 @@ async function runBoot(files, boot, deadline, report) {
   };
   const timeout = Math.max(60, (deadline - Date.now()) / 1000);
   const result = await runInGuest({
-    script: loopScript(files),
-    disks,
+    script: loopScript(files, cuts),
+    disks: disksOf(cuts),
     timeout,
     onLine,
+    cutOn: cutLine,
     environment: { NO_COLOR: '1', CI: process.env.CI ?? '' },
   });
-  if (current !== undefined) {
+  const cutsBefore = current === files[0] ? cuts : 0;
+  const again = result.cut && cutsBefore < cutsMax && current !== undefined;
+  if (current !== undefined && !again) {
     report.fail(`${current}: the guest survives it`, result.failure ?? `status ${result.status}`);
     done.push(current);
   }
@@ -107,13 +138,16 @@ async function runBoot(files, boot, deadline, report) {
   if (result.complaints.length > 0) report.fail(title, tail);
   else {
     report.pass(title);
-    if (result.failure !== undefined) report.comment(tail);
+    if (result.failure !== undefined && !result.cut) report.comment(tail);
   }
-  return files.filter((file) => !done.includes(file));
+  return {
+    files: files.filter((file) => !done.includes(file)),
+    cuts: again ? cutsBefore + 1 : 0,
+  };
 }
 
 const report = new TapReport();
-let files = selectFiles(process.argv.slice(2));
+const files = selectFiles(process.argv.slice(2));
 const obstacle = await findObstacle();
 if (obstacle !== undefined) {
   const strict = [process.env.CI, process.env.BANDSTAND_CI].some((value) => value && value !== '0');
@@ -125,12 +159,13 @@ if (obstacle !== undefined) {
   }
 } else {
   const deadline = Date.now() + totalSeconds * 1000;
-  for (let boot = 1; files.length > 0; boot++) {
+  let left = { files, cuts: 0 };
+  for (let boot = 1; left.files.length > 0; boot++) {
     if (Date.now() > deadline) {
-      for (const file of files) report.fail(`${file}: the run has time left for it`);
+      for (const file of left.files) report.fail(`${file}: the run has time left for it`);
       break;
     }
-    files = await runBoot(files, boot, deadline, report);
+    left = await runBoot(left, boot, deadline, report);
   }
 }
 report.finish();

@@ -138,10 +138,19 @@ function findFailure({ control, qemu, began, accelerator, timeout }) {
 
 /** Boots once and waits for the end; `started` tells a bad boot from a bad command. */
 async function bootOnce(options, onLine) {
-  const { directory } = options;
+  const { directory, cutOn } = options;
   const log = await open(path.join(directory, 'qemu.log'), 'w');
   const streams = {};
   const children = [];
+  let qemu;
+  let cut = false;
+  const hear = (name, line) => {
+    if (name === 'stdout' && cutOn !== undefined && line === cutOn) {
+      cut = true;
+      qemu.kill('SIGKILL');
+    }
+    onLine?.(name, line);
+  };
   let onChange = () => {};
   const change = () =>
     new Promise((resolve) => {
@@ -151,13 +160,13 @@ async function bootOnce(options, onLine) {
     for (const name of streamNames) {
       streams[name] = new GuestStream();
       await streams[name].listen(path.join(directory, `${name}.sock`), {
-        onLine: name === 'control' ? undefined : (line) => onLine?.(name, line),
+        onLine: name === 'control' ? undefined : (line) => hear(name, line),
         onChange: () => onChange(),
       });
     }
     const { control, stdout, stderr } = streams;
     children.push(await startVirtiofsd(directory, log));
-    const qemu = startQemu(options, log);
+    qemu = startQemu(options, log);
     children.push(qemu);
 
     const began = Date.now();
@@ -166,13 +175,14 @@ async function bootOnce(options, onLine) {
     while (failure === undefined) {
       exited = /^exited (\d+)$/m.exec(control.text);
       if (exited && stdout.ended && stderr.ended) break;
-      failure = findFailure({ ...options, control, qemu, began });
+      failure = cut ? 'the power was cut' : findFailure({ ...options, control, qemu, began });
       await Promise.race([change(), qemu.ended, sleep(500)]);
     }
     return {
       started: control.text.includes('started\n'),
       status: failure === undefined ? Number(exited[1]) : null,
       failure,
+      cut,
       stdout: stdout.content,
       stderr: stderr.content,
     };
@@ -198,6 +208,7 @@ async function bootOnce(options, onLine) {
  * @typedef {object} Result
  * @property {number | null} status null when the command did not end by itself: see `failure`
  * @property {string} [failure]
+ * @property {boolean} cut the power was cut because of `cutOn`
  * @property {string} stdout
  * @property {string} stderr
  * @property {string} console
@@ -216,6 +227,8 @@ async function bootOnce(options, onLine) {
  * @param {string[]} [options.modules] kernel modules, each with its parameters
  * @param {Record<string, string>} [options.environment]
  * @param {number} [options.timeout] seconds, boot included
+ * @param {string} [options.cutOn] a line of standard output on which QEMU is killed at once, as if
+ *   the power failed: what was not on a disk yet is lost. Disks outlive it that have a `file`
  * @param {(stream: 'stdout' | 'stderr', line: string) => void} [options.onLine]
  * @returns {Promise<Result>}
  * @throws {Error} when the guest cannot be booted at all

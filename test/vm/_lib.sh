@@ -3,7 +3,7 @@
 #   scenario 'a sentence that states the property' function
 # Each function runs in a subshell with errexit; its output is shown when it fails. `skip REASON`
 # ends one as skipped. After a failed `foundation`, which is a scenario that the next ones stand on,
-# those fail without being run. The guest is thrown away afterwards, so nothing has to be tidied for good,
+# those fail without being run; after a skipped one they are skipped. The guest is thrown away afterwards, so nothing has to be tidied for good,
 # but a script leaves no server, device or mount behind for the next one.
 set -euo pipefail
 
@@ -13,6 +13,8 @@ mkdir "$mount_point"
 number=0
 failures=0
 missing_foundation=
+skipped_foundation=
+result=0
 
 bandstand() { timeout -k 5 120 node bin/bandstand.js "$@"; }
 
@@ -56,11 +58,15 @@ eventually() {
 }
 
 scenario() {
-  local title=$1 function=$2 log=$work/log status
+  local title=$1 function=$2 log=$work/log
   number=$((number + 1))
   if [[ $missing_foundation ]]; then
     failures=$((failures + 1))
     not_ok "$title" <<<"not run, because this failed: $missing_foundation"
+    return
+  fi
+  if [[ $skipped_foundation ]]; then
+    echo "ok $number - $title # SKIP $skipped_foundation"
     return
   fi
   set +e
@@ -69,9 +75,9 @@ scenario() {
     trap 'echo "failed in ${FUNCNAME[0]:-main}, line $LINENO: $BASH_COMMAND" >&2' ERR
     "$function"
   ) >"$log" 2>&1 </dev/null
-  status=$?
+  result=$?
   set -e
-  case $status in
+  case $result in
     0) echo "ok $number - $title" ;;
     77) echo "ok $number - $title # SKIP $(tail -n 1 "$log")" ;;
     *)
@@ -84,9 +90,12 @@ scenario() {
 }
 
 foundation() {
-  local before=$failures
   scenario "$@"
-  ((failures == before)) || missing_foundation=${missing_foundation:-$1}
+  case $result in
+    0) ;;
+    77) skipped_foundation=${skipped_foundation:-$(tail -n 1 "$work/log")} ;;
+    *) missing_foundation=${missing_foundation:-$1} ;;
+  esac
 }
 
 server_logs() {

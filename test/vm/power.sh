@@ -1,0 +1,154 @@
+#!/bin/bash
+# The machine loses power twice: while files are written, and in the middle of a rebuild. Each time
+# QEMU is killed, and this file begins again on the same disks, with nothing else left.
+# shellcheck source=test/vm/_redundancy.sh
+. "$(dirname "$0")/_redundancy.sh"
+
+a=$(disk a)
+b=$(disk b)
+c=$(disk c)
+d=$(disk d)
+# Outside the array: the number of the last file that was durable, and what bandstand remembers.
+notes=$(disk e)
+states=$(disk f)
+state_folder=/var/lib/bandstand
+
+mount_states() {
+  mkdir -p $state_folder
+  mount "$states" $state_folder
+}
+
+cut_power() {
+  echo '# power cut'
+  sleep 60
+  echo 'the power is still on'
+  exit 1
+}
+
+# $1: a number → 64 KiB that belong to it
+content_of() {
+  openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' 9)" -iv "$(printf '%032x' "$1")" \
+    -in /dev/zero 2>/dev/null | head -c $((64 << 10)) || true
+}
+
+note() { printf '%-4096s' "$1" | dd of="$notes" bs=4096 oflag=direct status=none; }
+noted() { dd if="$notes" bs=4096 count=1 iflag=direct status=none | tr -d ' '; }
+noted_is() { (($(noted) >= $1)); }
+
+# Writes files for ever, from number $1 on. What is noted was durable before.
+write_files() {
+  local n
+  for ((n = $1; ; n++)); do
+    content_of $n >"$mount_point/new"
+    sync "$mount_point/new"
+    mv "$mount_point/new" "$mount_point/$n"
+    sync "$mount_point"
+    note $n
+  done
+}
+
+files_are_written() {
+  local first=$(($(noted) + 1))
+  write_files $first >"$work/writer" 2>&1 &
+  echo $! >"$work/writer-pid"
+  eventually 60 noted_is $((first + 10))
+}
+
+# Mounting replays the journal, after which there is nothing to repair.
+files_are_intact() {
+  local n last
+  last=$(noted)
+  echo "$last files were durable"
+  mount $device "$mount_point"
+  for ((n = 1; n <= last; n++)); do cmp <(content_of $n) "$mount_point/$n"; done
+  umount "$mount_point"
+  e2fsck -fn $device
+}
+
+# Only a part of the array was in use when the power was cut.
+resyncs_a_part() {
+  event resync-started | jq -e '.regions > 0 and .regions * 2 < .regions_total'
+  wait_for resync
+  event resync-finished | jq -e '.lost_blocks == 0'
+}
+
+starts() {
+  blank a b c d
+  note 0
+  mkfs.ext4 -q "$states"
+  mount_states
+  bandstand create tank --raid raid1 --yes "$a" "$b" "$c"
+  put_under_load
+  wait_for resync
+  # What mkfs wrote is let go of five seconds after its last write.
+  sleep 8
+  files_are_written
+  load_goes_on
+}
+
+power_cut_is_survived() {
+  mount_states
+  equal $device "$(bandstand export tank)" stdout
+  resyncs_a_part
+  health_is healthy
+  files_are_intact
+  bandstand check tank
+  wait_for check
+  event check-finished | jq -e '.mismatched_blocks == 0'
+}
+
+rebuild_runs() {
+  needs fio
+  mount $device "$mount_point"
+  start_load
+  bandstand member fail tank "$c"
+  bandstand member remove tank 2
+  slow_down
+  bandstand member add tank "$d"
+  eventually 60 has_copied $((40 << 20))
+  files_are_written
+  load_is_well
+}
+
+rebuild_is_resumed() {
+  local durable before written
+  mount_states
+  durable=$(checkpoint "$d")
+  echo "$durable bytes were durable"
+  ((durable >= 16 << 20))
+  before=$(bytes_written "$d")
+  equal $device "$(bandstand export tank)" stdout
+  resyncs_a_part
+  wait_for rebuild
+  health_is healthy
+  event rebuild-started | jq -e '.slot == 2 and .resumed and (.delta | not)'
+  written=$(($(bytes_written "$d") - before))
+  echo "$written bytes were written to the target after that"
+  ((written <= (191 << 20) - durable + (48 << 20)))
+}
+
+nothing_was_lost() {
+  files_are_intact
+  bandstand check tank
+  wait_for check
+  event check-finished | jq -e '.mismatched_blocks == 0 and .lost_blocks == 0'
+  bandstand stop tank
+  cmp -i $data_at "$a" "$b"
+  cmp -i $data_at "$a" "$d"
+  umount $state_folder
+}
+
+case $POWER_CUTS in
+  0)
+    foundation 'a mirror takes files until the power is cut' starts
+    ;;
+  1)
+    foundation 'only what was in use is resynced, and durable files are intact' power_cut_is_survived
+    foundation 'a rebuild runs under load until the power is cut again' rebuild_runs
+    ;;
+  2)
+    foundation 'the rebuild goes on where it was' rebuild_is_resumed
+    scenario 'durable files are intact, ext4 is clean and all members are equal' nothing_was_lost
+    ;;
+esac
+[[ $POWER_CUTS == 2 || $missing_foundation$skipped_foundation ]] || cut_power

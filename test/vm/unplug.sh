@@ -1,0 +1,122 @@
+#!/bin/bash
+# Disks that go away or return errors under load: a virtio disk is pulled from the PCI bus and comes
+# back, and another one, below device-mapper, begins to fail.
+# shellcheck source=test/vm/_redundancy.sh
+. "$(dirname "$0")/_redundancy.sh"
+
+a=$(disk a)
+b=$(disk b)
+c=$(disk c)
+failing=/dev/mapper/failing
+
+# There is no udev in the guest: libdevmapper makes the nodes itself.
+export DM_DISABLE_UDEV=1
+
+starts() {
+  needs dmsetup
+  modprobe dm_flakey || skip 'the kernel has no device-mapper'
+  blank a b c
+  dmsetup create failing --table "$(table linear)"
+  bandstand create tank --raid raid1 --yes "$a" "$b" $failing
+  put_under_load
+  wait_for resync
+  load_goes_on
+}
+
+# $1: a target of device-mapper → a table that puts it over c
+table() { echo "0 $(blockdev --getsz "$c") $1 $c 0"; }
+
+# Puts another target below what is in use.
+change_table() {
+  dmsetup load failing --table "$1"
+  dmsetup suspend --noflush --nolockfs failing
+  dmsetup resume failing
+}
+
+health_of_slot() { bandstand status tank --json | jq -er ".data.array.members[$1].health"; }
+
+pulled_disk_is_survived() {
+  local slot
+  [[ -b $b ]]
+  slot=$(readlink -f "/sys/block/$(basename "$b")/device/..")
+  [[ -e $slot/remove ]] || skip 'the disk is not on the PCI bus'
+  echo 1 >"$slot/remove"
+  [[ ! -b $b ]]
+  load_goes_on
+  health_is degraded
+  [[ $(health_of_slot 1) == @(failed|missing) ]]
+  event member-failed | jq -e '.slot == 1'
+}
+
+# The disk of the serial number $1, under whatever name the kernel gave it now.
+disk_with_serial() {
+  local name
+  for name in /sys/block/vd*; do
+    if [[ $(<"$name/serial") == "$1" ]]; then
+      echo "/dev/${name##*/}"
+      return
+    fi
+  done
+  return 1
+}
+
+pulled_disk_is_back() {
+  local back before written
+  echo 1 >/sys/bus/pci/rescan
+  eventually 20 disk_with_serial b
+  back=$(disk_with_serial b)
+  # What udev would do.
+  ln -sfn "$back" /dev/disk/by-id/virtio-b
+  load_goes_on
+  before=$(bytes_written "$back")
+  bandstand member add tank "$back" | tee "$work/out"
+  grep -q 'rebuild of slot 1 started, of what it missed' "$work/out"
+  wait_for rebuild
+  health_is healthy
+  written=$(($(bytes_written "$back") - before))
+  ((written < 96 << 20)) || { echo "$written bytes were written to $back"; return 1; }
+  load_goes_on
+}
+
+read_errors_are_repaired() {
+  # It is never well; reads fail, and writes work.
+  change_table "$(table flakey) 0 1 1 error_reads"
+  eventually 60 is_repaired
+  load_goes_on
+  health_is healthy
+  change_table "$(table linear)"
+  event member-error | jq -e '.slot == 2 and .op == "read" and .errno == "EIO"'
+}
+is_repaired() { [[ $(event blocks-repaired | jq .slot) == 2 ]]; }
+
+failing_disk_is_left() {
+  change_table "0 $(blockdev --getsz "$c") error"
+  load_goes_on
+  health_is degraded
+  equal failed "$(health_of_slot 2)" 'health of slot 2'
+  event member-failed | jq -e '.slot == 2'
+}
+
+failing_disk_is_well_again() {
+  change_table "$(table linear)"
+  load_goes_on
+  bandstand member remove tank $failing
+  bandstand member add tank $failing | tee "$work/out"
+  grep -q 'rebuild of slot 2 started, of what it missed' "$work/out"
+  wait_for rebuild
+  health_is healthy
+  load_goes_on
+}
+
+nothing_was_lost() {
+  all_is_well "$a" "$(disk_with_serial b)" "$c"
+  dmsetup remove failing
+}
+
+foundation 'a mirror of two disks and a device-mapper device carries ext4 under load' starts
+foundation 'a disk that is pulled under load leaves the array degraded' pulled_disk_is_survived
+foundation 'the disk gets only what it missed when it is back' pulled_disk_is_back
+scenario 'read errors are repaired from the other members' read_errors_are_repaired
+foundation 'a disk that returns nothing but errors is left alone' failing_disk_is_left
+foundation 'the disk gets only what it missed when it is well again' failing_disk_is_well_again
+scenario 'no error was seen, ext4 is clean and all members are equal' nothing_was_lost
