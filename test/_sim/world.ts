@@ -80,6 +80,8 @@ export class World implements DiskHost {
   readonly #struckSlots = new Set<number>();
   #life: Life | null = null;
   #strikesAtStart = 0;
+  /** Slots whose disk was pulled out in this life. */
+  readonly #pulledSlots = new Set<number>();
   /** The subject is open. */
   #isOpen = false;
   /** It was stopped before its members were equal. */
@@ -136,6 +138,7 @@ export class World implements DiskHost {
     trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
+    this.#pulledSlots.clear();
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     this.#strikesAtStart = strikes;
@@ -161,7 +164,8 @@ export class World implements DiskHost {
   syncHealth(): void {
     if (!this.options.promises.rebuilds || !this.#isOpen || this.life.dead) return;
     this.subject.health().slots.forEach((state, slot) => {
-      const found = state === 'in-service';
+      // One that was pulled out is gone for this life, noticed or not.
+      const found = state === 'in-service' && !this.#pulledSlots.has(slot);
       if (this.atlas.current[slot] === found) return;
       if (!found) this.forgetHoles([slot]);
       this.atlas.current[slot] = found;
@@ -327,6 +331,7 @@ export class World implements DiskHost {
     this.options.trace.say(`unplug ${medium.name}${power ? ', its cache is lost' : ''}`);
     this.forgetHoles([slot]);
     if (disk !== undefined) {
+      this.#pulledSlots.add(slot);
       disk.vanish(decide);
       this.crippled = true;
       this.strikes += 1;
