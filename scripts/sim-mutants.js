@@ -31,7 +31,7 @@ function hunt(mutant, folder) {
     text.replace(mutant.find, () => mutant.replace),
   );
   try {
-    const scenarios = simulate(folder, ['--scenario', '', '--places', '4']);
+    const scenarios = simulate(folder, ['--scenario', '', '--places', '32']);
     return scenarios ?? simulate(folder, ['--seeds', seeds]);
   } finally {
     writeFileSync(file, text);
