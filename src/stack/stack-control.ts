@@ -16,7 +16,7 @@ import type {
   MemberReply,
   RebuildRequest,
 } from '../control/schema-members.ts';
-import type { ArrayEvent } from './managed-array.ts';
+import type { ArrayEvent } from '../raid/array-events.ts';
 import {
   managedAction,
   managedActivity,

@@ -19,14 +19,16 @@ import type {
   MemberReplaceRequest,
   MemberReply,
 } from '../control/schema-members.ts';
+import type { ArrayEvent } from '../raid/array-events.ts';
 import type { ArraySpec } from '../raid/array-spec.ts';
 import { levelRules } from '../raid/level-rules.ts';
+import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { parseDeviceSpec } from './device-spec.ts';
 import { identifyDevice } from './device-usage.ts';
 import { innermostPath } from './find-members.ts';
-import type { AddOutcome, ArrayEvent, ManagedArray, ManagedStatus } from './managed-array.ts';
+import type { ManagedArray, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
 import { type MemberCandidate, resolveMember } from './member-reference.ts';
 import { cannot, type Subject } from './new-device.ts';

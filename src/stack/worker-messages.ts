@@ -17,7 +17,8 @@ import type {
   MemberReply,
   RebuildRequest,
 } from '../control/schema-members.ts';
-import type { ArrayEvent, ManagedStatus } from './managed-array.ts';
+import type { ArrayEvent } from '../raid/array-events.ts';
+import type { ManagedStatus } from './managed-array.ts';
 import type { RememberedStack } from './state-store.ts';
 
 /** What is to be assembled. */

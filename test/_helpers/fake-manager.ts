@@ -3,18 +3,14 @@
  */
 
 import type { BlockDevice } from '../../src/block/block-device.ts';
-import type {
-  AddOutcome,
-  ManagedArray,
-  ManagedMember,
-  ManagedProcess,
-  ManagedSpare,
-  ManagedStatus,
-} from '../../src/stack/managed-array.ts';
+import type { SpareStatus } from '../../src/raid/array-manager.ts';
+import type { MemberStatus } from '../../src/raid/array-members.ts';
+import type { AddOutcome } from '../../src/raid/member-admin.ts';
+import type { ManagedArray, ManagedProcess, ManagedStatus } from '../../src/stack/managed-array.ts';
 
 export const NEW_UUID = 'eeeeeeee-0000-4000-8000-000000000000';
 
-export function memberOf(slot: number, change: Partial<ManagedMember> = {}): ManagedMember {
+export function memberOf(slot: number, change: Partial<MemberStatus> = {}): MemberStatus {
   return {
     slot,
     device: `/dev/none${slot}`,
@@ -48,8 +44,8 @@ export function processOf(change: Partial<ManagedProcess> = {}): ManagedProcess 
 }
 
 export class FakeManager implements ManagedArray {
-  members: ManagedMember[] = [memberOf(0), memberOf(1), memberOf(2)];
-  spares: ManagedSpare[] = [];
+  members: MemberStatus[] = [memberOf(0), memberOf(1), memberOf(2)];
+  spares: SpareStatus[] = [];
   process: ManagedProcess | null = null;
   failed = false;
   lost: string | null = null;

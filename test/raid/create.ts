@@ -84,6 +84,33 @@ test('a crash at any write of create leaves nothing that assembles incompletely'
   ]);
 });
 
+test('a spare gets a label, no superblock, and is overwritten only if named', async (t) => {
+  const { reactor, devices } = await openMembers(3);
+  const plan = planArray({
+    name: 'tank',
+    level: '1',
+    stripBytes: null,
+    superblock: true,
+    members: devices.slice(0, 2),
+    spares: devices.slice(2),
+  });
+  const spare = devices[2]!;
+  const create = (overwrite: RamDevice[]) =>
+    reactor.drive(createArray(reactor, plan, devices.slice(0, 2), { overwrite, spares: [spare] }));
+  await create([]);
+  const before = devices.map(({ bytes }) => bytes.slice());
+  const found = await reactor.drive(examineDevice(reactor, spare));
+  t.is(found.superblock.state, 'absent');
+  t.like(found.label, { role: 'spare', memberUuid: plan.spares[0]!.uuid, arrayUuid: plan.uuid! });
+  // Naming one device says nothing about another one.
+  await t.throwsAsync(create(devices.slice(0, 2)), {
+    code: 'BANDSTAND_DEVICE_IN_USE',
+    message: 'cannot create tank: /dev/ram2 holds a member label of an array',
+  });
+  for (const [slot, { bytes }] of devices.entries()) sameBytes(t, bytes, before[slot]!);
+  await create(devices);
+});
+
 test('a create that fails removes what it wrote', async (t) => {
   const { reactor, devices } = await openMembers(2);
   const plan = planArray({

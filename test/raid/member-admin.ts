@@ -21,7 +21,7 @@ async function whole(
   return bench;
 }
 
-test('a member that is replaced serves until its copy is complete, and is let go of then', async (t) => {
+test('a member that is replaced serves until its copy is complete', async (t) => {
   const bench = await whole({ level: 'raid1', members: 2, blanks: 1 });
   const { manager } = bench;
   const fresh = bench.disks[2]!;

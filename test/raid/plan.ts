@@ -1,5 +1,6 @@
 import test from 'ava';
 import type { Geometry } from '../../src/block/block-device.ts';
+import type { BandstandError } from '../../src/block/errors.ts';
 import { type PlanRequest, planArray, plannedSuperblock } from '../../src/raid/plan.ts';
 
 const MIB = 2 ** 20;
@@ -54,6 +55,35 @@ test('the two arrays of SPDK resize test have its sizes', (t) => {
   const raid1 = { level: 'raid1', stripBytes: null } as const;
   t.is(planArray(request({ ...raid1, members: two(62 + 1) })).blockCount, 126976);
   t.is(planArray(request({ members: two(32) })).blockCount, 126976);
+});
+
+test('a spare has to hold the data of any member behind its own metadata', (t) => {
+  const mirror = { level: 'raid1', stripBytes: null } as const;
+  const members = [member('a', 8 * MIB), member('b', 8 * MIB)];
+  const plan = planArray(request({ ...mirror, members, spares: [member('s', 8 * MIB)] }));
+  t.deepEqual(
+    plan.spares.map(({ device }) => device),
+    ['s'],
+  );
+  const refused = (spare: ReturnType<typeof member>, level: Partial<PlanRequest> = mirror) =>
+    t.throws(() => planArray(request({ ...level, members, spares: [spare] }))) as BandstandError;
+  t.like(refused(member('s', 8 * MIB - 512)), {
+    code: 'BANDSTAND_DEVICE_TOO_SMALL',
+    message: 'cannot create tank: the spare s has 8388096 bytes, at least 8388608 are needed',
+    hint: 'name a spare that can take the place of any member',
+  });
+  // Its data begins later than a member's, so it needs more.
+  t.is(
+    refused(member('s', 8 * MIB, { optimalBoundaryBlocks: 3000 })).code,
+    'BANDSTAND_DEVICE_TOO_SMALL',
+  );
+  const coarse = member('s', 8 * MIB, { blockBytes: 4096 });
+  t.is(refused(coarse).code, 'BANDSTAND_MEMBER_MISMATCH');
+  t.is(refused(member('a', 8 * MIB)).code, 'BANDSTAND_MEMBER_DUPLICATE');
+  t.is(
+    refused(member('s', 8 * MIB), { level: 'raid0', stripBytes: 65536 }).code,
+    'BANDSTAND_USAGE',
+  );
 });
 
 test('data begins at 1 MiB, rounded up to what the member likes best', (t) => {

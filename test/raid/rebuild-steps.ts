@@ -18,7 +18,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     options: { level: 'raid1', members: 3, blocks: 32, spares: 1 },
     seed: 12,
     async run(walk) {
-      const disk = walk.bench.disks[1]!;
+      // The one that a resync would take as right, if it came back.
+      const disk = walk.bench.disks[0]!;
       const { fault } = disk;
       disk.fault = (io) => (io.op === OP_WRITE && io.block >= OFFSET ? EIO : fault(io));
       await walk.write(1);

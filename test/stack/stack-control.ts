@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { BandstandError } from '../../src/block/errors.ts';
 import { FileDevice } from '../../src/device/file-device.ts';
 import { loadAddon } from '../../src/native/load.ts';
+import type { ArrayEvent } from '../../src/raid/array-events.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
 import { labelSpare } from '../../src/raid/spare-label.ts';
 import { withDevice, withRing } from '../../src/stack/offline-ring.ts';
@@ -436,9 +437,9 @@ test('a check is started once, and not beside a rebuild or without two members',
 
 test('events of the array are passed on; those about members are followed by their state', (t) =>
   inWorld(t, {}, async ({ manager, control, events }) => {
-    const event = {
+    const event: ArrayEvent = {
       kind: 'member-failed',
-      severity: 'error' as const,
+      severity: 'error',
       message: '/dev/none1 has failed',
       reason: 'a write failed (EIO)',
       action: null,
