@@ -48,4 +48,83 @@ export const MUTANTS: readonly Mutant[] = [
     find: "firstLabel(superblock, slot, 'creating', 1)",
     replace: "firstLabel(superblock, slot, 'clean', 1)",
   },
+  {
+    name: 'a member that missed a write stays in service',
+    file: 'src/raid/array-core.ts',
+    find: "        this.eject(slot, 'failed', piece.status);",
+    replace: '        continue;',
+  },
+  {
+    name: 'answers go out before a loss is on record',
+    file: 'src/raid/loss-gate.ts',
+    find: '      if (this.#closed) {',
+    replace: '      if (this.#closed && status === -1) {',
+  },
+  {
+    name: 'superblocks of a running array are not written',
+    file: 'src/raid/array-metadata.ts',
+    find: '      await writeArea(this.#reactor, device, 0, bytes);\n',
+    replace: '',
+  },
+  {
+    name: 'writes do not wait for their intent',
+    file: 'src/raid/write-intent.ts',
+    find: '    if (ready) return true;',
+    replace: '    if (ready || this.regionCount > 0) return true;',
+  },
+  {
+    name: 'intent is cleared without a flush',
+    file: 'src/raid/intent-io.ts',
+    find: '      if (device?.geometry.volatileCache === true) this.#flush(slot, device);',
+    replace: '',
+  },
+  {
+    name: 'what a member that leaves may have missed is forgotten',
+    file: 'src/raid/array-core.ts',
+    find: '    this.intent?.missAll();\n',
+    replace: '',
+  },
+  {
+    name: 'a rebuild leaves out the last block of each write',
+    file: 'src/raid/array-process-host.ts',
+    find: '    io.block = target.dataOffset + block;\n    io.blockCount = blockCount;',
+    replace:
+      '    io.block = target.dataOffset + block;\n    io.blockCount = Math.max(1, blockCount - 1);',
+  },
+  {
+    name: 'overlapping writes are in flight together',
+    file: 'src/raid/range-locks.ts',
+    find: '    if (this.#meetsHeld(lock) || (this.#head',
+    replace: '    if (this.#firsts.length === 0 || (this.#head',
+  },
+  {
+    name: 'a stale member is taken for current',
+    file: 'src/raid/assemble.ts',
+    find: '    if (redundant && !updateInterrupted(found, holder)) {',
+    replace: '    if (redundant && found.members.length === 0) {',
+  },
+  {
+    name: 'a crash is taken for a clean stop',
+    file: 'src/raid/load-intent.ts',
+    find: '    const differs = before === null ? !clean || fresh : !clean && intent;',
+    replace: '    const differs = before === null ? !clean || fresh : clean && intent;',
+  },
+  {
+    name: 'a target comes into service without a flush',
+    file: 'src/raid/rebuild-steps.ts',
+    find: '    await flushDevice(target.device);\n',
+    replace: '',
+  },
+  {
+    name: 'a member that left before the bitmap began returns by delta',
+    file: 'src/raid/returning-members.ts',
+    find: '  if (own.seq < missedSince) {',
+    replace: '  if (own.seq < 0) {',
+  },
+  {
+    name: 'a failed flush costs nobody a place',
+    file: 'src/raid/array-core.ts',
+    find: "    this.eject(slot, 'failed', flushStatus);\n    return OK;",
+    replace: '    return OK;',
+  },
 ];
