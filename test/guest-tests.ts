@@ -16,7 +16,7 @@ function scenarioCount(): number {
   return readdirSync(FOLDER)
     .filter((name) => name.endsWith('.sh') && !name.startsWith('_'))
     .map((name) => readFileSync(path.join(FOLDER, name), 'utf8'))
-    .reduce((count, script) => count + script.split(/^(?:scenario|foundation) '/m).length - 1, 0);
+    .reduce((count, script) => count + script.split(/^ *(?:scenario|foundation) '/m).length - 1, 0);
 }
 
 async function runWithoutQemu(environment: Record<string, string>) {

@@ -18,10 +18,10 @@
  * (at-once-policy.ts), and complete in a later turn like any other; what does not go through whole
  * takes the way of all others.
  *
- * With a deadline, a device that does not answer is reported to its observer. If that goes on without
- * it, what would change something is given back as failed, although the kernel may still carry it
- * out: into a device that nobody relies on any more, and that cannot be opened again before the
- * kernel has let go of it. Reads wait: the kernel may still write into their memory.
+ * With a deadline, a device that does not answer is reported to its observer. If that goes on
+ * without it, what would change something is given back as failed, although the kernel may still
+ * carry it out: into a device that nobody relies on any more, and that cannot be opened again
+ * before the kernel has let go of it. Reads wait: the kernel may still write into their memory.
  *
  * Not here: opening, exclusive use, block size, O_DIRECT or not (file-open.ts).
  */

@@ -164,9 +164,9 @@ function conflict(a: Examination, b: Examination): BandstandError {
 }
 
 /**
- * True when the newest superblock is the next one after `holder`'s and was never in use: a record is
- * on every member in service before anything is acknowledged under it, and labels are marked after
- * that. So when no label goes with it, power failed while it was being written.
+ * True when the newest superblock is the next one after `holder`'s and was never in use: a record
+ * is on every member in service before anything is acknowledged under it, and labels are marked
+ * after that. So when no label goes with it, power failed while it was being written.
  */
 export function updateInterrupted({ newest, members }: Find, holder: Examination): boolean {
   const { seq } = holder.superblock.value!;

@@ -6,7 +6,7 @@
  * leaves the old size or the new one:
  *
  *   bitmap for the larger size on every member (the labels still describe the smaller one)
- *   → superblock + 1 with the new sizes → labels with the new bitmap → the array serves the new size
+ *   → superblock + 1 with the new sizes → the array serves the new size → labels with the bitmap
  *
  * What was added may differ between mirrors, so its regions begin with intent, unsynced.
  */
@@ -85,8 +85,8 @@ function grownIntent(intent: WriteIntent, blockCount: number): GrownIntent | nul
 }
 
 /**
- * Makes the growth durable; then `serve` makes it visible, while nothing is in flight. False when it
- * could not be recorded: the array is as it was.
+ * Makes the growth durable; then `serve` makes it visible, while nothing is in flight. False when
+ * it could not be recorded: the array is as it was.
  */
 export async function grow(
   context: GrowthContext,

@@ -2,9 +2,9 @@
  * A superblock that power failed in the middle of.                                  (control plane)
  *
  * There is one copy of it on each member, and with more than four members it takes more than one
- * 512-byte sector, so a record that was being written may leave one sector of the new and one of the
- * old. Nothing was acknowledged under that record, because it was not on this member; so the member
- * is what its label says, at the sequence that the label goes with.
+ * 512-byte sector, so a record that was being written may leave one sector of the new and one of
+ * the old. Nothing was acknowledged under that record, because it was not on this member; so the
+ * member is what its label says, at the sequence that the label goes with.
  *
  * Only that is forgiven: a checksum that does not match, a superblock of several sectors, a whole
  * label of the array, and another member with a superblock that can be believed.
