@@ -6,7 +6,7 @@
  *                    short if it fails
  *   --seconds N      no new work after so long; default 240, or BANDSTAND_SIM_SECONDS
  *   --scenario TEXT  only the scenarios whose name contains this; with --kind and --at one place
- *   --places N       member I/Os of each scenario at which something happens; default 16
+ *   --places N       member I/Os of each scenario at which something happens; default 8
  *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
  *   --at K           only the member I/O number K
  *   --jobs N         processes; default: one per processor
@@ -46,7 +46,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seconds: { type: 'string', default: process.env.BANDSTAND_SIM_SECONDS ?? '240' },
     scenario: { type: 'string' },
-    places: { type: 'string', default: '16' },
+    places: { type: 'string', default: '8' },
     kind: { type: 'string' },
     at: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
