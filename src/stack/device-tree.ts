@@ -19,6 +19,7 @@ import { parseDuration } from '../block/quantities.ts';
 import { DelayDevice } from '../device/delay-device.ts';
 import { ErrorDevice, type FaultRule } from '../device/error-device.ts';
 import { FileDevice } from '../device/file-device.ts';
+import { FilterDevice } from '../device/filter-device.ts';
 import { MemoryDevice } from '../device/memory-device.ts';
 import { NullDevice } from '../device/null-device.ts';
 import { type DeviceSpec, formatDeviceSpec } from './device-spec.ts';
@@ -29,6 +30,17 @@ export interface DeviceTreeOptions {
   readonly blockBytes?: number;
   /** Operations in flight in the kernel, for each file or block device. */
   readonly depth?: number;
+  /** See FileDeviceOptions.deadlineUs. */
+  readonly deadlineUs?: number;
+}
+
+/** How long a member may take before an array that can do without it does so. */
+export const MEMBER_DEADLINE_US = 30_000_000;
+
+/** Looks whether the file or block device under any filters has grown; its observer hears of it. */
+export function refreshSize(device: BlockDevice): void {
+  if (device instanceof FilterDevice) refreshSize(device.lower);
+  else if (device instanceof FileDevice) device.refreshSize();
 }
 
 /** Everything but arrays; those need opened members (array-tree.ts). */
@@ -39,8 +51,10 @@ export function makeLeaf(spec: DeviceSpec, options: DeviceTreeOptions = {}): Blo
   switch (spec.kind) {
     case 'path': {
       const depth = options.depth === undefined ? {} : { depth: options.depth };
+      const { deadlineUs = 0 } = options;
       return new FileDevice(spec.path, {
         readOnly: options.readOnly ?? false,
+        deadlineUs,
         ...blocks,
         ...depth,
       });

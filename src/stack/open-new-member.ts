@@ -16,7 +16,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { type Examination, examineDevice } from '../raid/examine.ts';
 import type { Ring } from '../reactor/ring.ts';
-import { makeLeaf } from './device-tree.ts';
+import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
 import type { MemberCandidate } from './member-reference.ts';
 import { cannot, parseNewDevice, refuseForeign, refuseUsed, type Subject } from './new-device.ts';
@@ -40,7 +40,7 @@ export async function openNewMember(context: NewMemberContext, text: string): Pr
   const identity = identifyDevice(path);
   refuseKnown(context, identity.key, path);
   refuseUsed(subject, identity);
-  const device = makeLeaf(spec, { blockBytes });
+  const device = makeLeaf(spec, { blockBytes, deadlineUs: MEMBER_DEADLINE_US });
   try {
     await device.open(ring);
   } catch (error) {

@@ -35,18 +35,25 @@ import type {
  */
 class Heartbeat extends Timer {
   readonly #reactor: Reactor;
+  readonly #nowAndThen: () => void;
+  #beats = 0;
 
-  constructor(reactor: Reactor) {
+  constructor(reactor: Reactor, nowAndThen: () => void) {
     super();
     this.#reactor = reactor;
+    this.#nowAndThen = nowAndThen;
   }
 
   expire(): void {
+    this.#beats += 1;
+    if (this.#beats % BEATS === 0) this.#nowAndThen();
     this.#reactor.schedule(this, HEARTBEAT_US);
   }
 }
 
 const HEARTBEAT_US = 1_000_000;
+/** Heartbeats between two looks at the sizes of members. */
+const BEATS = 10;
 
 interface WorkerData {
   readonly port: MessagePort;
@@ -83,7 +90,7 @@ async function serve({ port, options }: WorkerData): Promise<void> {
       post({ kind: 'error', id: request.id, error: errorToWire(error) });
     }
   });
-  const heartbeat = new Heartbeat(reactor);
+  const heartbeat = new Heartbeat(reactor, () => stack.refreshSizes());
   heartbeat.expire();
   try {
     await reactor.run();

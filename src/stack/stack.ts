@@ -28,7 +28,7 @@ import { examineDevice } from '../raid/examine.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
-import { makeLeaf } from './device-tree.ts';
+import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { identifyDevice, stablePath } from './device-usage.ts';
 import { type FoundMembers, findMembers, nameless } from './find-members.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
@@ -176,6 +176,7 @@ export class Stack implements DeviceObserver {
     return makeLeaf(nameless(specs.get(name)!), {
       readOnly: this.#plan.readOnly,
       blockBytes: assembly.superblock.blockBytes,
+      deadlineUs: MEMBER_DEADLINE_US,
     });
   }
 
@@ -325,6 +326,12 @@ export class Stack implements DeviceObserver {
   async close(): Promise<void> {
     await this.unexport();
     await this.#steps.undo();
+  }
+
+  /** Looks whether members have grown; the array follows them. */
+  refreshSizes(): void {
+    if (this.#manager === null || this.#plan.readOnly) return;
+    for (const device of this.#manager.devices()) refreshSize(device);
   }
 
   // --- what is told -----------------------------------------------------------------------------
