@@ -86,7 +86,7 @@ starts() {
   load_goes_on
 }
 
-power_cut_is_survived() {
+survives_a_cut() {
   mount_states
   equal $device "$(bandstand export tank)" stdout
   resyncs_a_part
@@ -138,7 +138,7 @@ case $POWER_CUTS in
     foundation 'a mirror takes files until the power is cut' starts
     ;;
   1)
-    foundation 'only what was in use is resynced, and durable files are intact' power_cut_is_survived
+    foundation 'only what was in use is resynced, and durable files are intact' survives_a_cut
     foundation 'a rebuild runs under load until the power is cut again' rebuild_runs
     ;;
   2)

@@ -44,7 +44,8 @@ pulled_disk_is_survived() {
   event member-failed | jq -e '.slot == 1'
   bandstand status tank --json | jq -e '
     .data.health == "degraded" and
-      ([.data.array.members[].health] | . == ["ok", "failed", "ok"] or . == ["ok", "missing", "ok"])'
+      ([.data.array.members[].health] |
+        . == ["ok", "failed", "ok"] or . == ["ok", "missing", "ok"])'
   load_goes_on
 }
 
