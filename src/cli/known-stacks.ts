@@ -87,14 +87,17 @@ function crashedStatus(name: string): StatusDocument {
   return { ...status, uuid: null, size_bytes: null, block_size: null, array: null };
 }
 
-export function notFound(directories: Directories, name: string): BandstandError {
+/** `otherwise`: what to do when the name is not a slip. */
+export function notFound(
+  directories: Directories,
+  name: string,
+  otherwise = 'see which ones there are: bandstand list',
+): BandstandError {
   const near = suggest(name, stackNames(directories));
   return new BandstandError('BANDSTAND_STACK_NOT_FOUND', {
     message: `cannot find a stack called ${name}: ${directories.stateDir} does not know it`,
     hint:
-      near === null
-        ? 'see which ones there are: bandstand list'
-        : `did you mean ${near}? see which ones there are: bandstand list`,
+      near === null ? otherwise : `did you mean ${near}? see which ones there are: bandstand list`,
     details: { name, state_dir: directories.stateDir },
   });
 }

@@ -93,14 +93,21 @@ test('options may stand before the verb', async (t) => {
 
 test('an unknown stack is an error that names where was looked', async (t) => {
   const world = new CliWorld(t);
-  for (const verb of ['status', 'stop', 'export', 'unexport']) {
+  const list = 'see which ones there are: bandstand list';
+  const hints = {
+    status: list,
+    stop: list,
+    export: 'name a device for each member: bandstand export tank --device PATH',
+    unexport: list,
+  };
+  for (const [verb, hint] of Object.entries(hints)) {
     const { status, stdout, stderr } = await world.run(verb, 'tank');
     t.is(status, 1);
     t.is(stdout, '');
     t.is(
       stderr,
       `bandstand: cannot find a stack called tank: ${world.path('state')} does not know it\n` +
-        '  see which ones there are: bandstand list\n',
+        `  ${hint}\n`,
     );
   }
 });

@@ -3,8 +3,9 @@
 #   scenario 'a sentence that states the property' function
 # Each function runs in a subshell with errexit; its output is shown when it fails. `skip REASON`
 # ends one as skipped. After a failed `foundation`, which is a scenario that the next ones stand on,
-# those fail without being run; after a skipped one they are skipped. The guest is thrown away afterwards, so nothing has to be tidied for good,
-# but a script leaves no server, device or mount behind for the next one.
+# those fail without being run; after a skipped one they are skipped. The guest is thrown away
+# afterwards, so nothing has to be tidied for good, but a script leaves no server, device or mount
+# behind for the next one.
 set -euo pipefail
 
 work=$(mktemp -d /tmp/vm-test.XXXXXX)

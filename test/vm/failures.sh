@@ -13,15 +13,16 @@ starts() {
   blank a b c d
   bandstand create tank --raid raid1 --yes "$a" "$b" "$c" --spare "$d"
   put_under_load
-  wait_for resync
+  happens resync-finished
   load_goes_on
 }
 
 spare_takes_over() {
+  forget_events
   bandstand member fail tank "$a" | tee "$work/out"
   grep -q "is degraded: rebuild onto .* started" "$work/out"
   load_goes_on
-  wait_for rebuild
+  bandstand wait tank --for rebuild --timeout 110s
   health_is healthy
   event rebuild-finished | jq -e '.slot == 0'
   equal "$d" "$(readlink -f "$(event rebuild-finished | jq -r .device)")" 'device in slot 0'
@@ -30,15 +31,14 @@ spare_takes_over() {
 
 returns_by_delta() {
   local before written
+  forget_events
   bandstand member fail tank "$b"
   bandstand member remove tank 1
-  health_is degraded
   load_goes_on
   before=$(bytes_written "$b")
   bandstand member add tank "$b" | tee "$work/out"
   grep -q 'rebuild of slot 1 started, of what it missed' "$work/out"
-  wait_for rebuild
-  health_is healthy
+  happens array-healthy
   event rebuild-started | jq -e '.slot == 1 and .delta'
   # What the load wrote meanwhile is in it, and still it is a fraction of the disk.
   written=$(($(bytes_written "$b") - before))
@@ -47,11 +47,11 @@ returns_by_delta() {
 }
 
 member_is_replaced() {
+  forget_events
   bandstand member replace tank "$c" "$a"
-  health_is healthy
-  wait_for rebuild
-  health_is healthy
+  happens array-healthy
   event rebuild-started | jq -e '.slot == 2 and .replace'
+  has_not_happened array-degraded
   load_goes_on
 }
 
@@ -73,10 +73,9 @@ rebuild_survives_a_kill() {
   ((durable >= done_bytes - slow_rate * 8))
   before=$(bytes_written "$c")
   above=$(bytes_written $device)
+  forget_events
   equal $device "$(bandstand export tank)" stdout
-  [[ $(server_pid tank) != "$pid" ]]
-  wait_for rebuild
-  health_is healthy
+  happens array-healthy
   event rebuild-started | jq -e '.slot == 1 and .resumed and (.delta | not)'
   # It is not copied again: the rest of the device, what the load wrote, and a little metadata.
   written=$(($(bytes_written "$c") - before - ($(bytes_written $device) - above)))

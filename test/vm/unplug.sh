@@ -19,7 +19,7 @@ starts() {
   dmsetup create failing --table "$(table linear)"
   bandstand create tank --raid raid1 --yes "$a" "$b" $failing
   put_under_load
-  wait_for resync
+  happens resync-finished
   load_goes_on
 }
 
@@ -33,8 +33,6 @@ change_table() {
   dmsetup resume failing
 }
 
-health_of_slot() { bandstand status tank --json | jq -er ".data.array.members[$1].health"; }
-
 pulled_disk_is_survived() {
   local slot
   [[ -b $b ]]
@@ -42,10 +40,13 @@ pulled_disk_is_survived() {
   [[ -e $slot/remove ]] || skip 'the disk is not on the PCI bus'
   echo 1 >"$slot/remove"
   [[ ! -b $b ]]
-  load_goes_on
-  health_is degraded
-  [[ $(health_of_slot 1) == @(failed|missing) ]]
+  happens array-degraded
   event member-failed | jq -e '.slot == 1'
+  bandstand status tank --json | jq -e '
+    .data.health == "degraded" and
+      ([.data.array.members[].health] |
+        . == ["ok", "failed", "ok"] or . == ["ok", "missing", "ok"])'
+  load_goes_on
 }
 
 # The disk of the serial number $1, under whatever name the kernel gave it now.
@@ -67,44 +68,43 @@ pulled_disk_is_back() {
   back=$(disk_with_serial b)
   # What udev would do.
   ln -sfn "$back" /dev/disk/by-id/virtio-b
-  load_goes_on
   before=$(bytes_written "$back")
+  forget_events
   bandstand member add tank "$back" | tee "$work/out"
   grep -q 'rebuild of slot 1 started, of what it missed' "$work/out"
-  wait_for rebuild
-  health_is healthy
+  happens array-healthy
   written=$(($(bytes_written "$back") - before))
   ((written < 96 << 20)) || { echo "$written bytes were written to $back"; return 1; }
   load_goes_on
 }
 
 read_errors_are_repaired() {
+  forget_events
   # It is never well; reads fail, and writes work.
   change_table "$(table flakey) 0 1 1 error_reads"
   eventually 60 is_repaired
   load_goes_on
-  health_is healthy
   change_table "$(table linear)"
   event member-error | jq -e '.slot == 2 and .op == "read" and .errno == "EIO"'
+  has_not_happened member-failed
 }
 is_repaired() { [[ $(event blocks-repaired | jq .slot) == 2 ]]; }
 
 failing_disk_is_left() {
+  forget_events
   change_table "0 $(blockdev --getsz "$c") error"
-  load_goes_on
-  health_is degraded
-  equal failed "$(health_of_slot 2)" 'health of slot 2'
+  happens array-degraded
   event member-failed | jq -e '.slot == 2'
+  load_goes_on
 }
 
 failing_disk_is_well_again() {
   change_table "$(table linear)"
-  load_goes_on
+  forget_events
   bandstand member remove tank $failing
   bandstand member add tank $failing | tee "$work/out"
   grep -q 'rebuild of slot 2 started, of what it missed' "$work/out"
-  wait_for rebuild
-  health_is healthy
+  happens array-healthy
   load_goes_on
 }
 

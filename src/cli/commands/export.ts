@@ -186,7 +186,10 @@ function serveOptions(
 ): ServeOptions {
   const { runDir, stateDir } = context.directories;
   const remembered = new StateStore(stateDir).load(name);
-  if (remembered === null && devices.length === 0) throw notFound(context.directories, name);
+  if (remembered === null && devices.length === 0) {
+    const otherwise = `name a device for each member: bandstand export ${name} --device PATH`;
+    throw notFound(context.directories, name, otherwise);
+  }
   return {
     plan: {
       name,
