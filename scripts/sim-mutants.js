@@ -2,8 +2,8 @@
  * `npm run test:mutants [-- TEXT]`: does the simulator find known defects?
  *
  * Each mutant of test/_sim/mutant.ts (or those whose name contains TEXT) is put into a copy of the
- * sources in a temporary folder, where random histories and then scenarios run until something fails.
- * Prints what found it and after how long; a mutant that survives is a failure.
+ * sources in a temporary folder, where random histories and then scenarios run until something
+ * fails. Prints what found it and after how long; a mutant that survives is a failure.
  *
  * BANDSTAND_SIM_SEEDS: random histories for each, default 3000. BANDSTAND_SIM_SECONDS: default 120.
  */

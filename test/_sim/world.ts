@@ -418,6 +418,8 @@ export class World implements DiskHost {
     trace.add(status, this.life.reactor.nowUs());
     if (status !== OK) {
       this.strikes += 1;
+      // Whoever saw it fail may be reading the others, even when the block has been written since.
+      this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
       if (trace.verbose) trace.say(`  ${disk.name} ${ioText(io)} ends: ${statusName(status)}`);
     }
     if ((trigger?.kind === 'power' || trigger?.kind === 'kill') && trigger.at === index) {
