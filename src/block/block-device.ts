@@ -9,7 +9,8 @@
  *  1. Every submitted operation completes exactly once; between, the submitter does not touch it.
  *  2. `submit` neither throws nor awaits nor completes inline: completion comes in a later turn.
  *  3. Operating errors are a `status`. Breaking a precondition (range, alignment, feature) is a
- *     bug: an assertion. Untrusted input is checked once, in the exporter, with `checkIo`.
+ *     bug: an assertion. Untrusted input is checked once, in the exporter, with `checkIo`. A device
+ *     whose features follow its members may answer EOPNOTSUPP: the check may precede the change.
  *  4. No order is promised between outstanding operations. A flush covers the writes (and trims
  *     and write-zeroes) that completed before it was submitted. FUA covers its own operation.
  *  5. A write that completed OK is returned by later reads. A write that failed, or was in flight

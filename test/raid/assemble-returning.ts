@@ -40,6 +40,7 @@ test('a member that was merely away can return by delta', (t) => {
       device: '/dev/b',
       delta: true,
       failed: false,
+      labelSequence: 4,
       why: '/dev/b lacks what was written since superblock sequence 4',
     },
   ]);
@@ -219,7 +220,7 @@ test('an interrupted resync or check goes on at the least checkpoint of a curren
 
 test('a spare is found without a superblock, and needs no place in the array', (t) => {
   const assembly = assembleArray([device('/dev/s', null, spare('S')), ...pair()]);
-  t.deepEqual(assembly.spares, [{ uuid: uuidOf('S'), device: '/dev/s' }]);
+  t.deepEqual(assembly.spares, [{ uuid: uuidOf('S'), device: '/dev/s', labelSequence: 4 }]);
   t.deepEqual(
     assembly.unused.map(({ device: name }) => name),
     ['/dev/b'],

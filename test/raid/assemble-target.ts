@@ -48,6 +48,7 @@ test('a target is no member, and its rebuild goes on where it was', (t) => {
     replace: false,
     paused: false,
     delta: false,
+    labelSequence: 4,
   });
   t.deepEqual(assembly.returning, []);
   t.deepEqual(assembly.unused, []);
@@ -100,6 +101,7 @@ test('a target that missed a superblock has to be filled from the beginning', (t
       device: '/dev/t',
       delta: false,
       failed: false,
+      labelSequence: 4,
       why: '/dev/t: its rebuild was left at superblock sequence 3, the array is at 5',
     },
   ]);

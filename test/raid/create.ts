@@ -178,7 +178,9 @@ test('a spare is created with a label and nothing else, and wiped again', async 
   t.true(spare.bytes.subarray(0, 65536).every((byte) => byte === 0));
   t.true(spare.bytes.subarray(2 ** 20).every((byte) => byte === 0x66));
   const assembly = await assemble();
-  t.deepEqual(assembly.spares, [{ uuid: plan.spares[0]!.uuid, device: '/dev/ram0' }]);
+  t.deepEqual(assembly.spares, [
+    { uuid: plan.spares[0]!.uuid, device: '/dev/ram0', labelSequence: 1 },
+  ]);
   t.deepEqual(assembly.unused, []);
   await t.throwsAsync(reactor.drive(createArray(reactor, plan, members, { spares: [spare] })), {
     code: 'BANDSTAND_DEVICE_IN_USE',

@@ -326,7 +326,7 @@ test(
   refuses,
   mirrors(member('s', 4 * MIB - 512)),
   'BANDSTAND_DEVICE_TOO_SMALL',
-  'cannot create tank: the spare s has 4193792 bytes, a member uses 4194304',
+  'cannot create tank: the spare s has 4193792 bytes, at least 4194304 are needed',
 );
 test(
   'a spare with other blocks',
