@@ -88,7 +88,11 @@ async function tryOne(
   const { media, flying } = world.cut!;
   const fork = world.fork(random, media);
   fork.media.forEach((medium, index) => {
-    if (medium.away) return;
+    if (medium.away) {
+      // The cut may have come before its loss was on record: it is started degraded.
+      fork.atlas.unsure[index] = true;
+      return;
+    }
     medium.cutPower(
       (write, unit) =>
         parts.some(
