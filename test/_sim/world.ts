@@ -139,7 +139,9 @@ export class World implements DiskHost {
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
     this.#pulledSlots.clear();
-    const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
+    // A crash may come before it is on record whom a degraded start did without.
+    const isAway = this.media.some(({ away }) => away);
+    const degraded = isAway || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
