@@ -88,11 +88,7 @@ async function tryOne(
   const { media, flying } = world.cut!;
   const fork = world.fork(random, media);
   fork.media.forEach((medium, index) => {
-    if (medium.away) {
-      // The cut may have come before its loss was on record: it is started degraded.
-      fork.atlas.unsure[index] = true;
-      return;
-    }
+    if (medium.away) return;
     medium.cutPower(
       (write, unit) =>
         parts.some(

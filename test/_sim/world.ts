@@ -80,6 +80,8 @@ export class World implements DiskHost {
   readonly #struckSlots = new Set<number>();
   #life: Life | null = null;
   #strikesAtStart = 0;
+  /** A clean stop has begun: it may still put on record who is lost. */
+  #isStopping = false;
   /** Slots whose disk was pulled out in this life. */
   readonly #pulledSlots = new Set<number>();
   /** The subject is open. */
@@ -139,9 +141,7 @@ export class World implements DiskHost {
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
     this.#pulledSlots.clear();
-    // A crash may come before it is on record whom a degraded start did without.
-    const isAway = this.media.some(({ away }) => away);
-    const degraded = isAway || this.atlas.unsure.includes(true);
+    const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
@@ -205,6 +205,7 @@ export class World implements DiskHost {
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
     this.#isOpen = false;
+    this.#isStopping = true;
     this.options.trace.say('stop');
     const strikes = this.strikes;
     try {
@@ -215,6 +216,7 @@ export class World implements DiskHost {
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
+    this.#isStopping = false;
     if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
     this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
@@ -237,14 +239,15 @@ export class World implements DiskHost {
     const life = this.life;
     if (life.dead) return;
     const { promises, random, trace } = this.options;
-    if (promises.rebuilds && this.#isOpen) {
-      this.syncHealth();
+    if (promises.rebuilds && (this.#isOpen || this.#isStopping)) {
+      if (this.#isOpen) this.syncHealth();
       // Who is out, and whether that is on record yet, is known when it has started again.
       const whole = !this.atlas.current.includes(false);
       if (!whole || this.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
     }
     life.dead = true;
     this.#isOpen = false;
+    this.#isStopping = false;
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);

@@ -7,7 +7,7 @@ import { playSeed, runCampaign } from '../_sim/campaign.ts';
 import { replayCommand } from '../_sim/report.ts';
 import { SUBJECTS } from '../_sim/subjects.ts';
 
-const SEEDS = 400;
+const SEEDS = 1000;
 
 for (const subject of SUBJECTS) {
   test.serial(
