@@ -14,6 +14,7 @@
 import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError, type ErrorCode } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import { makeUuid } from '../block/uuid.ts';
 import { ArrayProcessHost } from './array-process-host.ts';
 import type { AssembledSlot } from './assemble.ts';
@@ -51,7 +52,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
         kind: one.slot === null ? 'spare-added' : 'member-added',
         message:
           one.slot === null
-            ? `${device.name} is a spare`
+            ? `${device.name} is a spare until a slot needs it`
             : `${device.name} is back for slot ${one.slot}`,
         slot: one.slot,
         device: device.name,
@@ -188,7 +189,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       message:
         bytesPerSecond === null
           ? 'background work goes as fast as the foreground allows'
-          : `background work is limited to ${bytesPerSecond} bytes per second`,
+          : `background work is limited to ${formatSize(bytesPerSecond)}/s`,
       details: { limit_bytes_per_second: bytesPerSecond },
     });
   }

@@ -152,11 +152,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
         ),
       }));
       for (const slot of slots) this.#unrecorded.delete(slot);
-      if (failed.length > 0) {
-        // Who did not take it leaves, too, which has to be recorded in turn.
-        if (!this.placesFailed(failed)) return;
-        continue;
-      }
+      // A member that did not take it leaves, too, which has to be recorded in turn.
+      if (!this.placesFailed(failed)) return;
       if (this.#unrecorded.size > 0) continue;
       array.lossRecorded();
       this.placesFailed(await metadata.writeLabels({}));

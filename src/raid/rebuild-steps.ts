@@ -202,13 +202,13 @@ async function bringIntoService(context: RebuildContext): Promise<BlockDevice | 
     const ofTarget = failed.find(({ place }) => place.device === device);
     if (ofTarget !== undefined) {
       // The others may call it configured by now. Its own copy is older, so it can only come back
-      // as stale; the next record says that it is out.
+      // as stale; the next record says who has the slot: the member that stays, or nobody.
       array.targetFailed(ofTarget.status);
     }
     if (!context.placesFailed(failed.filter((one) => one !== ofTarget))) return false;
     if (array.target !== target) {
-      const last = metadata.writeSuperblock(withEntry({ ...next, state: 'failed' }));
-      context.placesFailed(await last);
+      const back: SuperblockMember = target.replaces ? entry : { ...next, state: 'failed' };
+      context.placesFailed(await metadata.writeSuperblock(withEntry(back)));
       return false;
     }
     metadata.place(device)!.role = 'member';

@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava';
 import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { EIO, OK } from '../../src/block/status.ts';
+import type { ArrayManager } from '../../src/raid/array-manager.ts';
 import { Random } from './array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, type ManagedOptions, OFFSET } from './managed-array.ts';
 import type { RamDevice } from './ram-device.ts';
@@ -70,6 +71,17 @@ export class Walk {
       await work();
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;
+    }
+  }
+
+  /** Opens a disk for the array, which may refuse it. */
+  async give(disk: RamDevice, work: (manager: ArrayManager) => Promise<unknown>): Promise<void> {
+    await disk.open(this.bench.reactor);
+    try {
+      await work(this.bench.manager!);
+    } catch (error) {
+      if (!(error instanceof BandstandError)) throw error;
+      await disk.close();
     }
   }
 

@@ -167,3 +167,56 @@ test('a rebuild that was interrupted tells how far it had come', async (t) => {
   t.deepEqual(bench.health(), ['ok', 'ok']);
   await bench.stop();
 });
+
+test('a loss is on record although the target of a rebuild does not take the record', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, spares: 1 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  manager.setRate(BLOCK);
+  await bench.drive(manager.failMember(1));
+  t.is(manager.status().process?.kind, 'rebuild');
+  const [, , bad, spare] = bench.disks;
+  bad!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  spare!.fault = (io) => (io.op === OP_WRITE && io.block === 0 ? EIO : OK);
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(9))), OK);
+  await bench.drive(bench.sleep(1000));
+  t.deepEqual(
+    manager.superblock?.members.map(({ state }) => state),
+    ['configured', 'missing', 'failed'],
+  );
+  t.is(manager.status().process, null, 'the rebuild is given up');
+  await bench.stop();
+});
+
+test('a replacement that fails in its last step leaves the member in service', async (t) => {
+  const bench = new ManagedBench({ level: 'raid5f', members: 3, blanks: 1 });
+  await bench.create();
+  const known = bench.disks.slice(0, 3);
+  const manager = await bench.start(known);
+  await bench.settle();
+  const { blockCount } = manager.array.geometry;
+  const content = new Random(5).bytes(blockCount * BLOCK);
+  t.is(await bench.drive(bench.write(0, content)), OK);
+  await bench.drive(manager.failMember(2));
+  await bench.drive(manager.removeMember(2));
+  const blank = bench.disks[3]!;
+  await blank.open(bench.reactor);
+  let records = 0;
+  blank.fault = (io) => {
+    if (io.op !== OP_WRITE || io.block !== 0) return OK;
+    records += 1;
+    // Erased, and named as target; the third would call it the member.
+    return records === 3 ? EIO : OK;
+  };
+  await bench.drive(manager.replaceMember(0, blank));
+  await bench.settle();
+  t.is(records, 3);
+  t.deepEqual(bench.health(), ['ok', 'ok', 'failed']);
+  t.deepEqual(await bench.drive(bench.read(0, blockCount)), content);
+  await bench.stop();
+  await bench.start(known.slice(0, 2));
+  t.deepEqual(bench.health().slice(0, 2), ['ok', 'ok'], 'and so it is found again');
+  t.deepEqual(await bench.drive(bench.read(0, blockCount)), content);
+  await bench.stop();
+});

@@ -1,6 +1,5 @@
 import test from 'ava';
 import { OP_WRITE } from '../../src/block/block-io.ts';
-import { BandstandError } from '../../src/block/errors.ts';
 import { EIO } from '../../src/block/status.ts';
 import { type FaultKind, type Scenario, walkFaults } from '../_helpers/fault-walk.ts';
 import { OFFSET } from '../_helpers/managed-array.ts';
@@ -44,13 +43,23 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       await walk.write(2);
       await walk.ask(() => bench.manager!.removeMember(2));
       if (disk.isOpen) return;
-      await disk.open(bench.reactor);
-      try {
-        await bench.manager!.addMember(disk);
-      } catch (error) {
-        if (!(error instanceof BandstandError)) throw error;
-        await disk.close();
-      }
+      await walk.give(disk, (manager) => manager.addMember(disk));
+      await walk.quiet();
+    },
+  },
+  'a member that no other can stand in for, replaced': {
+    options: { level: 'raid5f', members: 3, blocks: 32, strip: 4, blanks: 1 },
+    seed: 16,
+    async run(walk) {
+      const { bench } = walk;
+      const disk = bench.disks[3]!;
+      await walk.ask(() => bench.manager!.failMember(2));
+      await walk.ask(() => bench.manager!.removeMember(2));
+      await walk.give(disk, (manager) => manager.replaceMember(0, disk));
+      await walk.quiet();
+      const back = bench.disks[2]!;
+      if (back.isOpen) return;
+      await walk.give(back, (manager) => manager.addMember(back));
       await walk.quiet();
     },
   },
@@ -58,15 +67,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     options: { level: 'raid1', members: 2, blocks: 32, blanks: 1 },
     seed: 15,
     async run(walk) {
-      const { bench } = walk;
-      const disk = bench.disks[2]!;
-      await disk.open(bench.reactor);
-      try {
-        await bench.manager!.replaceMember(0, disk);
-      } catch (error) {
-        if (!(error instanceof BandstandError)) throw error;
-        await disk.close();
-      }
+      const disk = walk.bench.disks[2]!;
+      await walk.give(disk, (manager) => manager.replaceMember(0, disk));
       await walk.quiet();
     },
   },
