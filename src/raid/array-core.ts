@@ -255,7 +255,7 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
       piece.intended = false;
       this.intent!.unmark(piece.lock.first, piece.lock.end);
     }
-    if (io !== null && this.keeper?.wantsLatency === true) this.#tellLatency(piece);
+    if (piece.startUs !== 0) this.#tellLatency(piece);
     const { lock } = piece;
     if (lock.held) this.locks.release(lock);
     this.runner!.end(piece, verdict);
@@ -264,9 +264,8 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   }
 
   #tellLatency(piece: Piece): void {
-    if (piece.startUs === 0) return;
+    if (!this.keeper!.wantsLatency) return;
     this.keeper!.foregroundDone(this.reactor.nowUs() - piece.startUs);
-    piece.startUs = 0;
   }
 
   // end data path

@@ -130,6 +130,7 @@ export class PiecePool {
     this.#free = piece.next;
     piece.next = null;
     piece.request = null;
+    piece.startUs = 0;
     piece.status = 0;
     piece.intentStatus = 0;
     if (piece.failureCount !== 0) {
@@ -212,11 +213,6 @@ export class RequestList {
     else this.#tail.next = request;
     this.#tail = request;
     this.length += 1;
-  }
-
-  /** The oldest request, left in place. */
-  peek(): ArrayRequest | null {
-    return this.#head;
   }
 
   shift(): ArrayRequest | null {

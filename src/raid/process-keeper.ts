@@ -66,6 +66,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #resyncFailed = false;
   readonly #checkpoint: Checkpoint;
   #checkpointed = -1;
+  /** Array blocks that a resync has made equal so far, in whole regions. */
+  #syncedTo = 0;
 
   protected constructor(
     reactor: Reactor,
@@ -138,6 +140,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       ranges,
     };
     intent!.resyncBegins();
+    this.#syncedTo = 0;
     if (!this.#begin(host, plan)) return;
     this.emit({
       kind: 'resync-started',
@@ -238,12 +241,9 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
 
   #startCheck(host: ArrayProcessHost): void {
     const { repair, block } = this.checkWanted!;
-    const end = this.array.spec.blockCount;
     const { liveRanges } = this.options;
     const ranges: WorkRanges =
-      liveRanges == null
-        ? new AllRanges(host.memberDataBlocks)
-        : new LiveWork(liveRanges, { ...host, memberDataBlocks: end / host.dataStrips });
+      liveRanges == null ? new AllRanges(host.memberDataBlocks) : new LiveWork(liveRanges, host);
     const plan: RunPlan = {
       kind: 'check',
       slot: null,
@@ -265,8 +265,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #work(host: ArrayProcessHost, ranges: LiveRanges): WorkRanges {
     const { liveRanges } = this.options;
     const both = liveRanges == null ? ranges : new CommonRanges(ranges, liveRanges);
-    const { stripBlocks, dataStrips, memberDataBlocks } = host;
-    return new LiveWork(both, { stripBlocks, dataStrips, memberDataBlocks });
+    return new LiveWork(both, host);
   }
 
   /** False when there is no memory for it: it is told, and tried again with the next occasion. */
@@ -295,8 +294,10 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   runAdvanced(run: ProcessRun): void {
     const { intent, array } = this;
     if (run.plan.kind === 'resync') {
-      const host = new ArrayProcessHost(array);
-      intent!.synced(0, host.arrayBlock(run.passed), array.spec.blockCount);
+      const to = new ArrayProcessHost(array).arrayBlock(run.passed);
+      intent!.synced(this.#syncedTo, to, array.spec.blockCount);
+      // A region counts when all of it is equal.
+      this.#syncedTo = Math.floor(to / intent!.regionBlocks) * intent!.regionBlocks;
       return;
     }
     if (this.#checkpoint.dueUs !== -1 || this.closing) return;

@@ -52,6 +52,7 @@ export class RangeLocks {
   #firsts = new Float64Array(CAPACITY_START);
   #ends = new Float64Array(CAPACITY_START);
   #shared = new Uint8Array(CAPACITY_START);
+  /** The same locks. What lies beyond `#count` is stale: an array that shrinks is allocated again. */
   readonly #held: RangeLock[] = [];
   #count = 0;
   #head: RangeLock | null = null;
@@ -88,7 +89,6 @@ export class RangeLocks {
     this.#ends[at] = this.#ends[last]!;
     this.#shared[at] = this.#shared[last]!;
     moved.index = at;
-    this.#held.length = last;
     this.#count = last;
     lock.held = false;
     lock.index = -1;

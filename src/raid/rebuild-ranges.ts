@@ -10,6 +10,9 @@
 import type { LiveRanges } from './work-ranges.ts';
 import type { WriteIntent } from './write-intent.ts';
 
+/** A run is given in parts of so many regions: a process takes little of it at a time. */
+const RUN_REGIONS_MAX = 64;
+
 /** Missed regions, and everything from `fullFrom` on (the end of the array: nothing). */
 export class RebuildRanges implements LiveRanges {
   readonly #intent: WriteIntent;
@@ -62,10 +65,14 @@ function nextIn(intent: WriteIntent, from: number, missed: boolean): number {
   return found === -1 ? -1 : Math.max(from, found * intent.regionBlocks);
 }
 
-/** The end of the run of such regions that `from` lies in; `from` itself when it lies in none. */
+/**
+ * The end of the run of such regions that `from` lies in, or of what is looked at of it; `from`
+ * itself when it lies in none.
+ */
 function endIn(intent: WriteIntent, from: number, missed: boolean, end: number): number {
   let region = Math.floor(from / intent.regionBlocks);
   if (intent.nextRegion(region, missed) !== region) return from;
-  while (region < intent.regionCount && intent.nextRegion(region, missed) === region) region += 1;
+  const stop = Math.min(intent.regionCount, region + RUN_REGIONS_MAX);
+  while (region < stop && intent.nextRegion(region, missed) === region) region += 1;
   return Math.min(end, region * intent.regionBlocks);
 }

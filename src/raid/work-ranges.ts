@@ -16,7 +16,10 @@ import { assert } from '../block/assert.ts';
 export interface LiveRanges {
   /** The first block of the set that is at or after `from`, or -1. */
   nextLive(from: number): number;
-  /** The first block at or after `from` that is not in the set; the end of the array at most. */
+  /**
+   * Where the blocks of the set that begin at `from` end, the end of the array at most; `from` when
+   * it is not in the set. It may be an earlier block: the set may go on there.
+   */
   nextDead(from: number): number;
 }
 

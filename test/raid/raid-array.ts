@@ -18,6 +18,7 @@ import {
   OP_WRITE_ZEROES,
 } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import type { ArrayKeeper } from '../../src/raid/array-keeper.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { type Fixture, openArray, Random } from '../_helpers/array-fixture.ts';
@@ -320,6 +321,40 @@ test('raid5f gives its scratch memory back at close', async (t) => {
   t.true(reactor.arena.freeBytes < free);
   await reactor.drive(array.close());
   t.is(reactor.arena.freeBytes, free);
+});
+
+test('a keeper that asks for latencies hears of operations in several pieces, too', async (t) => {
+  const fixture = await openArray({
+    level: 'raid5f',
+    strip: 8,
+    sizes: [64, 64, 64],
+    delayUsMax: 9,
+  });
+  const seen: number[] = [];
+  const keeper = {
+    wantsLatency: true,
+    foregroundDone: (us: number) => seen.push(us),
+  } as unknown as ArrayKeeper & { wantsLatency: boolean };
+  fixture.array.keep(keeper, null);
+  // Time 0 counts as no time.
+  await fixture.reactor.drive(fixture.read(0, 1));
+  for (const [op, count, pieces] of [
+    [OP_READ, 4, 1],
+    [OP_READ, 16, 2],
+    [OP_WRITE, 16, 1],
+    [OP_WRITE, 32, 2],
+  ] as const) {
+    seen.length = 0;
+    const done = fixture.run(op, 0, count, new Uint8Array(count * 512));
+    t.is(await fixture.reactor.drive(done), OK);
+    t.is(seen.length, pieces, `${op} of ${count} blocks`);
+    t.true(seen.every((us) => us >= 0 && us < 100));
+  }
+  keeper.wantsLatency = false;
+  seen.length = 0;
+  await fixture.reactor.drive(fixture.read(0, 16));
+  t.deepEqual(seen, [], 'and only as long as it asks');
+  await fixture.close();
 });
 
 function arrayOver(

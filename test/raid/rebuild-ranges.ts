@@ -19,12 +19,16 @@ function blocksOf(ranges: LiveRanges): number[] {
   return blocks;
 }
 
-function bench(missed: readonly number[], unsynced: readonly number[] = []): IntentBench {
-  const states = new Uint8Array(REGIONS);
-  const differ = new Uint8Array(REGIONS);
+function bench(
+  missed: readonly number[],
+  unsynced: readonly number[] = [],
+  count = REGIONS,
+): IntentBench {
+  const states = new Uint8Array(count);
+  const differ = new Uint8Array(count);
   for (const region of missed) states[region] = REGION_MISSED;
   for (const region of unsynced) differ[region] = 1;
-  return new IntentBench({ regions: REGIONS, states, unsynced: differ });
+  return new IntentBench({ regions: count, states, unsynced: differ });
 }
 
 const regions = (list: readonly number[], end: number): number[] =>
@@ -84,4 +88,14 @@ test('of both, only what the layer above uses', (t) => {
   };
   const rebuild = new RebuildRanges(one.intent, 1000, 128);
   t.deepEqual(blocksOf(new CommonRanges(rebuild, live)), [18, 19, 20, 21, 22]);
+});
+
+test('of a long run only a part is looked at, and nothing of it is left out', (t) => {
+  const all = Array.from({ length: 1000 }, (_, region) => region);
+  const end = all.length * REGION_BLOCKS;
+  const { intent } = bench(all, all, all.length);
+  for (const ranges of [new RebuildRanges(intent, end, end), new UnsyncedRanges(intent, end)]) {
+    t.true(ranges.nextDead(0) < end / 10);
+    t.deepEqual(blocksOf(ranges), regions(all, end));
+  }
 });
