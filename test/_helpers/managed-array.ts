@@ -2,6 +2,7 @@
  * An ArrayManager over RamDevices on a simulated reactor: created, assembled, started.
  */
 
+import { Arena } from '../../src/block/arena.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { submitStatus } from '../../src/block/control-io.ts';
@@ -34,6 +35,8 @@ export interface ManagedOptions {
   readonly seed?: number;
 }
 
+const ARENA_BYTES = 4 * 2 ** 20;
+
 export const FAST: ManagerOptions = {
   regionBlocks: 16,
   intentIdleUs: 1000,
@@ -51,7 +54,9 @@ export class ManagedBench {
   /** With `disks`: what a bench before this one has left on them. */
   constructor(options: ManagedOptions, disks: RamDevice[] | null = null) {
     this.options = options;
-    this.reactor = new SimulatedReactor({ seed: options.seed ?? 1 });
+    // Benches are made by the hundred: the usual arena would cost more than the test.
+    const arena = new Arena(new ArrayBuffer(ARENA_BYTES), 0);
+    this.reactor = new SimulatedReactor({ seed: options.seed ?? 1, arena });
     const count = options.members + (options.spares ?? 0) + (options.blanks ?? 0);
     this.disks = disks ?? Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
   }
