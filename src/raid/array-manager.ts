@@ -152,8 +152,8 @@ export class ArrayManager extends MemberAdmin {
       this.candidates.push({ ...base, device: found, uuid, slot: null, labelSequence });
     }
     if (process.kind !== 'check') return;
-    this.checkWanted = { repair: process.repair, block: process.block };
-    this.beginPaused ||= process.paused;
+    const { repair, block, paused } = process;
+    this.checkWanted = { repair, block, paused };
   }
 
   /**

@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../block/assert.ts';
+import { formatSize } from '../block/quantities.ts';
 import { type GrownIntent, type Growth, grow, plannedGrowth } from './growth.ts';
 import type { LoadedIntent } from './load-intent.ts';
 import { MetadataKeeper } from './metadata-keeper.ts';
@@ -49,10 +50,12 @@ export abstract class GrowthKeeper extends MetadataKeeper {
       intent?.resume();
       return;
     }
+    const size = (blocks: number) => formatSize(blocks * array.blockBytes);
     this.emit({
       kind: 'array-resized',
-      message: `the array has grown from ${before} to ${growth.blockCount} blocks`,
+      message: `the array has grown from ${size(before)} to ${size(growth.blockCount)}`,
       reason: 'its members have grown',
+      action: `unexport and export ${array.name} again: an export keeps the size it began with`,
       details: { blocks_before: before, blocks: growth.blockCount },
     });
   }

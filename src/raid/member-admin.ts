@@ -43,7 +43,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       const { one, known } = await this.#identify(device);
       const spareOnly = options.spareOnly === true;
       if (spareOnly && one.slot !== null) {
-        throw this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${one.slot}`);
+        throw this.#belongs(device, one.slot!);
       }
       checkCandidate(this.array, this.#widestEntry(one.slot), one);
       if (!known) await labelSpare(this.reactor, device, this.#superblock, one.uuid);
@@ -68,10 +68,14 @@ export abstract class MemberAdmin extends ProcessKeeper {
     await this.serial(async () => {
       const { array } = this;
       if (array.members[slot]!.device === null) {
-        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member in service`);
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member in service`, {
+          hint: `see the members with: bandstand status ${array.name}`,
+        });
       }
       if (!array.mayEject(slot)) {
-        throw this.#cannot('BANDSTAND_MEMBER_NEEDED', `it cannot do without slot ${slot}`);
+        throw this.#cannot('BANDSTAND_MEMBER_NEEDED', `it cannot do without slot ${slot}`, {
+          hint: 'replace the member: it stays in service until the copy is complete',
+        });
       }
       array.eject(slot, 'failed', 0);
     });
@@ -84,14 +88,18 @@ export abstract class MemberAdmin extends ProcessKeeper {
     await this.serial(async () => {
       const { array } = this;
       if (array.members[slot]!.device !== null) {
-        throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`);
+        throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`, {
+          hint: `take it out of service first: bandstand member fail ${array.name} ${slot}`,
+        });
       }
       const waiting = this.candidates.findIndex((one) => one.slot === slot && !one.replace);
       const device =
         array.takeGone(slot) ??
         (waiting === -1 ? null : this.candidates.splice(waiting, 1)[0]!.device);
       if (device === null) {
-        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no device to let go of`);
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no device to let go of`, {
+          hint: `fill the slot with: bandstand member add ${array.name} DEVICE`,
+        });
       }
       await device.close();
       this.emit({
@@ -107,7 +115,11 @@ export abstract class MemberAdmin extends ProcessKeeper {
   async removeSpare(uuid: string): Promise<void> {
     await this.serial(async () => {
       const at = this.candidates.findIndex((one) => one.slot === null && one.uuid === uuid);
-      if (at === -1) throw this.#cannot('BANDSTAND_MEMBER_NOT_FOUND', `${uuid} is no spare of it`);
+      if (at === -1) {
+        throw this.#cannot('BANDSTAND_MEMBER_NOT_FOUND', `${uuid} is no spare of it`, {
+          hint: `see its spares with: bandstand status ${this.array.name}`,
+        });
+      }
       const [one] = this.candidates.splice(at, 1);
       try {
         await wipeDevice(this.reactor, one!.device);
@@ -125,11 +137,13 @@ export abstract class MemberAdmin extends ProcessKeeper {
       this.#refuseBusy('replace a member');
       const entry = this.#superblock.members[slot]!;
       if (this.array.members[slot]!.device === null) {
-        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member to replace`);
+        throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member to replace`, {
+          hint: `fill the slot with: bandstand member add ${this.array.name} DEVICE`,
+        });
       }
       const { one } = await this.#identify(device);
       if (one.slot !== null) {
-        throw this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${one.slot}`);
+        throw this.#belongs(device, one.slot);
       }
       const candidate: Candidate = { ...one, slot, replace: true };
       checkCandidate(this.array, entry, candidate);
@@ -145,9 +159,15 @@ export abstract class MemberAdmin extends ProcessKeeper {
       this.#refuseBusy('begin a check');
       assert(this.#superblock !== null, 'an array that is checked has a superblock');
       if (!Process.canCheck(new ArrayProcessHost(this.array))) {
-        throw this.#cannot('BANDSTAND_ARRAY_DEGRADED', 'too few members are in service to compare');
+        throw this.#cannot(
+          'BANDSTAND_ARRAY_DEGRADED',
+          'too few members are in service to compare',
+          {
+            hint: `make it whole first: bandstand member add ${this.array.name} DEVICE`,
+          },
+        );
       }
-      this.checkWanted = { repair, block: 0 };
+      this.checkWanted = { repair, block: 0, paused: false };
       await this.next();
     });
   }
@@ -206,7 +226,9 @@ export abstract class MemberAdmin extends ProcessKeeper {
     const labelSequence = found.label?.sequence ?? 0;
     const uuid = label?.memberUuid ?? makeUuid();
     if (this.#isKnown(uuid)) {
-      throw this.#cannot('BANDSTAND_MEMBER_DUPLICATE', `member ${uuid} is in use already`);
+      throw this.#cannot('BANDSTAND_MEMBER_DUPLICATE', `member ${uuid} is in use already`, {
+        hint: 'wipe the clone before it is added: bandstand wipe DEVICE',
+      });
     }
     const slots = this.#assembledSlots();
     const own = slots.find((slot) => slot.uuid === uuid);
@@ -269,18 +291,36 @@ export abstract class MemberAdmin extends ProcessKeeper {
     return members.reduce((most, entry) => (entry.dataSize > most.dataSize ? entry : most));
   }
 
-  #outcome({ uuid, device, delta }: Candidate): AddOutcome {
+  #outcome(one: Candidate): AddOutcome {
+    const { uuid, device, delta } = one;
     const { target } = this.array;
-    if (target?.device !== device) return { role: 'spare', slot: null, uuid, mode: null };
-    return { role: 'rebuild', slot: target.slot, uuid, mode: delta ? 'delta' : 'full' };
+    if (target?.device === device) {
+      return { role: 'rebuild', slot: target.slot, uuid, mode: delta ? 'delta' : 'full' };
+    }
+    if (this.candidates.includes(one)) return { role: 'spare', slot: null, uuid, mode: null };
+    throw (
+      this.refusals.get(device) ??
+      this.#cannot('BANDSTAND_MEMBER_STATE', `the rebuild onto ${device.name} could not begin`, {
+        hint: `see why with: bandstand events ${this.array.name}`,
+      })
+    );
   }
 
   get #superblock() {
     const { metadata } = this;
     if (metadata === null || this.intent === null) {
-      throw this.#cannot('BANDSTAND_LEVEL_REDUNDANCY', 'its members cannot be changed');
+      throw this.#cannot('BANDSTAND_LEVEL_REDUNDANCY', 'it has no redundancy to rebuild from', {
+        hint: 'copy its data to a new array to change its members',
+      });
     }
     return metadata.superblock;
+  }
+
+  #belongs(device: BlockDevice, slot: number): BandstandError {
+    const { name } = this.array;
+    return this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${slot}`, {
+      hint: `return it there with: bandstand member add ${name} ${device.name}`,
+    });
   }
 
   #running(what: string) {
@@ -288,6 +328,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
     if (run !== null) return run;
     throw new BandstandError('BANDSTAND_ACTIVITY_NONE', {
       message: `cannot ${what} the activity of ${this.array.name}: nothing is going on`,
+      hint: `see what has happened with: bandstand events ${this.array.name}`,
       details: { array: this.array.name },
     });
   }
@@ -297,14 +338,15 @@ export abstract class MemberAdmin extends ProcessKeeper {
     if (run === null) return;
     throw new BandstandError('BANDSTAND_ACTIVITY_BUSY', {
       message: `cannot ${what} of ${this.array.name}: a ${run.plan.kind} is running`,
-      hint: 'wait for it, or end it',
+      hint: `wait for it with: bandstand wait ${this.array.name} --for ${run.plan.kind}`,
       details: { array: this.array.name, kind: run.plan.kind },
     });
   }
 
-  #cannot(code: ErrorCode, why: string): BandstandError {
+  #cannot(code: ErrorCode, why: string, { hint }: { hint: string }): BandstandError {
     return new BandstandError(code, {
       message: `cannot change the members of ${this.array.name}: ${why}`,
+      hint,
       details: { array: this.array.name },
     });
   }

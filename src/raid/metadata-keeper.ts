@@ -124,7 +124,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       reason: why,
       action: this.hasSpare
         ? 'a spare takes its place'
-        : `replace it: ${left > 0 ? `${left} more may fail` : 'a further failure loses data'}`,
+        : `bandstand member add ${this.array.name} DEVICE (${left > 0 ? `${left} more may fail` : 'a further failure loses data'})`,
       slot,
       device: device?.name ?? null,
       details: { errno: statusName(status), more_failures_borne: left },
@@ -162,7 +162,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
         severity: 'warning',
         message: `the array runs without ${array.absent} of ${array.members.length} members`,
         reason: `slot ${slots.join(', ')} is out of service`,
-        action: 'let a rebuild make it whole again',
+        action: `see what is missing with: bandstand status ${array.name}`,
       });
     }
     await this.next();

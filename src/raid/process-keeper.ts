@@ -3,7 +3,8 @@
  *
  * What to do next is decided from the state alone, whenever something has ended: first a resync,
  * because everything else reads what it makes equal; then an interrupted rebuild, members that
- * return, spares; then a check that was asked for.
+ * return, spares; then a check that was asked for. A check that runs when a rebuild could begin
+ * makes way for it, and goes on behind it from where it was.
  *
  *   a rebuild begins   label on a new target → superblock + 1 names it (state missing), on members
  *                      and target → labels with the process → it gets every write → copying
@@ -15,15 +16,28 @@
  */
 
 import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import { type Reactor, Timer } from '../block/reactor.ts';
-import { EIO, statusName, statusText } from '../block/status.ts';
 import { ArrayProcessHost } from './array-process-host.ts';
 import { GrowthKeeper } from './growth-keeper.ts';
 import { type LabelProcess, NO_PROCESS } from './label.ts';
 import type { Target } from './member.ts';
 import type { ManagerObserver, ManagerOptions } from './metadata-keeper.ts';
 import { Process } from './process.ts';
+import {
+  cannotRun,
+  checkEnded,
+  checkStarted,
+  mismatchFound,
+  rangeLost,
+  rebuildFinished,
+  rebuildRefused,
+  rebuildStarted,
+  rebuildStopped,
+  resyncEnded,
+  resyncStarted,
+} from './process-events.ts';
 import { PROCESS_TUNING, type ProcessOutcome, type ProcessTuning } from './process-host.ts';
 import { ProcessRun, type RunObserver, type RunPlan } from './process-run.ts';
 import type { RaidArray } from './raid-array.ts';
@@ -38,6 +52,13 @@ import {
 } from './work-ranges.ts';
 
 const CHECKPOINT_US = 5_000_000;
+
+export interface CheckWanted {
+  readonly repair: boolean;
+  /** Member blocks below which it has looked at everything. */
+  readonly block: number;
+  readonly paused: boolean;
+}
 
 class Checkpoint extends Timer {
   readonly #run: () => void;
@@ -56,12 +77,16 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   protected run: ProcessRun | null = null;
   /** What may fill a slot, in the order in which it is taken; spares are those without a slot. */
   protected readonly candidates: Candidate[] = [];
+  /** Why the rebuild onto a device could not begin; the device is closed then. */
+  protected readonly refusals = new WeakMap<BlockDevice, BandstandError>();
   /** Set by cancel: no rebuild begins by itself until somebody asks for one. */
   protected held = false;
   protected tuning: ProcessTuning;
-  protected checkWanted: { readonly repair: boolean; readonly block: number } | null = null;
-  /** A run that is found paused at assembly begins paused. */
+  protected checkWanted: CheckWanted | null = null;
+  /** A rebuild that is found paused at assembly begins paused. */
   protected beginPaused = false;
+  /** The check that runs has been stopped to make way. */
+  #makesWay = false;
   /** A resync has failed: it is not tried again before the next start. */
   #resyncFailed = false;
   readonly #checkpoint: Checkpoint;
@@ -104,7 +129,11 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
 
   protected override async next(): Promise<void> {
     const { array, metadata } = this;
-    if (this.run !== null || this.closing || metadata === null || array.hasFailed) return;
+    if (this.closing || metadata === null || array.hasFailed) return;
+    if (this.run !== null) {
+      this.#makeWay(this.run);
+      return;
+    }
     await this.growWithMembers();
     const { intent } = this;
     if (intent === null) return;
@@ -118,10 +147,20 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       intent.resyncBegins();
       intent.synced(0, array.spec.blockCount, array.spec.blockCount);
     }
-    if (!this.held && this.options.autoRebuild !== false && (await this.#startNextRebuild(host))) {
-      return;
-    }
+    if (this.#mayRebuild && (await this.#startNextRebuild(host))) return;
     if (this.checkWanted !== null && Process.canCheck(host)) this.#startCheck(host);
+  }
+
+  get #mayRebuild(): boolean {
+    return !this.held && this.options.autoRebuild !== false;
+  }
+
+  /** A check can wait, even one that is paused; what an array has lost cannot. */
+  #makeWay(run: ProcessRun): void {
+    if (run.plan.kind !== 'check' || this.#makesWay) return;
+    if (!this.#mayRebuild || this.#choose() === null) return;
+    this.#makesWay = true;
+    run.stop();
   }
 
   #startResync(host: ArrayProcessHost): void {
@@ -142,12 +181,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     intent!.resyncBegins();
     this.#syncedTo = 0;
     if (!this.#begin(host, plan)) return;
-    this.emit({
-      kind: 'resync-started',
-      message: `resync of ${regions} of ${intent!.regionCount} regions started`,
-      reason: 'members may differ there since a crash, a failed write, or creation',
-      details: { regions, regions_total: intent!.regionCount },
-    });
+    this.emit(resyncStarted(regions, intent!.regionCount));
   }
 
   async #startNextRebuild(host: ArrayProcessHost): Promise<boolean> {
@@ -171,14 +205,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
         began = await beginRebuild(this.context, slot, one, process);
       } catch (error) {
         if (!(error instanceof BandstandError)) throw error;
-        this.emit({
-          kind: 'rebuild-stopped',
-          severity: 'error',
-          message: `rebuild of slot ${slot} onto ${one.device.name} cannot begin`,
-          reason: error.message,
-          slot,
-          device: one.device.name,
-        });
+        this.refusals.set(one.device, error);
+        this.emit(rebuildRefused(slot, one.device.name, error));
       }
       this.candidates.splice(this.candidates.indexOf(one), 1);
       if (began && this.#runRebuild(host, slot, one)) return true;
@@ -203,22 +231,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       ranges: this.#work(host, new RebuildRanges(intent!, fullFrom, end)),
     };
     if (!this.#begin(host, plan)) return false;
-    const { doneBytes, totalBytes } = this.run!.status();
-    const what = `${one.replace ? 'replacement' : 'rebuild'} of slot ${slot}`;
-    this.emit({
-      kind: 'rebuild-started',
-      message: `${what} onto ${one.device.name} ${one.begun ? 'goes on' : 'started'}`,
-      reason: one.delta ? 'only what was written without it is copied' : null,
-      slot,
-      device: one.device.name,
-      details: {
-        delta: one.delta,
-        replace: one.replace,
-        resumed: one.begun,
-        done_bytes: doneBytes,
-        total_bytes: totalBytes,
-      },
-    });
+    this.emit(rebuildStarted(this.run!, one));
     return true;
   }
 
@@ -240,7 +253,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   }
 
   #startCheck(host: ArrayProcessHost): void {
-    const { repair, block } = this.checkWanted!;
+    const { repair, block, paused } = this.checkWanted!;
     const { liveRanges } = this.options;
     const ranges: WorkRanges =
       liveRanges == null ? new AllRanges(host.memberDataBlocks) : new LiveWork(liveRanges, host);
@@ -255,11 +268,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       ranges,
     };
     if (!this.#begin(host, plan)) return;
-    this.emit({
-      kind: 'check-started',
-      message: `check${repair ? ' with repair' : ''} ${block > 0 ? 'goes on' : 'started'}`,
-      details: { repair, resumed: block > 0 },
-    });
+    if (paused) this.run!.pause();
+    this.emit(checkStarted(plan));
   }
 
   #work(host: ArrayProcessHost, ranges: LiveRanges): WorkRanges {
@@ -274,13 +284,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       this.run = new ProcessRun(host, plan, this.tuning, this);
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;
-      this.emit({
-        kind: `${plan.kind}-stopped`,
-        severity: 'error',
-        message: `the ${plan.kind} cannot run`,
-        reason: error.message,
-        action: error.hint ?? null,
-      });
+      this.emit(cannotRun(plan, error));
       return false;
     }
     this.#checkpointed = -1;
@@ -362,39 +366,18 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #concludeResync(run: ProcessRun, outcome: ProcessOutcome): void {
     const { array, intent } = this;
     const end = array.spec.blockCount;
-    const whole = outcome.kind === 'done' && run.lostBlocks === 0;
     if (outcome.kind === 'done') intent!.synced(0, end, end);
-    this.emit({
-      kind: whole ? 'resync-finished' : 'resync-stopped',
-      severity: whole ? 'info' : 'error',
-      message: whole
-        ? `resync is complete: ${run.repaired} blocks differed and are equal now`
-        : `resync ${outcome.kind === 'done' ? `could not read ${run.lostBlocks} blocks` : 'has stopped'}`,
-      reason: this.#outcomeText(outcome),
-      details: { repaired_blocks: run.repaired, lost_blocks: run.lostBlocks },
-    });
+    this.emit(resyncEnded(array, run, outcome));
     if (outcome.kind === 'failed') this.#resyncFailed = true;
   }
 
   async #concludeCheck(run: ProcessRun, outcome: ProcessOutcome): Promise<void> {
-    const done = outcome.kind === 'done';
-    const bad = run.mismatches > 0 || run.lostBlocks > 0;
-    this.checkWanted = null;
+    const waits = this.#makesWay && outcome.kind === 'stopped';
+    this.#makesWay = false;
+    const { repair } = run.plan;
+    this.checkWanted = waits ? { repair, block: run.passed, paused: run.paused } : null;
     this.placesFailed(await this.metadata!.writeLabels({ process: NO_PROCESS }));
-    const found = `${run.mismatches} blocks disagreed, ${run.lostBlocks} could not be read`;
-    const left = bad && !run.plan.repair ? 'nothing was changed' : `${run.repaired} were repaired`;
-    this.emit({
-      kind: done ? 'check-finished' : 'check-stopped',
-      severity: bad || outcome.kind === 'failed' ? 'warning' : 'info',
-      message: `check ${done ? 'is complete' : 'has stopped'}: ${found}; ${left}`,
-      reason: this.#outcomeText(outcome),
-      action: bad && !run.plan.repair ? 'repair them with check --repair' : null,
-      details: {
-        mismatched_blocks: run.mismatches,
-        repaired_blocks: run.repaired,
-        lost_blocks: run.lostBlocks,
-      },
-    });
+    this.emit(checkEnded(this.array, run, outcome, waits));
   }
 
   async #concludeRebuild(run: ProcessRun, outcome: ProcessOutcome): Promise<void> {
@@ -405,7 +388,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       const old = await finishRebuild(this.context);
       if (old !== false) {
         await old?.close();
-        this.#tellRebuilt(slot, target);
+        for (const event of rebuildFinished(array, slot, target)) this.emit(event);
         return;
       }
     }
@@ -417,69 +400,15 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     if (!array.hasFailed) {
       this.placesFailed(await metadata!.writeLabels({ process: NO_PROCESS }));
     }
-    const stopped = outcome.kind === 'stopped';
-    this.emit({
-      kind: 'rebuild-stopped',
-      severity: stopped ? 'warning' : 'error',
-      message: `rebuild of slot ${slot} has stopped`,
-      reason: this.#outcomeText(outcome),
-      action: stopped
-        ? 'begin it again with member add'
-        : 'look at the members, then add one again',
-      slot,
-      device: target?.device.name ?? null,
-      details: { lost_blocks: run.lostBlocks },
-    });
-  }
-
-  #tellRebuilt(slot: number, target: Target): void {
-    const { array } = this;
-    const device = target.device.name;
-    this.emit({
-      kind: 'rebuild-finished',
-      message: `${target.replaces ? 'replacement' : 'rebuild'} of slot ${slot} onto ${device} is complete`,
-      slot,
-      device,
-    });
-    this.emit({
-      kind: 'member-in-service',
-      message: `${device} is in service in slot ${slot}`,
-      slot,
-      device,
-    });
-    if (array.absent > 0) return;
-    this.emit({ kind: 'array-healthy', message: 'the array is whole again' });
-  }
-
-  #outcomeText(outcome: ProcessOutcome): string | null {
-    if (outcome.kind === 'done') return null;
-    if (outcome.kind === 'stopped') return 'it was asked for';
-    const { slot, status, memberBlock } = outcome;
-    const who = slot === null ? 'the target' : `the member in slot ${slot}`;
-    return `${who}, block ${memberBlock}: ${statusText(status || EIO)} (${statusName(status || EIO)})`;
+    this.emit(rebuildStopped(array, run, outcome, target?.device.name ?? null));
   }
 
   runMismatch(run: ProcessRun, memberBlock: number, count: number, repaired: boolean): void {
-    if (run.plan.kind === 'resync') return;
-    const total = run.mismatches;
-    if (Math.floor(Math.log2(total)) === Math.floor(Math.log2(total - count))) return;
-    this.emit({
-      kind: 'mismatch-found',
-      severity: 'warning',
-      message: `${total} blocks disagreed so far, now at member block ${memberBlock}`,
-      reason: repaired ? 'they were repaired' : 'nothing was changed',
-      details: { member_block: memberBlock, blocks: count, total },
-    });
+    const event = mismatchFound(run, memberBlock, count, repaired);
+    if (event !== null) this.emit(event);
   }
 
   runLost(run: ProcessRun, memberBlock: number, count: number): void {
-    this.emit({
-      kind: 'range-lost',
-      severity: 'error',
-      message: `${count} blocks from member block ${memberBlock} on cannot be read from any member`,
-      reason: `found by the ${run.plan.kind}`,
-      action: 'write them again, or restore them from a backup',
-      details: { member_block: memberBlock, blocks: count },
-    });
+    this.emit(rangeLost(run, memberBlock, count));
   }
 }

@@ -52,7 +52,7 @@ export class RangeLocks {
   #firsts = new Float64Array(CAPACITY_START);
   #ends = new Float64Array(CAPACITY_START);
   #shared = new Uint8Array(CAPACITY_START);
-  /** The same locks. What lies beyond `#count` is stale: an array that shrinks is allocated again. */
+  /** The same locks. What lies beyond `#count` is stale: shrinking would allocate again later. */
   readonly #held: RangeLock[] = [];
   #count = 0;
   #head: RangeLock | null = null;

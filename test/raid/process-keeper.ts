@@ -92,7 +92,7 @@ for (const [level, members] of [
     const found = bench.events.find(({ kind }) => kind === 'check-finished');
     t.like(found, {
       severity: 'warning',
-      action: 'repair them with check --repair',
+      action: 'bandstand check tank --repair',
       details: { mismatched_blocks: planted.length, repaired_blocks: 0, lost_blocks: 0 },
     });
     t.true(bench.kinds().includes('mismatch-found'));
@@ -125,6 +125,46 @@ for (const [level, members] of [
     await bench.settle();
     const clean = bench.events.find(({ kind }) => kind === 'check-finished');
     t.like(clean, { severity: 'info', details: { mismatched_blocks: 0 } });
+    await bench.stop();
+  });
+}
+
+for (const paused of [false, true]) {
+  const state = paused ? 'paused' : 'running';
+  test(`a ${state} check makes way for a rebuild and goes on after it`, async (t) => {
+    const { bench } = await filled({ level: 'raid1', members: 3, blocks: 1024, spares: 1 }, 9);
+    const { manager } = bench;
+    manager!.setRate(2 ** 20);
+    const last = 1023;
+    bench.data(bench.disks[0]!)[last * BLOCK] ^= 1;
+    await bench.drive(manager!.startCheck({ repair: true }));
+    await bench.drive(bench.sleep(100_000));
+    const before = manager!.status().process!;
+    t.is(before.kind, 'check');
+    t.true(before.doneBytes > 0 && before.doneBytes < before.totalBytes);
+    if (paused) await bench.drive(manager!.pauseProcess());
+    bench.events.length = 0;
+    await bench.drive(manager!.failMember(2));
+    await bench.drive(bench.sleep(1000));
+    const kinds = bench.kinds();
+    t.true(kinds.indexOf('check-stopped') < kinds.indexOf('rebuild-started'), kinds.join());
+    t.like(
+      bench.events.find(({ kind }) => kind === 'check-stopped'),
+      { severity: 'info', reason: 'a rebuild goes first; the check goes on after it' },
+    );
+    manager!.setRate(null);
+    await bench.settle();
+    t.deepEqual(bench.health(), ['ok', 'ok', 'ok']);
+    const started = bench.events.find(({ kind }) => kind === 'check-started');
+    t.like(started?.details, { resumed: true, repair: true });
+    if (paused) {
+      t.true(manager!.status().process!.paused);
+      t.true(manager!.status().process!.doneBytes >= before.doneBytes);
+      await bench.drive(manager!.resumeProcess());
+      await bench.settle();
+    }
+    const finished = bench.events.find(({ kind }) => kind === 'check-finished');
+    t.like(finished?.details, { mismatched_blocks: 1, repaired_blocks: 1 });
     await bench.stop();
   });
 }
@@ -201,7 +241,10 @@ test('a rebuild that is cancelled does not begin again by itself', async (t) => 
   t.deepEqual(bench.health(), ['ok', 'failed']);
   t.is(manager!.status().spares.length, 1, 'the target is let go of, the other spare stays');
   const stopped = bench.events.find(({ kind }) => kind === 'rebuild-stopped');
-  t.like(stopped, { severity: 'warning', action: 'begin it again with member add' });
+  t.like(stopped, {
+    severity: 'warning',
+    action: `begin it again with: bandstand member add tank ${stopped?.device}`,
+  });
   await t.throwsAsync(bench.drive(manager!.pauseProcess()), { code: 'BANDSTAND_ACTIVITY_NONE' });
   await bench.stop();
 });
