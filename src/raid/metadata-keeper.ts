@@ -16,7 +16,7 @@ import { assert } from '../block/assert.ts';
 import { OP_READ, type Op, opName } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { OK, statusName, statusText } from '../block/status.ts';
+import { EIO, OK, statusName, statusText } from '../block/status.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from './array-events.ts';
 import type { ArrayKeeper } from './array-keeper.ts';
 import type { ArrayMetadata, FailedPlace, Place } from './array-metadata.ts';
@@ -165,6 +165,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
         action: `see what is missing with: bandstand status ${array.name}`,
       });
     }
+    // The last of them went before this could be written down: what waits for that has failed.
+    if (this.#unrecorded.size > 0) array.refuseChanges(EIO);
     await this.next();
   }
 

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { Alarm } from '../_helpers/alarm.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
 import type { RamDevice } from '../_helpers/ram-device.ts';
@@ -146,4 +147,29 @@ test('a write that no member takes is resynced, behind a resync as well', async 
   t.deepEqual(bench.health(), ['ok', 'ok']);
   sameBytes(t, bench.data(bench.disks[1]!), bench.data(bench.disks[0]!));
   await bench.stop();
+});
+
+test('a write that waits for the record of a loss fails when the last member goes', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2 });
+  await bench.create();
+  await bench.start([...bench.disks], {}, { autoRebuild: false });
+  await bench.settle();
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK))), OK);
+  const [stays, fails] = bench.disks as RamDevice[];
+  let cut = false;
+  fails!.fault = (io) => {
+    if (io.op !== OP_WRITE || cut) return OK;
+    cut = true;
+    // In the turn in which the write comes back, before anything is recorded.
+    const goes = new Alarm(() => {
+      stays!.fault = () => ENODEV;
+      stays!.observer!.deviceFailed(stays!, ENODEV);
+    });
+    bench.reactor.schedule(goes, 0);
+    return EIO;
+  };
+  t.not(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(1))), OK);
+  t.true(bench.manager!.status().failed);
+  t.not(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(2))), OK);
+  await t.throwsAsync(bench.stop());
 });
