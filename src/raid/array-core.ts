@@ -404,8 +404,10 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     this.keeper!.memberEjected(slot, status);
   }
 
-  metadataFailed(slot: number, status: number): void {
-    this.noteError(slot, OP_WRITE, status);
+  metadataFailed(slot: number, status: number, op: Op = OP_WRITE): void {
+    // A flush of our own may be the one that hears what user data has been lost.
+    if (op === OP_FLUSH) this.members[slot]!.flushStatus = status;
+    this.noteError(slot, op, status);
     if (this.mayEject(slot)) this.eject(slot, 'failed', status);
   }
 

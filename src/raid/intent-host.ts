@@ -3,6 +3,7 @@
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
+import type { Op } from '../block/block-io.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { LabelBitmap } from './label.ts';
 import type { Member } from './member.ts';
@@ -16,8 +17,11 @@ export interface IntentHost {
   /** The device that a rebuild fills, or null. */
   readonly targetDevice: BlockDevice | null;
   targetFailed(status: number): void;
-  /** Metadata could not be written to the member, or flushed: it is ejected if possible. */
-  metadataFailed(slot: number, status: number): void;
+  /**
+   * Metadata could not be written to the member, or it could not be flushed (`op`): it is ejected
+   * if possible. One that has to stay and has failed a flush is never trusted with one again.
+   */
+  metadataFailed(slot: number, status: number, op: Op): void;
 }
 
 export interface IntentOptions {

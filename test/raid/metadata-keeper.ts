@@ -1,5 +1,7 @@
 import test from 'ava';
-import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { FEATURE_FUA } from '../../src/block/block-device.ts';
+import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { submitStatus } from '../../src/block/control-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { Alarm } from '../_helpers/alarm.ts';
 import { Random } from '../_helpers/array-fixture.ts';
@@ -173,3 +175,37 @@ test('a write that waits for the record of a loss fails when the last member goe
   t.not(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(2))), OK);
   await t.throwsAsync(bench.stop());
 });
+
+for (const [who, fails] of [
+  ['a clearing pass', 'pass'],
+  ['a bitmap block', 'bitmap'],
+] as const) {
+  test(`the flush of ${who} that the last member fails is not forgotten`, async (t) => {
+    const bench = new ManagedBench({ level: 'raid1', members: 2 });
+    for (const disk of bench.disks) {
+      const features = disk.geometry.features & ~FEATURE_FUA;
+      disk.geometry = { ...disk.geometry, volatileCache: true, features };
+    }
+    await bench.create();
+    const manager = await bench.start([...bench.disks], {}, { autoRebuild: false });
+    await bench.settle();
+    await bench.drive(manager.failMember(1));
+    const [disk] = bench.disks as [RamDevice];
+    let flushes = 0;
+    // A disk tells once that it has lost what was in its cache, and not again.
+    const fault: typeof disk.fault = ({ op }) => {
+      if (op !== OP_FLUSH) return OK;
+      flushes += 1;
+      return flushes === 1 ? EIO : OK;
+    };
+    if (fails === 'bitmap') disk.fault = fault;
+    const status = await bench.drive(bench.write(0, new Uint8Array(BLOCK)));
+    t.is(status, fails === 'bitmap' ? EIO : OK);
+    disk.fault = fault;
+    await bench.drive(bench.sleep(10_000));
+    t.true(flushes > 0);
+    t.is(await bench.drive(submitStatus(manager.array, OP_FLUSH, 0, 0, 0)), EIO);
+    t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK), FLAG_FUA)), EIO);
+    await t.throwsAsync(bench.stop());
+  });
+}
