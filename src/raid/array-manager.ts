@@ -140,6 +140,7 @@ export class ArrayManager extends MemberAdmin {
       const one = { device: targetDevice, slot, uuid, delta, block, replace, labelSequence };
       this.candidates.push({ ...one, begun: true });
       this.beginPaused = target.paused;
+      if (replace) this.array.expectTarget();
     }
     for (const { slot, uuid, device, delta, failed, labelSequence } of assembly.returning) {
       const found = devices.get(device);
@@ -191,7 +192,8 @@ export class ArrayManager extends MemberAdmin {
   async #settleForClose(run: ProcessRun | null, flushed: boolean): Promise<void> {
     const { array, metadata, intent } = this;
     if (metadata === null) return;
-    if (run !== null) await this.writeCheckpoint(run);
+    // Also where it has not moved: its target has got writes since.
+    if (run !== null) await this.recordRun();
     let equal = flushed && !array.hasFailed;
     if (intent !== null) {
       await intent.suspend();

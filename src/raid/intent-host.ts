@@ -12,8 +12,8 @@ export interface IntentHost {
   readonly reactor: Reactor;
   readonly members: readonly Member[];
   readonly blockBytes: number;
-  /** True while a slot has no member in service. */
-  readonly incomplete: boolean;
+  /** True while somebody does not get the writes who may come back: what is missed is kept. */
+  readonly keepsMissed: boolean;
   /** The device that a rebuild fills, or null. */
   readonly targetDevice: BlockDevice | null;
   targetFailed(status: number): void;

@@ -12,6 +12,7 @@ import { ArrayCore } from './array-core.ts';
 import { arrayGeometry, checkMember } from './array-geometry.ts';
 import type { MemberStatus } from './array-members.ts';
 import type { ArraySpec } from './array-spec.ts';
+import type { Target } from './member.ts';
 import { PieceRunner } from './piece-runner.ts';
 
 /** Operations that an array works on at once; more wait. */
@@ -143,6 +144,48 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     member.gone = null;
     if (gone !== null) gone.observer = null;
     return gone;
+  }
+
+  /** From now on the target gets every write. Its device is open. */
+  attachTarget(target: Target): void {
+    assert(this.table.target === null, 'one target at a time');
+    this.table.target = target;
+    this.targetAway = false;
+    target.device.observer = this;
+    this.membersChanged();
+  }
+
+  /** Labels name the target of a replacement, which gets nothing before it is attached. */
+  expectTarget(): void {
+    assert(this.table.target === null, 'a target that is expected is not there yet');
+    this.targetAway = true;
+  }
+
+  /** No label names the target of a replacement any more that was expected, or has left. */
+  targetForgotten(): void {
+    this.targetAway = false;
+    if (!this.incomplete) this.intent?.clearMissed();
+  }
+
+  /** Nothing more is sent to the target; its device stays open. */
+  detachTarget(): Target {
+    const { target } = this.table;
+    assert(target !== null, 'there is a target');
+    target.device.observer = null;
+    this.table.target = null;
+    // The array may be whole without it, and yet labels say that it has everything up to a block.
+    if (target.replaces) this.targetAway = true;
+    if (this.intent !== null) {
+      this.intent.safeBelow = 0;
+      if (target.replaces) this.intent.missAll();
+    }
+    this.membersChanged();
+    return target;
+  }
+
+  override targetFailed(status: number): void {
+    if (this.table.target === null) return;
+    this.keeper?.targetLost(this.detachTarget(), status);
   }
 
   /** Members differ in what they offer; what was said about the size of requests stays. */
