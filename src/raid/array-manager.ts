@@ -184,6 +184,7 @@ export class ArrayManager extends MemberAdmin {
     await attempt(() => this.serial(() => this.#settleForClose(run, failure === null)));
     while (this.isBusy) await this.serial(async () => {});
     await array.close();
+    await this.allGone();
     this.intent?.dispose();
     for (const { device } of this.candidates.splice(0)) await device.close();
     if (failure !== null) throw failure;

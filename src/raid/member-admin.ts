@@ -85,7 +85,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
 
   /** Lets go of the device that has left service in `slot`, and closes it. */
   async removeMember(slot: number): Promise<void> {
-    await this.serial(async () => {
+    const gone = await this.serial(async () => {
       const { array } = this;
       if (array.members[slot]!.device !== null) {
         throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`, {
@@ -101,13 +101,14 @@ export abstract class MemberAdmin extends ProcessKeeper {
           hint: `fill the slot with: bandstand member add ${array.name} DEVICE`,
         });
       }
-      await device.close();
-      this.emit({
-        kind: 'member-removed',
-        message: `${device.name} was removed from slot ${slot}`,
-        slot,
-        device: device.name,
-      });
+      return device;
+    });
+    await this.letGo(gone);
+    this.emit({
+      kind: 'member-removed',
+      message: `${gone.name} was removed from slot ${slot}`,
+      slot,
+      device: gone.name,
     });
   }
 

@@ -216,7 +216,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       if (array.target !== null) array.detachTarget();
       metadata!.drop(one.device);
       await this.#forgetTarget();
-      await one.device.close();
+      this.letGo(one.device);
     }
   }
 
@@ -392,7 +392,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     if (outcome.kind === 'done' && target !== null) {
       const old = await finishRebuild(this.context);
       if (old !== false) {
-        await old?.close();
+        if (old !== null) this.letGo(old);
         for (const event of rebuildFinished(array, slot, target)) this.emit(event);
         return;
       }
@@ -400,7 +400,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     if (array.target !== null) {
       const { device } = array.detachTarget();
       metadata!.drop(device);
-      await device.close();
+      this.letGo(device);
     }
     await this.#forgetTarget();
     this.emit(rebuildStopped(array, run, outcome, target?.device.name ?? null));

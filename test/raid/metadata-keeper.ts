@@ -2,7 +2,7 @@ import test from 'ava';
 import { FEATURE_FUA } from '../../src/block/block-device.ts';
 import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { submitStatus } from '../../src/block/control-io.ts';
-import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { EIO, ENODEV, ETIMEDOUT, OK } from '../../src/block/status.ts';
 import { Alarm } from '../_helpers/alarm.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
@@ -209,3 +209,39 @@ for (const [who, fails] of [
     await t.throwsAsync(bench.stop());
   });
 }
+
+test('a loss is recorded while a device that was given up cannot be closed', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, spares: 1 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  const [, fails, , hangs] = bench.disks as RamDevice[];
+  manager.setRate(BLOCK);
+  await bench.drive(manager.failMember(2));
+  t.is(manager.status().process?.kind, 'rebuild');
+  // Its deadline has passed, so its writes are given back; the kernel still has them.
+  const submit = hangs!.submit.bind(hangs);
+  let held = 0;
+  hangs!.submit = (io) => {
+    if (io.op !== OP_WRITE || held > 0) return submit(io);
+    held += 1;
+    hangs!.inFlight += 1;
+    bench.reactor.finish(io, ETIMEDOUT);
+  };
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(1))), OK);
+  t.is(held, 1);
+  t.is(manager.array.target, null);
+  fails!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(2))), OK);
+  t.is(manager.superblock!.members[1]!.state, 'failed');
+  // A stop waits for it, in the end.
+  let stopped = false;
+  const stop = manager.close().then(() => {
+    stopped = true;
+  });
+  await bench.drive(bench.sleep(10_000));
+  t.false(stopped);
+  hangs!.submit = submit;
+  hangs!.letGo();
+  await bench.drive(stop);
+});
