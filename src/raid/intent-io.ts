@@ -174,7 +174,8 @@ export class ClearingPass extends Timer implements Completer {
     for (const { slot, device } of members) {
       if (device?.geometry.volatileCache === true) this.#flush(slot, device);
     }
-    if (targetDevice !== null && this.#safeBelow > 0) this.#flush(members.length, targetDevice);
+    // Also before its first checkpoint: the flush of that one may be under way, and older.
+    if (targetDevice !== null) this.#flush(members.length, targetDevice);
     this.#oneDone();
   }
 
