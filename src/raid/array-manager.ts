@@ -152,6 +152,7 @@ export class ArrayManager extends MemberAdmin {
       if (found === undefined) continue;
       this.candidates.push({ ...base, device: found, uuid, slot: null, labelSequence });
     }
+    for (const { device } of this.candidates) device.observer = this.array;
     if (process.kind !== 'check') return;
     const { repair, block, paused } = process;
     this.checkWanted = { repair, block, paused };

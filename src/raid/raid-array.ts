@@ -128,11 +128,13 @@ export class RaidArray extends ArrayCore implements BlockDevice {
   }
 
   // --- members that come and go -----------------------------------------------------------------
+  //
+  // The array observes a device from when it may be written to until it is closed: also one that is
+  // no member yet, or any more. So what a device that hangs has of ours is given back to us.
 
   /** The target becomes its slot's member; nothing is in flight. Gives the slot's old device. */
   enterService(): BlockDevice | null {
     const old = this.table.enter();
-    if (old !== null) old.observer = null;
     this.membersChanged();
     return old;
   }
@@ -142,7 +144,6 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     const member = this.members[slot]!;
     const { gone } = member;
     member.gone = null;
-    if (gone !== null) gone.observer = null;
     return gone;
   }
 
@@ -171,7 +172,6 @@ export class RaidArray extends ArrayCore implements BlockDevice {
   detachTarget(): Target {
     const { target } = this.table;
     assert(target !== null, 'there is a target');
-    target.device.observer = null;
     this.table.target = null;
     // The array may be whole without it, and yet labels say that it has everything up to a block.
     if (target.replaces) this.targetAway = true;
