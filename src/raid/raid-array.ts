@@ -188,6 +188,12 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     this.keeper?.targetLost(this.detachTarget(), status);
   }
 
+  /** Array blocks from `first` to `end` were to be made right on a member, which did not take it. */
+  repairFailed(slot: number, status: number, first: number, end: number): void {
+    if (this.members[slot]!.device !== null) this.metadataFailed(slot, status);
+    if (this.members[slot]!.device === null) this.intent?.miss(first, end);
+  }
+
   /** Members differ in what they offer; what was said about the size of requests stays. */
   protected override membersChanged(): void {
     this.table.refresh();

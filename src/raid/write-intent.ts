@@ -353,6 +353,12 @@ export class WriteIntent {
     }
   }
 
+  /** A member that is out lacks array blocks from `first` to `end`, which were not in use. */
+  miss(first: number, end: number): void {
+    const last = Math.floor((end - 1) * this.#perRegion);
+    this.#want(Math.floor(first * this.#perRegion), last, REGION_MISSED);
+  }
+
   /** Array blocks from `first` to `end` may differ between members: a write to them has failed. */
   distrust(first: number, end: number): void {
     const last = Math.floor((end - 1) * this.#perRegion);
