@@ -6,7 +6,8 @@
  * flushed; the places where that failed are given back: what follows from it (ejection, giving up a
  * rebuild) is the manager's to decide.
  *
- * A superblock of several sectors is written to one place first, and to the others when it is there.
+ * A superblock of several sectors is written to one place first, and to the others when that has
+ * it.
  *
  * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
  * that: when no label goes with the newest sequence, nothing was acknowledged under it.
