@@ -188,7 +188,7 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     this.keeper?.targetLost(this.detachTarget(), status);
   }
 
-  /** Array blocks from `first` to `end` were to be made right on a member, which did not take it. */
+  /** Array blocks from `first` to `end` were to be made right on a member that did not take it. */
   repairFailed(slot: number, status: number, first: number, end: number): void {
     if (this.members[slot]!.device !== null) this.metadataFailed(slot, status);
     if (this.members[slot]!.device === null) this.intent?.miss(first, end);

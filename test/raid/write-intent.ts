@@ -209,7 +209,7 @@ test('missed bits are cleared below what a target has, except in regions in use'
   t.deepEqual([states[3], states[30]], [0, REGION_MISSED]);
 });
 
-test('what is written during the first flush of a target stays missed until it is flushed', async (t) => {
+test('what comes during the first flush of a target stays missed until one after it', async (t) => {
   const bench = new IntentBench();
   bench.eject(1);
   const target = bench.disks[1]!;
