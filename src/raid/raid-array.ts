@@ -95,10 +95,10 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     }
     this.runner = null;
     this.level.close();
-    for (const device of this.table.openDevices()) {
-      device.observer = null;
-      await device.close();
-    }
+    const devices = this.table.openDevices();
+    // What one of them says from now on changes nothing: there is nobody left to write it down on.
+    for (const device of devices) device.observer = null;
+    for (const device of devices) await device.close();
     this.ring = null;
   }
 

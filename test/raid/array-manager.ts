@@ -247,3 +247,24 @@ test('a FUA write that waits while a member without FUA comes is durable there, 
   t.true(at > 0 && log.slice(at).some(({ op }) => op === OP_FLUSH));
   await bench.stop();
 });
+
+test('a member that vanishes while others are closed has no part in the stop any more', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  const [first, second] = bench.disks;
+  const close = first!.close.bind(first);
+  first!.close = async () => {
+    await close();
+    second!.observer?.deviceFailed(second!, ENODEV);
+    await bench.sleep(1000);
+  };
+  const { seq } = manager.superblock!;
+  await bench.stop();
+  first!.close = close;
+  const again = await bench.start();
+  t.is(again.superblock?.seq, seq);
+  t.deepEqual(bench.health(), ['ok', 'ok', 'ok']);
+  await bench.stop();
+});
