@@ -248,7 +248,7 @@ test('a FUA write that waits while a member without FUA comes is durable there, 
   await bench.stop();
 });
 
-test('a member that vanishes while others are closed has no part in the stop any more', async (t) => {
+test('a member that vanishes while others are closed does not disturb the stop', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 3 });
   await bench.create();
   const manager = await bench.start();
