@@ -1,9 +1,9 @@
 /**
  * Deadline: notices operations that do not come back.                                 (data plane)
  *
- * A coarse clock of eight ticks per deadline that runs only while something is in flight. An
- * operation notes the tick at which it began; it is late when a whole deadline of ticks has passed
- * since. So an operation costs one word, and nothing is scheduled for each.
+ * A coarse clock of eight ticks per deadline that runs only while something is in flight. A step of
+ * an operation notes the tick at which it began; it is late when a whole deadline of ticks has
+ * passed since. So an operation costs one word, and nothing is scheduled for each.
  */
 
 import { type Reactor, Timer } from '../block/reactor.ts';

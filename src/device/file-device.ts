@@ -141,7 +141,7 @@ export class FileDevice implements BlockDevice, RingHandler {
   /** METHOD_* that the current step was issued with; the device's own may change meanwhile. */
   readonly #methods: Uint8Array;
   readonly #retries: Uint8Array;
-  /** Tick of the deadline at which it was begun. */
+  /** Tick of the deadline at which its step was begun. */
   readonly #begun: Uint32Array;
   readonly #deadline: Deadline | null;
   /** Stack of free tokens. */
@@ -288,7 +288,6 @@ export class FileDevice implements BlockDevice, RingHandler {
     this.#doneBytes[token] = 0;
     this.#stages[token] = STAGE_RANGE;
     this.#retries[token] = 0;
-    if (this.#deadline !== null) this.#begun[token] = this.#deadline.begin(this.#ring!);
     this.#issue(token, io);
   }
 
@@ -296,6 +295,8 @@ export class FileDevice implements BlockDevice, RingHandler {
   #issue(token: number, io: BlockIo): void {
     const ring = this.#ring!;
     const op = io.op;
+    // Each step has its time: zeroing a terabyte may take long, and is no device that hangs.
+    if (this.#deadline !== null) this.#begun[token] = this.#deadline.begin(ring);
     if (op <= OP_WRITE) {
       const done = this.#doneBytes[token]!;
       const fileByte = io.block * this.#blockBytes + done;

@@ -155,7 +155,7 @@ async function attempt(
     slot = ring.registerFile(fd);
     if (direct && !(await readsDirectly(ring, slot, blockBytes, info.sizeBytes))) return null;
     const methods = readOnly ? NO_METHODS : await findMethods(ring, slot, info);
-    const geometry = geometryOf(info, blockBytes, readOnly, methods);
+    const geometry = geometryOf(info, blockBytes, { readOnly, direct }, methods);
     const { inMemory } = info;
     opened = { fd, slot, kind, direct, inMemory, geometry, ...methods };
     return opened;
@@ -265,7 +265,7 @@ async function findMethods(ring: Ring, slot: number, info: NativeDeviceInfo): Pr
 function geometryOf(
   info: NativeDeviceInfo,
   blockBytes: number,
-  readOnly: boolean,
+  { readOnly, direct }: { readonly readOnly: boolean; readonly direct: boolean },
   methods: Methods,
 ): Geometry {
   let features = readOnly ? FEATURE_READ_ONLY : FEATURE_FUA;
@@ -280,7 +280,8 @@ function geometryOf(
     requestBlocksMax: REQUEST_BYTES_MAX / blockBytes,
     physicalBlockBytes: Math.max(blockBytes, info.physicalBlockBytes),
     rotational: info.rotational,
-    volatileCache: info.volatileCache,
+    // Whatever the disk has: without O_DIRECT the page cache lies before it.
+    volatileCache: info.volatileCache || !direct,
     features,
     trimGranularityBlocks: Math.max(1, Math.floor(info.discardGranularityBytes / blockBytes)),
   };

@@ -88,6 +88,8 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
   protected ring: Reactor | null = null;
   protected shape: Geometry | null = null;
   protected failed = false;
+  /** True while labels name a target of a replacement that does not get the writes. */
+  protected targetAway = false;
   /** Told when nothing is in flight any more. */
   protected drained: (() => void) | null = null;
 
@@ -404,8 +406,10 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     this.keeper!.memberEjected(slot, status);
   }
 
-  metadataFailed(slot: number, status: number): void {
-    this.noteError(slot, OP_WRITE, status);
+  metadataFailed(slot: number, status: number, op: Op = OP_WRITE): void {
+    // A flush of our own may be the one that hears what user data has been lost.
+    if (op === OP_FLUSH) this.members[slot]!.flushStatus = status;
+    this.noteError(slot, op, status);
     if (this.mayEject(slot)) this.eject(slot, 'failed', status);
   }
 
@@ -425,6 +429,11 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
 
   get incomplete(): boolean {
     return this.table.absent > 0;
+  }
+
+  /** A slot is empty, or a replacement goes on later with a target that lacks what comes now. */
+  get keepsMissed(): boolean {
+    return this.table.absent > 0 || this.targetAway;
   }
 
   get absent(): number {
@@ -462,32 +471,10 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     this.keeper?.blocksRepaired(slot, blockCount);
   }
 
-  /** From now on the target gets every write. Its device is open. */
-  attachTarget(target: Target): void {
-    assert(this.table.target === null, 'one target at a time');
-    this.table.target = target;
-    target.device.observer = this;
-    this.membersChanged();
-  }
-
-  /** Nothing more is sent to the target; its device stays open. */
-  detachTarget(): Target {
-    const { target } = this.table;
-    assert(target !== null, 'there is a target');
-    if (this.intent !== null) this.intent.safeBelow = 0;
-    target.device.observer = null;
-    this.table.target = null;
-    this.membersChanged();
-    return target;
-  }
-
   /** What the array offers may have changed with its members. */
   protected abstract membersChanged(): void;
 
-  targetFailed(status: number): void {
-    if (this.table.target === null) return;
-    this.keeper?.targetLost(this.detachTarget(), status);
-  }
+  abstract targetFailed(status: number): void;
 }
 
 function makeLevel(name: LevelName, host: LevelHost): Level {

@@ -140,6 +140,7 @@ export class ArrayManager extends MemberAdmin {
       const one = { device: targetDevice, slot, uuid, delta, block, replace, labelSequence };
       this.candidates.push({ ...one, begun: true });
       this.beginPaused = target.paused;
+      if (replace) this.array.expectTarget();
     }
     for (const { slot, uuid, device, delta, failed, labelSequence } of assembly.returning) {
       const found = devices.get(device);
@@ -151,6 +152,7 @@ export class ArrayManager extends MemberAdmin {
       if (found === undefined) continue;
       this.candidates.push({ ...base, device: found, uuid, slot: null, labelSequence });
     }
+    for (const { device } of this.candidates) device.observer = this.array;
     if (process.kind !== 'check') return;
     const { repair, block, paused } = process;
     this.checkWanted = { repair, block, paused };
@@ -183,6 +185,7 @@ export class ArrayManager extends MemberAdmin {
     await attempt(() => this.serial(() => this.#settleForClose(run, failure === null)));
     while (this.isBusy) await this.serial(async () => {});
     await array.close();
+    await this.allGone();
     this.intent?.dispose();
     for (const { device } of this.candidates.splice(0)) await device.close();
     if (failure !== null) throw failure;
@@ -191,7 +194,8 @@ export class ArrayManager extends MemberAdmin {
   async #settleForClose(run: ProcessRun | null, flushed: boolean): Promise<void> {
     const { array, metadata, intent } = this;
     if (metadata === null) return;
-    if (run !== null) await this.writeCheckpoint(run);
+    // Also where it has not moved: its target has got writes since.
+    if (run !== null) await this.recordRun();
     let equal = flushed && !array.hasFailed;
     if (intent !== null) {
       await intent.suspend();

@@ -40,7 +40,7 @@ export class ArrayMembers {
   absent = 0;
   /** The largest read or write that every member in service, and the target, takes. */
   blocksMax = 1;
-  /** True when a FUA write has to be followed by a flush of some member. */
+  /** True when a FUA write may have to be followed by a flush of some member. */
   emulatesFua = false;
 
   constructor(spec: ArraySpec) {
@@ -70,6 +70,8 @@ export class ArrayMembers {
       member.fua = fuaWay(member.device);
       this.emulatesFua ||= member.fua === FUA_FLUSH;
     }
+    // It may be a member by the time in which a write that comes now is sent.
+    if (this.target !== null) this.emulatesFua ||= fuaWay(this.target.device) === FUA_FLUSH;
     const most = memberBlocksMax(this.slots);
     const ofTarget = this.target?.device.geometry.requestBlocksMax ?? most;
     this.blocksMax = Math.min(most, ofTarget);

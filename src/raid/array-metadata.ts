@@ -6,6 +6,9 @@
  * flushed; the places where that failed are given back: what follows from it (ejection, giving up a
  * rebuild) is the manager's to decide.
  *
+ * A superblock of several sectors is written to one place first, and to the others when that has
+ * it.
+ *
  * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
  * that: when no label goes with the newest sequence, nothing was acknowledged under it.
  *
@@ -21,6 +24,7 @@ import { EIO } from '../block/status.ts';
 import type { LabelBitmap, LabelProcess, LabelRole, LabelState } from './label.ts';
 import { writeArea, writeLabel } from './metadata-io.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
+import { mayTear } from './torn-superblock.ts';
 
 export interface Place {
   readonly device: BlockDevice;
@@ -78,14 +82,21 @@ export class ArrayMetadata {
   }
 
   /** Moves the superblock on by one sequence number. Durable on all places but those returned. */
-  writeSuperblock(change: (superblock: Superblock) => Superblock): Promise<FailedPlace[]> {
+  async writeSuperblock(change: (superblock: Superblock) => Superblock): Promise<FailedPlace[]> {
     const superblock = { ...change(this.superblock), seq: this.superblock.seq + 1 };
     this.superblock = superblock;
     const bytes = encodeSuperblock(superblock);
-    return this.#onEach(async ({ device }) => {
+    const write = async ({ device }: Place): Promise<void> => {
       await writeArea(this.#reactor, device, 0, bytes);
       await flushDevice(device);
-    });
+    };
+    if (!mayTear(superblock.members.length)) return await this.#onEach(write);
+    // One copy is whole at any moment: a torn one can only be told by another that is not.
+    const [first, ...rest] = this.#places;
+    const failed = await this.#onEach(write, [first!]);
+    // Who has left meanwhile is written to no more.
+    const others = rest.filter((place) => this.#places.includes(place));
+    return [...failed, ...(await this.#onEach(write, others))];
   }
 
   /** Writes the labels with these facts changed; they go with the superblock of now. */

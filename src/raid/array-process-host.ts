@@ -105,7 +105,10 @@ export class ArrayProcessHost implements ProcessHost {
     this.#array.noteError(slot, OP_READ, status);
   }
 
-  memberWriteFailed(slot: number, status: number): void {
-    this.#array.metadataFailed(slot, status);
+  memberWriteFailed(slot: number, status: number, memberBlock: number, count: number): void {
+    const unit = Math.max(1, this.stripBlocks);
+    const first = Math.floor(memberBlock / unit) * unit;
+    const end = Math.ceil((memberBlock + count) / unit) * unit;
+    this.#array.repairFailed(slot, status, this.arrayBlock(first), this.arrayBlock(end));
   }
 }

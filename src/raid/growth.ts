@@ -8,14 +8,17 @@
  *   bitmap for the larger size on every member (the labels still describe the smaller one)
  *   → superblock + 1 with the new sizes → the array serves the new size → labels with the bitmap
  *
- * What was added may differ between mirrors, so its regions begin with intent, unsynced.
+ * What was added may differ between mirrors, so its regions begin with intent, unsynced. A member
+ * that leaves in the middle ends it before the superblock, and is missed in the bitmap after it.
  */
 
+import { OK } from '../block/status.ts';
 import { type FailedPlace, statusOf } from './array-metadata.ts';
 import {
   BITMAP_BLOCKS_MAX,
   bitmapBlocks,
   plannedBitmap,
+  REGION_ALL,
   REGION_INTENT,
   regionsOf,
 } from './bitmap-format.ts';
@@ -66,18 +69,26 @@ function grownSuperblock(growth: Growth): (superblock: Superblock) => Superblock
   });
 }
 
-/** The bitmap of the larger array, or null when it does not fit its area. */
-function grownIntent(intent: WriteIntent, blockCount: number): GrownIntent | null {
+/**
+ * The bitmap of the larger array, or null when it does not fit its area. Without some member, that
+ * one misses what is new.
+ */
+function grownIntent(
+  intent: WriteIntent,
+  blockCount: number,
+  incomplete: boolean,
+): GrownIntent | null {
   const { regionBlocks } = intent;
+  const bits = incomplete ? REGION_ALL : REGION_INTENT;
   const regions = regionsOf(blockCount, regionBlocks);
   if (bitmapBlocks(regions) > BITMAP_BLOCKS_MAX) return null;
   const before = intent.states(false);
-  const states = new Uint8Array(regions).fill(REGION_INTENT);
+  const states = new Uint8Array(regions).fill(bits);
   states.set(before);
   const unsynced = new Uint8Array(regions).fill(1);
   // The last region was cut by the old end, so it is one of the new ones.
   const whole = before.length - 1;
-  states[whole]! |= REGION_INTENT;
+  states[whole]! |= bits;
   for (let region = 0; region < whole; region += 1) {
     unsynced[region] = intent.isRegionUnsynced(region) ? 1 : 0;
   }
@@ -100,11 +111,15 @@ export async function grow(
   try {
     let larger: GrownIntent | null = null;
     if (intent !== null) {
-      await intent.settled();
-      larger = grownIntent(intent, growth.blockCount);
-      if (larger === null || !(await writeBitmaps(context, larger))) return false;
+      larger = await writeBitmaps(context, growth, intent);
+      if (larger === null || array.incomplete) return false;
     }
     if (!placesFailed(await metadata.writeSuperblock(grownSuperblock(growth)))) return false;
+    if (intent !== null && array.incomplete) {
+      // Who has left meanwhile lacks what was in use, and all that is new.
+      larger = await writeBitmaps(context, growth, intent);
+      if (larger === null) return false;
+    }
     serve(larger);
     placesFailed(await metadata.writeLabels(larger === null ? {} : { bitmap: larger.bitmap }));
     return true;
@@ -113,17 +128,30 @@ export async function grow(
   }
 }
 
-async function writeBitmaps(context: GrowthContext, larger: GrownIntent): Promise<boolean> {
-  const { metadata, reactor } = context;
-  const failed: FailedPlace[] = [];
-  for (const place of metadata.places) {
-    try {
-      const { uuid } = metadata.superblock;
-      await writeBitmap(reactor, place.device, larger.bitmap, uuid, larger.states);
-    } catch (error) {
-      failed.push({ place, status: statusOf(error) });
+/**
+ * Puts the bitmap of the larger array on every member, as it is when the last of them has it: one
+ * that leaves meanwhile changes what is in it. Null when there is none, or it cannot be written.
+ */
+async function writeBitmaps(
+  { array, metadata, reactor, placesFailed }: GrowthContext,
+  { blockCount }: Growth,
+  intent: WriteIntent,
+): Promise<GrownIntent | null> {
+  for (;;) {
+    const { absent } = array;
+    if ((await intent.settled()) !== OK) return null;
+    const larger = grownIntent(intent, blockCount, absent > 0);
+    if (larger === null) return null;
+    const { uuid } = metadata.superblock;
+    const failed: FailedPlace[] = [];
+    for (const place of [...metadata.places]) {
+      try {
+        await writeBitmap(reactor, place.device, larger.bitmap, uuid, larger.states);
+      } catch (error) {
+        failed.push({ place, status: statusOf(error) });
+      }
     }
+    if (!placesFailed(failed)) return null;
+    if (array.absent === absent) return larger;
   }
-  if (failed.length > 0) context.placesFailed(failed);
-  return failed.length === 0;
 }

@@ -3,6 +3,7 @@
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
+import type { Op } from '../block/block-io.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { LabelBitmap } from './label.ts';
 import type { Member } from './member.ts';
@@ -11,13 +12,16 @@ export interface IntentHost {
   readonly reactor: Reactor;
   readonly members: readonly Member[];
   readonly blockBytes: number;
-  /** True while a slot has no member in service. */
-  readonly incomplete: boolean;
+  /** True while somebody does not get the writes who may come back: what is missed is kept. */
+  readonly keepsMissed: boolean;
   /** The device that a rebuild fills, or null. */
   readonly targetDevice: BlockDevice | null;
   targetFailed(status: number): void;
-  /** Metadata could not be written to the member, or flushed: it is ejected if possible. */
-  metadataFailed(slot: number, status: number): void;
+  /**
+   * Metadata could not be written to the member, or it could not be flushed (`op`): it is ejected
+   * if possible. One that has to stay and has failed a flush is never trusted with one again.
+   */
+  metadataFailed(slot: number, status: number, op: Op): void;
 }
 
 export interface IntentOptions {

@@ -90,7 +90,7 @@ export class BlockWriter implements Completer {
     const member = this.#host.members[slot]!;
     if (io.status !== 0) {
       this.#status = io.status;
-      this.#host.metadataFailed(slot, io.status);
+      this.#host.metadataFailed(slot, io.status, io.op);
     } else if (io.op === OP_WRITE && member.fua === FUA_FLUSH && member.device !== null) {
       io.op = OP_FLUSH;
       io.block = 0;
@@ -174,7 +174,8 @@ export class ClearingPass extends Timer implements Completer {
     for (const { slot, device } of members) {
       if (device?.geometry.volatileCache === true) this.#flush(slot, device);
     }
-    if (targetDevice !== null && this.#safeBelow > 0) this.#flush(members.length, targetDevice);
+    // Also before its first checkpoint: the flush of that one may be under way, and older.
+    if (targetDevice !== null) this.#flush(members.length, targetDevice);
     this.#oneDone();
   }
 
@@ -191,7 +192,7 @@ export class ClearingPass extends Timer implements Completer {
       this.#host.targetFailed(io.status);
       this.#safeBelow = 0;
     } else if (io.status !== 0) {
-      this.#host.metadataFailed(io.cookie, io.status);
+      this.#host.metadataFailed(io.cookie, io.status, OP_FLUSH);
       if (this.#host.members[io.cookie]!.device !== null) this.#failed = true;
     }
     this.#oneDone();

@@ -18,7 +18,7 @@ import { formatSize } from '../block/quantities.ts';
 import { makeUuid } from '../block/uuid.ts';
 import { ArrayProcessHost } from './array-process-host.ts';
 import type { AssembledSlot } from './assemble.ts';
-import { examineDevice } from './examine.ts';
+import { type Examination, examineDevice } from './examine.ts';
 import { ownLabel } from './own-label.ts';
 import { Process } from './process.ts';
 import { ProcessKeeper } from './process-keeper.ts';
@@ -39,8 +39,9 @@ export interface AddOutcome {
 export abstract class MemberAdmin extends ProcessKeeper {
   /** `device` is open for writing; it belongs to the array unless this throws. */
   async addMember(device: BlockDevice, options: { spareOnly?: boolean } = {}): Promise<AddOutcome> {
+    const found = await this.#look(device);
     return await this.serial(async () => {
-      const { one, known } = await this.#identify(device);
+      const { one, known } = this.#identify(device, found);
       const spareOnly = options.spareOnly === true;
       if (spareOnly && one.slot !== null) {
         throw this.#belongs(device, one.slot!);
@@ -85,7 +86,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
 
   /** Lets go of the device that has left service in `slot`, and closes it. */
   async removeMember(slot: number): Promise<void> {
-    await this.serial(async () => {
+    const gone = await this.serial(async () => {
       const { array } = this;
       if (array.members[slot]!.device !== null) {
         throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`, {
@@ -101,13 +102,14 @@ export abstract class MemberAdmin extends ProcessKeeper {
           hint: `fill the slot with: bandstand member add ${array.name} DEVICE`,
         });
       }
-      await device.close();
-      this.emit({
-        kind: 'member-removed',
-        message: `${device.name} was removed from slot ${slot}`,
-        slot,
-        device: device.name,
-      });
+      return device;
+    });
+    await this.letGo(gone);
+    this.emit({
+      kind: 'member-removed',
+      message: `${gone.name} was removed from slot ${slot}`,
+      slot,
+      device: gone.name,
     });
   }
 
@@ -133,6 +135,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
 
   /** Copies the member in `slot` to `device`; it stays in service until that is complete. */
   async replaceMember(slot: number, device: BlockDevice): Promise<AddOutcome> {
+    const found = await this.#look(device);
     return await this.serial(async () => {
       this.#refuseBusy('replace a member');
       const entry = this.#superblock.members[slot]!;
@@ -141,7 +144,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
           hint: `fill the slot with: bandstand member add ${this.array.name} DEVICE`,
         });
       }
-      const { one } = await this.#identify(device);
+      const { one } = this.#identify(device, found);
       if (one.slot !== null) {
         throw this.#belongs(device, one.slot);
       }
@@ -216,11 +219,16 @@ export abstract class MemberAdmin extends ProcessKeeper {
 
   // --- helpers ----------------------------------------------------------------------------------
 
+  /** What is on a device. No loss waits for it, should it not answer. */
+  async #look(device: BlockDevice): Promise<Examination> {
+    device.observer = this.array;
+    return await examineDevice(this.reactor, device);
+  }
+
   /** What the device is to this array. `known`: it has its label already. */
-  async #identify(device: BlockDevice): Promise<{ one: Candidate; known: boolean }> {
+  #identify(device: BlockDevice, found: Examination): { one: Candidate; known: boolean } {
     const { array, metadata } = this;
     const superblock = this.#superblock;
-    const found = await examineDevice(this.reactor, device);
     const label = ownLabel(found, superblock);
     const base = { device, delta: false, block: 0, begun: false, replace: false };
     const labelSequence = found.label?.sequence ?? 0;

@@ -13,10 +13,11 @@
  */
 
 import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
 import { OP_READ, type Op, opName } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { OK, statusName, statusText } from '../block/status.ts';
+import { EIO, OK, statusName, statusText } from '../block/status.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from './array-events.ts';
 import type { ArrayKeeper } from './array-keeper.ts';
 import type { ArrayMetadata, FailedPlace, Place } from './array-metadata.ts';
@@ -57,6 +58,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
   readonly #observer: ManagerObserver;
   /** Slots whose ejection is not on record yet. */
   readonly #unrecorded = new Set<number>();
+  /** Devices that are being let go of: the kernel may keep them for long. */
+  readonly #closings = new Set<Promise<void>>();
   #queue: Promise<unknown> = Promise.resolve();
   #queued = 0;
 
@@ -101,6 +104,24 @@ export abstract class MetadataKeeper implements ArrayKeeper {
   /** Looks for what to do next, when what is under way is done. */
   protected kick(): void {
     this.reactor.keep(this.serial(() => this.next()));
+  }
+
+  /**
+   * Closes a device when the change that is being made is done with it. That may wait for what the
+   * kernel has of it, so none of the serial changes awaits it: a loss could not be recorded
+   * meanwhile, nor a write be answered.
+   */
+  protected letGo(device: BlockDevice): Promise<void> {
+    const closed = this.serial(async () => {}).then(() => device.close());
+    const closing = closed.finally(() => this.#closings.delete(closing));
+    this.#closings.add(closing);
+    this.reactor.keep(closing);
+    return closing;
+  }
+
+  /** Resolves when all that was let go of is closed. */
+  protected async allGone(): Promise<void> {
+    await Promise.all(this.#closings);
   }
 
   protected emit(parts: EventParts): void {
@@ -165,6 +186,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
         action: `see what is missing with: bandstand status ${array.name}`,
       });
     }
+    // The last of them went before this could be written down: what waits for that has failed.
+    if (this.#unrecorded.size > 0) array.refuseChanges(EIO);
     await this.next();
   }
 
@@ -211,7 +234,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       slot: target.slot,
       device: target.device.name,
     });
-    this.reactor.keep(this.serial(() => target.device.close()));
+    this.letGo(target.device);
   }
 
   memberError(slot: number, op: Op, status: number): void {

@@ -61,8 +61,12 @@ export interface ProcessHost {
   ): void;
   /** A read of the process from a member failed: to be counted. */
   memberReadFailed(slot: number, status: number): void;
-  /** A write of the process to a member failed. The host ejects it now, if the level bears that. */
-  memberWriteFailed(slot: number, status: number): void;
+  /**
+   * A write of the process to a member failed, and may yet land there with whatever its memory
+   * holds by then. The host ejects the member now, if it has not and the level bears that, and
+   * sees to it that these blocks are copied when it returns.
+   */
+  memberWriteFailed(slot: number, status: number, memberBlock: number, count: number): void;
 }
 
 export type ProcessKind = 'rebuild' | 'resync' | 'check';

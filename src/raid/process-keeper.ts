@@ -189,7 +189,10 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     for (;;) {
       const choice = this.#choose();
       if (choice === null || array.hasFailed) return false;
-      const { one, slot } = choice;
+      const { one: first, slot } = choice;
+      // Only while the array has kept what its target misses can a replacement go on.
+      const trusted = !first.replace || array.keepsMissed;
+      const one = trusted ? first : { ...first, block: 0 };
       const process: LabelProcess = {
         kind: 'rebuild',
         slot,
@@ -208,11 +211,12 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
         this.refusals.set(one.device, error);
         this.emit(rebuildRefused(slot, one.device.name, error));
       }
-      this.candidates.splice(this.candidates.indexOf(one), 1);
+      this.candidates.splice(this.candidates.indexOf(first), 1);
       if (began && this.#runRebuild(host, slot, one)) return true;
       if (array.target !== null) array.detachTarget();
       metadata!.drop(one.device);
-      await one.device.close();
+      await this.#forgetTarget();
+      this.letGo(one.device);
     }
   }
 
@@ -288,6 +292,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       return false;
     }
     this.#checkpointed = -1;
+    if (plan.kind !== 'rebuild') return true;
     if (this.beginPaused) this.run.pause();
     this.beginPaused = false;
     return true;
@@ -387,7 +392,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     if (outcome.kind === 'done' && target !== null) {
       const old = await finishRebuild(this.context);
       if (old !== false) {
-        await old?.close();
+        if (old !== null) this.letGo(old);
         for (const event of rebuildFinished(array, slot, target)) this.emit(event);
         return;
       }
@@ -395,12 +400,18 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     if (array.target !== null) {
       const { device } = array.detachTarget();
       metadata!.drop(device);
-      await device.close();
+      this.letGo(device);
     }
-    if (!array.hasFailed) {
-      this.placesFailed(await metadata!.writeLabels({ process: NO_PROCESS }));
-    }
+    await this.#forgetTarget();
     this.emit(rebuildStopped(array, run, outcome, target?.device.name ?? null));
+  }
+
+  /** The labels name no target any more, so that none is taken for what it is not. */
+  async #forgetTarget(): Promise<void> {
+    const { array, metadata } = this;
+    if (array.hasFailed) return;
+    const failed = await metadata!.writeLabels({ process: NO_PROCESS });
+    if (this.placesFailed(failed)) array.targetForgotten();
   }
 
   runMismatch(run: ProcessRun, memberBlock: number, count: number, repaired: boolean): void {

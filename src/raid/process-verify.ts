@@ -98,7 +98,8 @@ export class VerifyChunk extends ProcessChunk {
       this.#writtenCount += 1;
       return;
     }
-    if (this.inService(slot)) this.host.memberWriteFailed(slot, status);
+    const block = this.at + this.#runAt;
+    this.host.memberWriteFailed(slot, status, block, this.#runEnd - this.#runAt);
     if (!this.inService(slot)) return;
     this.#stuckStatus = status;
     this.#stuckSlot = slot;

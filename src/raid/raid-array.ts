@@ -12,6 +12,7 @@ import { ArrayCore } from './array-core.ts';
 import { arrayGeometry, checkMember } from './array-geometry.ts';
 import type { MemberStatus } from './array-members.ts';
 import type { ArraySpec } from './array-spec.ts';
+import type { Target } from './member.ts';
 import { PieceRunner } from './piece-runner.ts';
 
 /** Operations that an array works on at once; more wait. */
@@ -94,10 +95,10 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     }
     this.runner = null;
     this.level.close();
-    for (const device of this.table.openDevices()) {
-      device.observer = null;
-      await device.close();
-    }
+    const devices = this.table.openDevices();
+    // What one of them says from now on changes nothing: there is nobody left to write it down on.
+    for (const device of devices) device.observer = null;
+    for (const device of devices) await device.close();
     this.ring = null;
   }
 
@@ -127,11 +128,13 @@ export class RaidArray extends ArrayCore implements BlockDevice {
   }
 
   // --- members that come and go -----------------------------------------------------------------
+  //
+  // The array observes a device from when it may be written to until it is closed: also one that is
+  // no member yet, or any more. So what a device that hangs has of ours is given back to us.
 
   /** The target becomes its slot's member; nothing is in flight. Gives the slot's old device. */
   enterService(): BlockDevice | null {
     const old = this.table.enter();
-    if (old !== null) old.observer = null;
     this.membersChanged();
     return old;
   }
@@ -141,8 +144,54 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     const member = this.members[slot]!;
     const { gone } = member;
     member.gone = null;
-    if (gone !== null) gone.observer = null;
     return gone;
+  }
+
+  /** From now on the target gets every write. Its device is open. */
+  attachTarget(target: Target): void {
+    assert(this.table.target === null, 'one target at a time');
+    this.table.target = target;
+    this.targetAway = false;
+    target.device.observer = this;
+    this.membersChanged();
+  }
+
+  /** Labels name the target of a replacement, which gets nothing before it is attached. */
+  expectTarget(): void {
+    assert(this.table.target === null, 'a target that is expected is not there yet');
+    this.targetAway = true;
+  }
+
+  /** No label names the target of a replacement any more that was expected, or has left. */
+  targetForgotten(): void {
+    this.targetAway = false;
+    if (!this.incomplete) this.intent?.clearMissed();
+  }
+
+  /** Nothing more is sent to the target; its device stays open. */
+  detachTarget(): Target {
+    const { target } = this.table;
+    assert(target !== null, 'there is a target');
+    this.table.target = null;
+    // The array may be whole without it, and yet labels say that it has everything up to a block.
+    if (target.replaces) this.targetAway = true;
+    if (this.intent !== null) {
+      this.intent.safeBelow = 0;
+      if (target.replaces) this.intent.missAll();
+    }
+    this.membersChanged();
+    return target;
+  }
+
+  override targetFailed(status: number): void {
+    if (this.table.target === null) return;
+    this.keeper?.targetLost(this.detachTarget(), status);
+  }
+
+  /** Array blocks from `first` to `end` were to be made right on a member that did not take it. */
+  repairFailed(slot: number, status: number, first: number, end: number): void {
+    if (this.members[slot]!.device !== null) this.metadataFailed(slot, status);
+    if (this.members[slot]!.device === null) this.intent?.miss(first, end);
   }
 
   /** Members differ in what they offer; what was said about the size of requests stays. */

@@ -18,11 +18,16 @@ import { superblockBytes } from './superblock-layout.ts';
 /** The unit that disks write whole, at least. */
 const SECTOR_BYTES = 512;
 
+/** True when power may fail between two sectors of a superblock of so many members. */
+export function mayTear(members: number): boolean {
+  return superblockBytes(members) > SECTOR_BYTES;
+}
+
 /** `damaged` as its label vouches for it, or null when it does not. */
 export function vouchedFor(damaged: Examination, newest: Superblock): Examination | null {
   const { superblock } = damaged;
   if (superblock.error?.code !== 'BANDSTAND_SUPERBLOCK_CHECKSUM') return null;
-  if (superblockBytes(newest.members.length) <= SECTOR_BYTES) return null;
+  if (!mayTear(newest.members.length)) return null;
   const label = ownLabel(damaged, newest);
   if (label === null || label.role === 'spare' || label.superblockSeq > newest.seq) return null;
   const warning = `the superblock of ${damaged.device} was torn by a power cut; its label says that it is member ${label.memberUuid}, and it is written again`;

@@ -2,9 +2,10 @@
  * WriteIntent: what is on disk about writes before they are sent.                     (data plane)
  *
  * The array is divided into regions with two bits each (bitmap-format.ts). Before a write is sent,
- * the *intent* bit of each of its regions is on every member in service, durably; and while a slot
- * has no member in service, the *missed* bit as well. So after a crash only regions with intent can
- * differ between members, and a member that was away lacks only regions that were missed.
+ * the *intent* bit of each of its regions is on every member in service, durably; and, while there
+ * is somebody who does not get it and may come back (a slot is empty, or the target of a
+ * replacement is away), the *missed* bit as well. So after a crash only regions with intent can
+ * differ between members, and whoever was away lacks only regions that were missed.
  *
  *   write ──mark──▶ bits durable? ──yes──▶ sent          (nearly always: the region was in use)
  *                        │ no
@@ -136,7 +137,7 @@ export class WriteIntent {
   mark(first: number, end: number, piece: Piece): boolean {
     const from = Math.floor(first * this.#perRegion);
     const last = Math.floor((end - 1) * this.#perRegion);
-    const need = this.#host.incomplete ? REGION_ALL : REGION_INTENT;
+    const need = this.#host.keepsMissed ? REGION_ALL : REGION_INTENT;
     let ready = true;
     for (let region = from; region <= last; region += 1) {
       this.#counts[region]! += 1;
@@ -257,7 +258,7 @@ export class WriteIntent {
 
   /** Lets go of the pieces whose bits are durable by now. */
   #release(): void {
-    const need = this.#host.incomplete ? REGION_ALL : REGION_INTENT;
+    const need = this.#host.keepsMissed ? REGION_ALL : REGION_INTENT;
     for (let left = this.#waiting.length; left > 0; left -= 1) {
       const piece = this.#waiting.shift()!;
       const from = Math.floor(piece.lock.first * this.#perRegion);
@@ -350,6 +351,12 @@ export class WriteIntent {
       const region = this.#listed[at]!;
       this.#want(region, region, REGION_MISSED);
     }
+  }
+
+  /** A member that is out lacks array blocks from `first` to `end`, which were not in use. */
+  miss(first: number, end: number): void {
+    const last = Math.floor((end - 1) * this.#perRegion);
+    this.#want(Math.floor(first * this.#perRegion), last, REGION_MISSED);
   }
 
   /** Array blocks from `first` to `end` may differ between members: a write to them has failed. */

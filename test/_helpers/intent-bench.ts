@@ -74,7 +74,7 @@ export class IntentBench implements IntentHost, PieceOwner {
     return plannedBitmap(this.regions * REGION_BLOCKS, REGION_BLOCKS);
   }
 
-  get incomplete(): boolean {
+  get keepsMissed(): boolean {
     return this.members.some(({ device }) => device === null);
   }
 

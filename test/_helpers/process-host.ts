@@ -209,6 +209,7 @@ export class FakeHost implements ProcessHost {
   }
 
   memberWriteFailed(slot: number, status: number): void {
+    if (this.members[slot]!.device === null) return;
     this.failedWrites.push(`${slot}:${status}`);
     if (this.bearsLoss()) this.eject(slot);
   }

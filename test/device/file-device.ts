@@ -32,6 +32,7 @@ import { readBlocks, submitStatus, writeBlocks } from '../../src/block/control-i
 import { EAGAIN, EINTR, EIO, ENODEV, ENXIO } from '../../src/block/status.ts';
 import { FileDevice } from '../../src/device/file-device.ts';
 import type { FileDeviceOptions } from '../../src/device/file-open.ts';
+import { loadAddon } from '../../src/native/load.ts';
 import type { Ring } from '../../src/reactor/ring.ts';
 import type { RingReactor } from '../../src/reactor/ring-reactor.ts';
 import { conformance } from '../_helpers/conformance.ts';
@@ -453,3 +454,21 @@ test.serial('closing leaves no descriptor and no slot behind', async (t) => {
   }
   await reactor.close();
 });
+
+for (const direct of [true, false]) {
+  test(`a disk without a cache has one behind the page cache, direct ${direct}`, async (t) => {
+    const native = loadAddon();
+    const deviceInfo = (fd: number) => ({ ...native.deviceInfo(fd), volatileCache: false });
+    const reactor = openRingReactor({ native: { ...native, deviceInfo } });
+    const file = makeFile(2 ** 20, tmpdir());
+    const device = new FileDevice(file, { blockBytes: 4096, direct });
+    await reactor.drive(device.open(reactor));
+    // Not every file system takes direct I/O.
+    const { access } = device.describe().details;
+    if (!direct) t.is(access, 'buffered');
+    t.is(device.geometry.volatileCache, access === 'buffered');
+    await reactor.drive(device.close());
+    await reactor.close();
+    rmSync(file);
+  });
+}

@@ -1,9 +1,9 @@
 import test from 'ava';
-import { FEATURE_TRIM, FEATURE_WRITE_ZEROES } from '../../src/block/block-device.ts';
-import { OP_WRITE } from '../../src/block/block-io.ts';
+import { FEATURE_FUA, FEATURE_TRIM, FEATURE_WRITE_ZEROES } from '../../src/block/block-device.ts';
+import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { Random } from '../_helpers/array-fixture.ts';
-import { BLOCK, FAST, ManagedBench } from '../_helpers/managed-array.ts';
+import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
 
 test('a new array is made equal by a resync, and stops clean', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 2 });
@@ -218,5 +218,53 @@ test('a replacement that fails in its last step leaves the member in service', a
   await bench.start(known.slice(0, 2));
   t.deepEqual(bench.health().slice(0, 2), ['ok', 'ok'], 'and so it is found again');
   t.deepEqual(await bench.drive(bench.read(0, blockCount)), content);
+  await bench.stop();
+});
+
+test('a FUA write that waits while a member without FUA comes is durable there, too', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, spares: 1 });
+  const comes = bench.disks[2]!;
+  const features = comes.geometry.features & ~FEATURE_FUA;
+  comes.geometry = { ...comes.geometry, volatileCache: true, features };
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  let writing: Promise<number> | null = null;
+  comes.fault = ({ op }) => {
+    const { state, uuid } = manager.superblock!.members[1]!;
+    const ends = state === 'configured' && manager.array.target?.uuid === uuid;
+    // The whole array is locked now.
+    if (op === OP_FLUSH && ends) writing ??= bench.write(7, new Uint8Array(BLOCK), FLAG_FUA);
+    return OK;
+  };
+  await bench.drive(manager.failMember(1));
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok']);
+  t.not(writing, null);
+  t.is(await bench.drive(writing!), OK);
+  const { log } = comes;
+  const at = log.findLastIndex(({ op, block }) => op === OP_WRITE && block === OFFSET + 7);
+  t.true(at > 0 && log.slice(at).some(({ op }) => op === OP_FLUSH));
+  await bench.stop();
+});
+
+test('a member that vanishes while others are closed does not disturb the stop', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  const [first, second] = bench.disks;
+  const close = first!.close.bind(first);
+  first!.close = async () => {
+    await close();
+    second!.observer?.deviceFailed(second!, ENODEV);
+    await bench.sleep(1000);
+  };
+  const { seq } = manager.superblock!;
+  await bench.stop();
+  first!.close = close;
+  const again = await bench.start();
+  t.is(again.superblock?.seq, seq);
+  t.deepEqual(bench.health(), ['ok', 'ok', 'ok']);
   await bench.stop();
 });

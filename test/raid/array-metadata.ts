@@ -1,9 +1,10 @@
 import test from 'ava';
-import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { type BlockIo, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENOSPC, OK } from '../../src/block/status.ts';
 import type { ArrayMetadata } from '../../src/raid/array-metadata.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
 import { LABEL_OFFSETS, labelCopy, NO_PROCESS } from '../../src/raid/label.ts';
+import { Alarm } from '../_helpers/alarm.ts';
 import { createdArray, MEMBERS, type MemberBench, metadataOf } from '../_helpers/member-bench.ts';
 import { RamDevice } from '../_helpers/ram-device.ts';
 
@@ -154,3 +155,48 @@ test('a place that was dropped is not written, one that was added is', async (t)
     message: /a device is one place/,
   });
 });
+
+for (const wave of [0, 1]) {
+  test(`a power cut tears no more than can be told, wave ${wave} of a superblock`, async (t) => {
+    const bench = await createdArray('raid1', 5);
+    const { reactor, devices } = bench;
+    const byName = new Map(devices.map((device) => [device.name, device]));
+    const metadata = metadataOf(reactor, await bench.assemble(), byName);
+    await reactor.drive(metadata.writeLabels({ state: 'dirty' }));
+    const flying: (() => void)[] = [];
+    let waves = 0;
+    for (const device of devices) {
+      const submit = device.submit.bind(device);
+      const tear = (io: BlockIo): void => {
+        const half = reactor.arena.u8.subarray(io.buffer, io.buffer + 512);
+        device.bytes.set(half, 0);
+        reactor.finish(io, EIO);
+      };
+      device.submit = (io) => {
+        if (waves > wave) return reactor.finish(io, EIO);
+        if (io.op !== OP_WRITE || io.block !== 0) return submit(io);
+        if (flying.length === 0) {
+          const cut = new Alarm(() => {
+            waves += 1;
+            for (const land of flying.splice(0)) land();
+          });
+          reactor.schedule(cut, 10);
+        }
+        flying.push(() => (waves <= wave ? submit(io) : tear(io)));
+      };
+    }
+    // All entries differ, so none of the sectors is what it was.
+    await reactor.drive(
+      metadata.writeSuperblock((superblock) => ({
+        ...superblock,
+        members: superblock.members.map((one) => ({ ...one, dataSize: one.dataSize - 8 })),
+        raidSize: superblock.raidSize - 8,
+      })),
+    );
+    t.is(waves, wave + 1);
+    for (const device of devices) device.submit = RamDevice.prototype.submit;
+    const after = await bench.assemble();
+    t.is(after.superblock.seq, 1 + wave);
+    t.true(after.slots.every(({ device }) => device !== null));
+  });
+}

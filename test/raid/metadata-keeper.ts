@@ -1,6 +1,9 @@
 import test from 'ava';
-import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
-import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { FEATURE_FUA } from '../../src/block/block-device.ts';
+import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { submitStatus } from '../../src/block/control-io.ts';
+import { EIO, ENODEV, ETIMEDOUT, OK } from '../../src/block/status.ts';
+import { Alarm } from '../_helpers/alarm.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
 import type { RamDevice } from '../_helpers/ram-device.ts';
@@ -146,4 +149,99 @@ test('a write that no member takes is resynced, behind a resync as well', async 
   t.deepEqual(bench.health(), ['ok', 'ok']);
   sameBytes(t, bench.data(bench.disks[1]!), bench.data(bench.disks[0]!));
   await bench.stop();
+});
+
+test('a write that waits for the record of a loss fails when the last member goes', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2 });
+  await bench.create();
+  await bench.start([...bench.disks], {}, { autoRebuild: false });
+  await bench.settle();
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK))), OK);
+  const [stays, fails] = bench.disks as RamDevice[];
+  let cut = false;
+  fails!.fault = (io) => {
+    if (io.op !== OP_WRITE || cut) return OK;
+    cut = true;
+    // In the turn in which the write comes back, before anything is recorded.
+    const goes = new Alarm(() => {
+      stays!.fault = () => ENODEV;
+      stays!.observer!.deviceFailed(stays!, ENODEV);
+    });
+    bench.reactor.schedule(goes, 0);
+    return EIO;
+  };
+  t.not(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(1))), OK);
+  t.true(bench.manager!.status().failed);
+  t.not(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(2))), OK);
+  await t.throwsAsync(bench.stop());
+});
+
+for (const [who, fails] of [
+  ['a clearing pass', 'pass'],
+  ['a bitmap block', 'bitmap'],
+] as const) {
+  test(`the flush of ${who} that the last member fails is not forgotten`, async (t) => {
+    const bench = new ManagedBench({ level: 'raid1', members: 2 });
+    for (const disk of bench.disks) {
+      const features = disk.geometry.features & ~FEATURE_FUA;
+      disk.geometry = { ...disk.geometry, volatileCache: true, features };
+    }
+    await bench.create();
+    const manager = await bench.start([...bench.disks], {}, { autoRebuild: false });
+    await bench.settle();
+    await bench.drive(manager.failMember(1));
+    const [disk] = bench.disks as [RamDevice];
+    let flushes = 0;
+    // A disk tells once that it has lost what was in its cache, and not again.
+    const fault: typeof disk.fault = ({ op }) => {
+      if (op !== OP_FLUSH) return OK;
+      flushes += 1;
+      return flushes === 1 ? EIO : OK;
+    };
+    if (fails === 'bitmap') disk.fault = fault;
+    const status = await bench.drive(bench.write(0, new Uint8Array(BLOCK)));
+    t.is(status, fails === 'bitmap' ? EIO : OK);
+    disk.fault = fault;
+    await bench.drive(bench.sleep(10_000));
+    t.true(flushes > 0);
+    t.is(await bench.drive(submitStatus(manager.array, OP_FLUSH, 0, 0, 0)), EIO);
+    t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK), FLAG_FUA)), EIO);
+    await t.throwsAsync(bench.stop());
+  });
+}
+
+test('a loss is recorded while a device that was given up cannot be closed', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, spares: 1 });
+  await bench.create();
+  const manager = await bench.start();
+  await bench.settle();
+  const [, fails, , hangs] = bench.disks as RamDevice[];
+  manager.setRate(BLOCK);
+  await bench.drive(manager.failMember(2));
+  t.is(manager.status().process?.kind, 'rebuild');
+  // Its deadline has passed, so its writes are given back; the kernel still has them.
+  const submit = hangs!.submit.bind(hangs);
+  let held = 0;
+  hangs!.submit = (io) => {
+    if (io.op !== OP_WRITE || held > 0) return submit(io);
+    held += 1;
+    hangs!.inFlight += 1;
+    bench.reactor.finish(io, ETIMEDOUT);
+  };
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(1))), OK);
+  t.is(held, 1);
+  t.is(manager.array.target, null);
+  fails!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+  t.is(await bench.drive(bench.write(0, new Uint8Array(BLOCK).fill(2))), OK);
+  t.is(manager.superblock!.members[1]!.state, 'failed');
+  // A stop waits for it, in the end.
+  let stopped = false;
+  const stop = manager.close().then(() => {
+    stopped = true;
+  });
+  await bench.drive(bench.sleep(10_000));
+  t.false(stopped);
+  hangs!.submit = submit;
+  hangs!.letGo();
+  await bench.drive(stop);
 });

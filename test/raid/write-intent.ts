@@ -209,6 +209,23 @@ test('missed bits are cleared below what a target has, except in regions in use'
   t.deepEqual([states[3], states[30]], [0, REGION_MISSED]);
 });
 
+test('what comes during the first flush of a target stays missed until one after it', async (t) => {
+  const bench = new IntentBench();
+  bench.eject(1);
+  const target = bench.disks[1]!;
+  bench.targetDevice = target;
+  // The flush of a checkpoint has begun, and takes longer than a region stays in use.
+  await bench.writeDone(3);
+  await bench.pass(LONG_US);
+  await bench.settle();
+  const intended = ((await bench.onDisk(0))[3]! & REGION_INTENT) !== 0;
+  const flushed = target.log.some(({ op }) => op === OP_FLUSH);
+  bench.intent.clearMissedBelow(10 * REGION_BLOCKS);
+  await bench.settle();
+  const missed = ((await bench.onDisk(0))[3]! & REGION_MISSED) !== 0;
+  t.true(flushed || intended || missed);
+});
+
 test('after the loss of a target, or of another member, missed bits stay', async (t) => {
   for (const failing of ['target', 'member'] as const) {
     const bench = new IntentBench({ members: 3, cached: [0, 1] });

@@ -1,0 +1,78 @@
+import test from 'ava';
+import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { plannedBitmap, REGION_ALL, regionsOf } from '../../src/raid/bitmap-format.ts';
+import { readBitmap } from '../../src/raid/bitmap-io.ts';
+import { Random } from '../_helpers/array-fixture.ts';
+import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
+import type { RamDevice } from '../_helpers/ram-device.ts';
+import { sameBytes } from '../_helpers/same-bytes.ts';
+
+const BEFORE = 256;
+const MORE = 64;
+const REGION = FAST.regionBlocks!;
+/** No region is cleared before the test looks. */
+const LAZY = { intentIdleUs: 60_000_000, autoRebuild: false };
+
+const bitmapStarts = (block: number): boolean => block > 0 && block < OFFSET && block % 256 === 0;
+
+/** How the third member leaves: at its own write, or together with a write of the first. */
+const WAYS = {
+  'does not take the superblock': (leaves: RamDevice) => {
+    leaves.fault = ({ op, block }) => (op === OP_WRITE && block === 0 ? EIO : OK);
+  },
+  'does not take the bitmap': (leaves: RamDevice) => {
+    leaves.fault = ({ op, block }) => (op === OP_WRITE && bitmapStarts(block) ? EIO : OK);
+  },
+  'vanishes while the others take the superblock': (leaves: RamDevice, other: RamDevice) => {
+    let flushes = 0;
+    other.fault = ({ op, block }) => {
+      if (op === OP_WRITE && block === 0) flushes = 1;
+      if (op !== OP_FLUSH || flushes !== 1) return OK;
+      flushes += 1;
+      leaves.observer!.deviceFailed(leaves, ENODEV);
+      return OK;
+    };
+  },
+};
+
+for (const [way, arm] of Object.entries(WAYS)) {
+  for (const slot of [0, 2]) {
+    test(`what a member misses is known when it ${way} of a growth, slot ${slot}`, async (t) => {
+      const bench = new ManagedBench({ level: 'raid1', members: 3, blocks: BEFORE });
+      await bench.create();
+      const manager = await bench.start(bench.disks, {}, LAZY);
+      await bench.settle();
+      const content = new Random(1).bytes(BEFORE * BLOCK);
+      t.is(await bench.drive(bench.write(0, content)), OK);
+      const leaves = bench.disks[slot]!;
+      const others = bench.disks.filter((disk) => disk !== leaves);
+      arm(leaves, others[0]!);
+      for (const disk of bench.disks) disk.grow(MORE);
+      await bench.drive(bench.sleep(5000));
+      t.is(bench.health()[slot] === 'ok', false);
+      const { blockCount } = manager.array.geometry;
+      const bitmap = plannedBitmap(blockCount, REGION);
+      for (const disk of others) {
+        const { uuid } = manager.superblock!;
+        const regions = regionsOf(blockCount, REGION);
+        const reading = readBitmap(bench.reactor, disk, bitmap, uuid, regions);
+        const { states } = await bench.drive(reading);
+        // Everything was written a moment ago, or is new.
+        t.deepEqual([...states], new Array(regions).fill(REGION_ALL), disk.name);
+      }
+      for (const disk of bench.disks) disk.fault = () => OK;
+      const more = new Random(2).bytes(blockCount * BLOCK);
+      t.is(await bench.drive(bench.write(0, more)), OK);
+      await bench.drive(manager.removeMember(slot));
+      await bench.drive(leaves.open(bench.reactor));
+      await bench.stop();
+      await leaves.close();
+      const again = new ManagedBench({ level: 'raid1', members: 3, blocks: BEFORE }, bench.disks);
+      await again.start(again.disks, { scan: true, degraded: true });
+      for (const disk of again.disks) t.true(disk.isOpen);
+      sameBytes(t, await again.drive(again.read(0, blockCount)), more);
+      await again.stop();
+    });
+  }
+}
