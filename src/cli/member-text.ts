@@ -29,12 +29,24 @@ function whichMember(device: string | null, slot: number | null): string {
 
 function added(name: string, reply: MemberReply): string[] {
   const { device, role, slot, dry_run: dry } = reply;
-  if (role === 'spare')
-    return [dry ? `would add ${device} as a spare` : `added ${device} as a spare`];
+  if (role === 'spare') {
+    const line = dry ? `would add ${device} as a spare` : `added ${device} as a spare`;
+    return [line, ...afterSpare(name, reply)];
+  }
   const line = dry
     ? `would add ${device} and rebuild slot ${slot} onto it`
     : `added ${device}: rebuild of slot ${slot} started${amount(reply)}`;
   return [line, ...watching(name)];
+}
+
+/** What goes on beside a spare that was added. */
+function afterSpare(name: string, reply: MemberReply): string[] {
+  const { rebuild_device: onto, rebuild_slot: slot, waits_for: kind } = reply;
+  if (onto !== null) {
+    return [`  slot ${slot} is being rebuilt onto ${onto}: bandstand wait ${name} --for rebuild`];
+  }
+  if (kind === null) return [];
+  return [`  it takes a lost slot after the ${kind}: bandstand wait ${name} --for ${kind}`];
 }
 
 /** `, of everything` or `, of what it missed`. */

@@ -8,6 +8,7 @@
  */
 
 import {
+  type ActivityKind,
   type ActivityStatus,
   type Decoded,
   type Health,
@@ -86,6 +87,8 @@ export interface MemberReply {
   /** A rebuild that runs now because of this: onto which device. */
   readonly rebuild_device: string | null;
   readonly rebuild_slot: number | null;
+  /** What has to end before a device that was added takes a lost slot. */
+  readonly waits_for: ActivityKind | null;
   /** Of the stack, afterwards. */
   readonly health: Health;
 }
@@ -172,7 +175,7 @@ export function decodeMemberReply(value: unknown): Decoded<MemberReply> {
   for (const key of ['dry_run', 'changed']) {
     if (typeof value[key] !== 'boolean') return { why: `${key} is not true or false` };
   }
-  for (const key of ['device', 'uuid', 'was', 'replaces', 'rebuild_device']) {
+  for (const key of ['device', 'uuid', 'was', 'replaces', 'rebuild_device', 'waits_for']) {
     if (!isTextOrNull(value[key])) return { why: `${key} is not text` };
   }
   for (const key of ['slot', 'rebuild_slot']) {

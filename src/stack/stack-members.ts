@@ -28,7 +28,7 @@ import type { Ring } from '../reactor/ring.ts';
 import { parseDeviceSpec } from './device-spec.ts';
 import { identifyDevice } from './device-usage.ts';
 import { innermostPath } from './find-members.ts';
-import type { ManagedArray, ManagedStatus } from './managed-array.ts';
+import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
 import { type MemberCandidate, resolveMember } from './member-reference.ts';
 import { cannot, type Subject } from './new-device.ts';
@@ -83,21 +83,18 @@ export class StackMembers {
       throw this.#state(subject, 'it is a spare, which replaces nothing', hint);
     }
     this.#refuseRebuilding(subject, found);
-    const { process } = manager.status();
-    if (process?.kind === 'rebuild') {
-      throw cannot(
-        subject,
-        'BANDSTAND_ACTIVITY_BUSY',
-        `slot ${process.slot} of ${name} is being rebuilt`,
-        `wait for it (bandstand wait ${name} --for rebuild), or add the device as a spare`,
-        { name, slot: process.slot },
-      );
-    }
+    const status = manager.status();
+    if (status.process !== null) throw this.#busy(subject, status.process);
+    const inUse = found.health === 'ok';
+    if (!inUse) this.#refuseOtherOrder(subject, slot, status, request.device);
     const device = await this.#open(subject, manager, request.device);
     return await this.#give(device, request.dry_run, async () => {
       const outcome = request.dry_run
         ? { role: 'rebuild' as const, slot, uuid: null, mode: null }
-        : await manager.replaceMember(slot, device);
+        : inUse
+          ? await manager.replaceMember(slot, device)
+          : // Its slot is empty: there is nothing to copy from, the others give the content.
+            await manager.addMember(device);
       return this.#joined('replace', request, device, outcome, found);
     });
   }
@@ -275,6 +272,31 @@ export class StackMembers {
     throw this.#state(subject, `it is being filled for slot ${slot}`, hint);
   }
 
+  #busy(subject: Subject, { kind, slot }: ManagedProcess): BandstandError {
+    const { name } = this.#host;
+    const what =
+      kind === 'rebuild' ? `slot ${slot} of ${name} is being rebuilt` : `a ${kind} is running`;
+    const wait = `wait for it (bandstand wait ${name} --for ${kind})`;
+    const hint =
+      kind === 'check'
+        ? `${wait}, or stop it: bandstand check ${name} --stop`
+        : `${wait}, or add the device as a spare`;
+    return cannot(subject, 'BANDSTAND_ACTIVITY_BUSY', what, hint, { name, kind, slot });
+  }
+
+  /** An empty slot is filled by the array's own rule: the lowest first, and with a spare first. */
+  #refuseOtherOrder(subject: Subject, slot: number, status: ManagedStatus, device: string): void {
+    const { name } = this.#host;
+    const hint = `add the device, for whichever slot is next: bandstand member add ${name} ${device}`;
+    const [spare] = status.spares;
+    if (spare !== undefined) {
+      throw this.#state(subject, `the spare ${spare.device} takes the place of what is lost`, hint);
+    }
+    const first = lostSlot(status);
+    if (first === slot || first === null) return;
+    throw this.#state(subject, `slot ${first} is lost, too, and is filled first`, hint);
+  }
+
   #state(subject: Subject, why: string, hint: string): BandstandError {
     return cannot(subject, 'BANDSTAND_MEMBER_STATE', why, hint, { name: this.#host.name });
   }
@@ -300,7 +322,7 @@ export class StackMembers {
 
   #joined(
     action: MemberAction,
-    request: { readonly dry_run: boolean },
+    request: { readonly dry_run: boolean; readonly spare_only?: boolean },
     device: BlockDevice,
     outcome: Foreseen | AddOutcome,
     old: MemberCandidate | null,
@@ -308,6 +330,9 @@ export class StackMembers {
     const { role, slot, uuid, mode } = outcome;
     const reply = this.#reply(action, request.dry_run, true);
     const rebuild = request.dry_run && role === 'rebuild' ? { device: device.name, slot } : null;
+    const status = this.#host.manager()!.status();
+    const lost = lostSlot(status) !== null && request.spare_only !== true;
+    const process = status.process?.kind ?? null;
     return {
       ...reply,
       device: device.name,
@@ -319,6 +344,7 @@ export class StackMembers {
       replaces: old?.device ?? null,
       rebuild_device: rebuild?.device ?? reply.rebuild_device,
       rebuild_slot: rebuild?.slot ?? reply.rebuild_slot,
+      waits_for: role === 'spare' && lost ? process : null,
     };
   }
 
@@ -350,6 +376,7 @@ export class StackMembers {
       replaces: null,
       rebuild_device: rebuild?.target?.device ?? null,
       rebuild_slot: rebuild?.slot ?? null,
+      waits_for: null,
       health: managedHealth(status),
     };
   }
@@ -363,15 +390,23 @@ interface Foreseen {
   readonly mode: null;
 }
 
-function foreseen({ members, process }: ManagedStatus, spareOnly: boolean): Foreseen {
-  const out = members.find(({ health }) => health === 'failed' || health === 'missing');
-  const spare = spareOnly || out === undefined || process?.kind === 'rebuild';
+function foreseen(status: ManagedStatus, spareOnly: boolean): Foreseen {
+  const lost = lostSlot(status);
+  // A spare that is there already goes first, and any process is ended or awaited first.
+  const waits = status.process !== null || status.spares.length > 0;
+  const spare = spareOnly || lost === null || waits;
   return {
     role: spare ? 'spare' : 'rebuild',
-    slot: spare ? null : out.slot,
+    slot: spare ? null : lost,
     uuid: null,
     mode: null,
   };
+}
+
+/** The slot that the array fills next, or null. */
+function lostSlot({ members }: ManagedStatus): number | null {
+  const lost = members.find(({ health }) => health === 'failed' || health === 'missing');
+  return lost?.slot ?? null;
 }
 
 function candidatesOf({ members, spares, process }: ManagedStatus): MemberCandidate[] {

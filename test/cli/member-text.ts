@@ -17,7 +17,24 @@ test('what became of a member is one line, then advice', (t) => {
     [{}, ['added /dev/sdd: rebuild of slot 2 started, of everything', wait]],
     [{ mode: 'delta' }, ['added /dev/sdd: rebuild of slot 2 started, of what it missed', wait]],
     [{ dry_run: true }, ['would add /dev/sdd and rebuild slot 2 onto it; nothing was changed']],
-    [{ role: 'spare', slot: null, mode: null }, ['added /dev/sdd as a spare']],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: null, rebuild_slot: null },
+      ['added /dev/sdd as a spare'],
+    ],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: '/dev/sde' },
+      [
+        'added /dev/sdd as a spare',
+        '  slot 2 is being rebuilt onto /dev/sde: bandstand wait tank --for rebuild',
+      ],
+    ],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: null, waits_for: 'resync' },
+      [
+        'added /dev/sdd as a spare',
+        '  it takes a lost slot after the resync: bandstand wait tank --for resync',
+      ],
+    ],
     [
       { role: 'spare', slot: null, mode: null, dry_run: true },
       ['would add /dev/sdd as a spare; nothing was changed'],

@@ -116,6 +116,7 @@ test('a new device is opened exclusively and given to the array', (t) =>
       replaces: null,
       rebuild_device: null,
       rebuild_slot: null,
+      waits_for: null,
       health: 'degraded',
     });
     t.false(isFree(file));
@@ -335,6 +336,59 @@ test('a member in use is replaced by a copy, one at a time', (t) =>
     manager.spares = [{ uuid: NEW_UUID, device: '/dev/none9' }];
     const spare = await refused(() => control.replaceMember({ ...change('none9'), device: file }));
     t.is(spare.code, 'BANDSTAND_MEMBER_STATE');
+    manager.process = processOf({ kind: 'check', slot: null, target: null });
+    for (const dry_run of [true, false]) {
+      const checked = await refused(() => control.replaceMember({ ...request, dry_run }));
+      t.is(checked.message, `cannot replace none1 with ${file}: a check is running`);
+    }
+  }));
+
+test('the slot of a lost member is rebuilt onto the new device: there is nothing to copy', (t) =>
+  inWorld(t, {}, async ({ cli, manager, control }) => {
+    const file = cli.file('new.img', 4 * MIB);
+    manager.outcome = { role: 'rebuild', slot: 1, uuid: NEW_UUID, mode: 'full' };
+    for (const health of ['failed', 'missing'] as const) {
+      manager.lose(health, 1);
+      const request = { ...change('1'), device: file };
+      const dry = await control.replaceMember({ ...request, dry_run: true });
+      t.like(dry, { role: 'rebuild', slot: 1, was: health, rebuild_slot: 1, changed: true });
+      const reply = await control.replaceMember(request);
+      const replaces = health === 'failed' ? '/dev/none1' : null;
+      t.like(reply, { role: 'rebuild', slot: 1, was: health, replaces, mode: 'full' });
+      await manager.given.pop()!.close();
+    }
+    t.deepEqual(
+      manager.calls.map(([call]) => call),
+      ['addMember', 'addMember'],
+    );
+  }));
+
+test('a slot that the array would not fill next is not promised to a device', (t) =>
+  inWorld(t, {}, async ({ cli, manager, control, refused }) => {
+    const device = cli.file('new.img', 4 * MIB);
+    manager.lose('missing', 1, 2);
+    for (const dry_run of [true, false]) {
+      const request = { ...change('2'), device, dry_run };
+      const error = await refused(() => control.replaceMember(request));
+      t.is(error.code, 'BANDSTAND_MEMBER_STATE');
+      t.regex(error.message, /: slot 1 is lost, too, and is filled first$/);
+      t.regex(error.hint!, /: bandstand member add tank \/.*new\.img$/);
+    }
+    manager.spares = [{ uuid: NEW_UUID, device: '/dev/none9' }];
+    const spare = await refused(() => control.replaceMember({ ...change('1'), device }));
+    t.regex(spare.message, /: the spare \/dev\/none9 takes the place of what is lost$/);
+    const dry = await control.addMember({ ...add(device), dry_run: true });
+    t.is(dry.role, 'spare', 'the spare that is there already goes first');
+    t.deepEqual(manager.calls, []);
+  }));
+
+test('a device that is added during a resync says what it waits for', (t) =>
+  inWorld(t, {}, async ({ cli, manager, control }) => {
+    const device = cli.file('new.img', 4 * MIB);
+    manager.lose('missing', 2);
+    manager.process = processOf({ kind: 'resync', slot: null, target: null });
+    t.like(await control.addMember({ ...add(device), dry_run: true }), { role: 'spare' });
+    t.like(await control.addMember(add(device)), { role: 'spare', waits_for: 'resync' });
   }));
 
 test('without redundancy or superblock, and read-only, nothing changes', async (t) => {

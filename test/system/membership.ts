@@ -153,6 +153,40 @@ test.serial('a member in use is replaced while the stack stays healthy', async (
   await world.ok('stop', 'tank');
 });
 
+test.serial('a member that has failed, or is not there, is replaced by a rebuild', async (t) => {
+  const world = new Mirror(t);
+  await world.start();
+  const [a, b, c] = world.disks as [string, string, string];
+  const second = world.file('second.img', DISK_BYTES);
+  const third = world.file('third.img', DISK_BYTES);
+  const finished = ['wait', 'tank', '--for', 'rebuild', '--timeout', '60s'];
+  await world.ok('wait', 'tank', '--for', 'resync', '--timeout', '60s');
+  await world.ok('member', 'fail', 'tank', b);
+  t.is(
+    (await world.ok('member', 'replace', 'tank', b, second, '--dry-run')).stdout,
+    `would replace ${b} (slot 1) with ${second} and rebuild slot 1 onto it; nothing was changed\n`,
+  );
+  t.is(
+    (await world.ok('member', 'replace', 'tank', b, second)).stdout,
+    `replacing ${b} (slot 1) with ${second}: rebuild of slot 1 started, of everything\n${WAIT}`,
+  );
+  await world.ok(...finished);
+  t.deepEqual(await world.devices(), [a, second, c]);
+  await world.ok('member', 'fail', 'tank', '2');
+  await world.ok('member', 'remove', 'tank', '2');
+  t.is(
+    (await world.ok('member', 'replace', 'tank', '2', third)).stdout,
+    `replacing slot 2 with ${third}: rebuild of slot 2 started, of everything\n${WAIT}`,
+  );
+  await world.ok(...finished);
+  t.deepEqual(await world.devices(), [a, second, third]);
+  t.is((await world.shown()).health, 'healthy');
+  t.true((await world.read('tank', CONTENT.length)).equals(CONTENT));
+  await world.ok('stop', 'tank');
+  t.true(world.dataOf(second).equals(world.dataOf(a)));
+  t.true(world.dataOf(third).equals(world.dataOf(a)));
+});
+
 test.serial('what would cost data or makes no sense is refused in words', async (t) => {
   const world = new Mirror(t);
   await world.start();
