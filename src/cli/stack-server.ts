@@ -23,6 +23,7 @@ import {
   type StatusDocument,
 } from '../control/schema.ts';
 import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
+import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
@@ -32,7 +33,7 @@ import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
 import { EventLog, type NewEvent } from './event-log.ts';
-import { changeMembers, isMemberMethod, type MemberMethod } from './member-requests.ts';
+import { changeMembers } from './member-requests.ts';
 import { eventOf, plainEvent } from './stack-events.ts';
 import { UblkProcess } from './ublk-process.ts';
 import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';

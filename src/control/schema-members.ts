@@ -15,6 +15,7 @@ import {
   isCount,
   isRecord,
   type MemberStatusDocument,
+  type Method,
 } from './schema.ts';
 
 /** What a person called a member. */
@@ -161,6 +162,37 @@ export function decodeCheck(value: unknown): Decoded<CheckRequest> {
   if (typeof dry_run !== 'boolean') return { why: 'dry_run is not true or false' };
   if (repair && known !== 'start') return { why: 'only a check that starts can repair' };
   return { value: { action: known, repair, dry_run } };
+}
+
+// --- all of them --------------------------------------------------------------------------------
+
+/** A request that has been checked, under the name of its method. */
+export type MemberCall =
+  | { readonly method: 'member-add'; readonly request: MemberAddRequest }
+  | { readonly method: 'member-fail' | 'member-remove'; readonly request: MemberChangeRequest }
+  | { readonly method: 'member-replace'; readonly request: MemberReplaceRequest }
+  | { readonly method: 'rebuild'; readonly request: RebuildRequest }
+  | { readonly method: 'check'; readonly request: CheckRequest };
+
+export type MemberMethod = MemberCall['method'];
+
+const DECODERS: Readonly<Record<MemberMethod, (value: unknown) => Decoded<object>>> = {
+  'member-add': decodeMemberAdd,
+  'member-fail': decodeMemberChange,
+  'member-remove': decodeMemberChange,
+  'member-replace': decodeMemberReplace,
+  rebuild: decodeRebuild,
+  check: decodeCheck,
+};
+
+export function isMemberMethod(method: Method): method is MemberMethod {
+  return Object.hasOwn(DECODERS, method);
+}
+
+export function decodeMemberCall(method: MemberMethod, params: unknown): Decoded<MemberCall> {
+  const decoded = DECODERS[method](params);
+  if ('why' in decoded) return decoded;
+  return { value: { method, request: decoded.value } as MemberCall };
 }
 
 // --- replies ------------------------------------------------------------------------------------

@@ -135,9 +135,11 @@ function isAmong(path: string, specs: readonly DeviceSpec[]): boolean {
   return key !== null && specs.some((spec) => spec.kind === 'path' && keyOf(spec.path) === key);
 }
 
-function keyOf(path: string): string | null {
+/** Identity of the file or block device below filters; null when it has gone. */
+export function keyOf(device: string): string | null {
   try {
-    return identifyDevice(path).key;
+    const path = innermostPath(parseDeviceSpec(device));
+    return path === null ? null : identifyDevice(path).key;
   } catch {
     return null;
   }

@@ -7,15 +7,7 @@
  */
 
 import type { StatusDocument } from '../control/schema.ts';
-import type {
-  ActivityReply,
-  CheckRequest,
-  MemberAddRequest,
-  MemberChangeRequest,
-  MemberReplaceRequest,
-  MemberReply,
-  RebuildRequest,
-} from '../control/schema-members.ts';
+import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import {
   managedAction,
@@ -25,7 +17,6 @@ import {
   managedReason,
   managedSpares,
 } from './managed-status.ts';
-import type { MemberControl } from './member-control.ts';
 import { StackMembers, type StackMembersHost } from './stack-members.ts';
 import { StackProcesses } from './stack-processes.ts';
 
@@ -35,20 +26,20 @@ export interface ManagedPart
   readonly spares: NonNullable<StatusDocument['array']>['spares'];
 }
 
-export class StackControl implements MemberControl {
+export class StackControl {
   readonly #host: StackMembersHost;
-  readonly #members: StackMembers;
-  readonly #processes: StackProcesses;
+  readonly members: StackMembers;
+  readonly processes: StackProcesses;
 
   constructor(host: StackMembersHost) {
     this.#host = host;
-    this.#members = new StackMembers(host);
-    this.#processes = new StackProcesses(host, this.#members);
+    this.members = new StackMembers(host);
+    this.processes = new StackProcesses(host, this.members);
   }
 
   /** What the array's manager tells; called from a reactor turn. */
   arrayEvent(event: ArrayEvent): void {
-    this.#members.arrayEvent(event);
+    this.members.arrayEvent(event);
   }
 
   /** Null without a manager. `why`: why a slot was out of service at the start. */
@@ -59,7 +50,7 @@ export class StackControl implements MemberControl {
       name: this.#host.name,
       level: this.#host.spec().level,
       status,
-      why: (slot: number): string | null => this.#members.why(slot) ?? why(slot),
+      why: (slot: number): string | null => this.members.why(slot) ?? why(slot),
     };
     return {
       health: managedHealth(status),
@@ -71,27 +62,21 @@ export class StackControl implements MemberControl {
     };
   }
 
-  addMember(request: MemberAddRequest): Promise<MemberReply> {
-    return this.#members.addMember(request);
-  }
-
-  failMember(request: MemberChangeRequest): Promise<MemberReply> {
-    return this.#members.failMember(request);
-  }
-
-  removeMember(request: MemberChangeRequest): Promise<MemberReply> {
-    return this.#members.removeMember(request);
-  }
-
-  replaceMember(request: MemberReplaceRequest): Promise<MemberReply> {
-    return this.#members.replaceMember(request);
-  }
-
-  controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
-    return this.#processes.controlRebuild(request);
-  }
-
-  controlCheck(request: CheckRequest): Promise<ActivityReply> {
-    return this.#processes.controlCheck(request);
+  /** Throws a BandstandError that says what could not be done; then nothing has changed. */
+  change({ method, request }: MemberCall): Promise<MemberReply | ActivityReply> {
+    switch (method) {
+      case 'member-add':
+        return this.members.addMember(request);
+      case 'member-fail':
+        return this.members.failMember(request);
+      case 'member-remove':
+        return this.members.removeMember(request);
+      case 'member-replace':
+        return this.members.replaceMember(request);
+      case 'rebuild':
+        return this.processes.controlRebuild(request);
+      case 'check':
+        return this.processes.controlCheck(request);
+    }
   }
 }

@@ -25,9 +25,7 @@ import { levelRules } from '../raid/level-rules.ts';
 import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
-import { parseDeviceSpec } from './device-spec.ts';
-import { identifyDevice } from './device-usage.ts';
-import { innermostPath } from './find-members.ts';
+import { keyOf } from './find-members.ts';
 import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
 import { type MemberCandidate, resolveMember } from './member-reference.ts';
@@ -424,14 +422,4 @@ function candidatesOf({ members, spares, process }: ManagedStatus): MemberCandid
     if (spare.uuid !== target?.uuid) candidates.push({ slot: null, ...spare, health: 'spare' });
   }
   return candidates;
-}
-
-/** Identity of what is below filters; null when it has gone. */
-function keyOf(device: string): string | null {
-  try {
-    const path = innermostPath(parseDeviceSpec(device));
-    return path === null ? null : identifyDevice(path).key;
-  } catch {
-    return null;
-  }
 }

@@ -29,7 +29,6 @@ import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
-import { identifyDevice, stablePath } from './device-usage.ts';
 import { type FoundMembers, findMembers, nameless } from './find-members.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
@@ -152,14 +151,14 @@ export class Stack implements DeviceObserver {
     const { assembly } = this.#found!;
     const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
     await this.#openAll(used.map((name) => this.#leaf(name)));
-    if (!this.#plan.readOnly) await this.#openOutsiders(assembly);
+    if (!this.#plan.readOnly) await this.#openOutsiders();
   }
 
   /** What is no member now and may become one. That it cannot be opened stops nothing. */
-  async #openOutsiders({ target, returning, spares }: Assembly): Promise<void> {
-    const back = returning.filter(({ failed }) => !failed);
-    const outsiders = [...(target === null ? [] : [target]), ...back, ...spares];
-    for (const { device: name } of outsiders) {
+  async #openOutsiders(): Promise<void> {
+    const { assembly, others } = this.#found!;
+    const failed = assembly.returning.flatMap((one) => (one.failed ? [one.device] : []));
+    for (const name of others.filter((device) => !failed.includes(device))) {
       const device = this.#leaf(name);
       try {
         await device.open(this.#reactor);
@@ -413,18 +412,11 @@ export class Stack implements DeviceObserver {
     return notes;
   }
 
-  /** Where the members are now. Members that are missing keep their old path. */
+  /** Null for an array without superblock: what is remembered of it is all that is known. */
   #toRemember(): RememberedStack | null {
-    const assembly = this.#assembly;
-    if (assembly === null) return null;
-    const { superblock, slots } = assembly;
+    if (this.#manager === null) return null;
+    const { superblock } = this.#assembly!;
     const old = this.#plan.remembered;
-    const members = slots.flatMap(({ slot, uuid, device }) => {
-      const before = old?.members.find((member) => member.slot === slot)?.path ?? null;
-      const spec = device === null ? undefined : this.#found!.specs.get(device);
-      const path = spec?.kind === 'path' ? stablePath(identifyDevice(spec.path)) : before;
-      return path === null ? [] : [{ slot, uuid, path }];
-    });
     const base: RememberedStack = {
       name: this.#plan.name,
       uuid: superblock.uuid,
@@ -434,11 +426,10 @@ export class Stack implements DeviceObserver {
       sizeBytes: superblock.raidSize * superblock.blockBytes,
       superblock: true,
       ftl: old?.ftl ?? false,
-      members,
+      members: old?.members ?? [],
       spares: old?.spares ?? [],
     };
-    const status = this.#manager?.status();
-    return status === undefined ? base : rememberMembers(base, status, stableDevicePath);
+    return rememberMembers(base, this.#manager.status(), stableDevicePath);
   }
 
   // --- observers --------------------------------------------------------------------------------

@@ -8,15 +8,7 @@
 
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
-import type {
-  ActivityReply,
-  CheckRequest,
-  MemberAddRequest,
-  MemberChangeRequest,
-  MemberReplaceRequest,
-  MemberReply,
-  RebuildRequest,
-} from '../control/schema-members.ts';
+import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import type { ManagedStatus } from './managed-array.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -76,12 +68,8 @@ export interface WorkerMethods {
   unexport: { params: null; result: null };
   /** Everything but what the main thread adds: `server`. */
   status: { params: null; result: Omit<StatusDocument, 'server'> };
-  addMember: { params: MemberAddRequest; result: MemberReply };
-  failMember: { params: MemberChangeRequest; result: MemberReply };
-  removeMember: { params: MemberChangeRequest; result: MemberReply };
-  replaceMember: { params: MemberReplaceRequest; result: MemberReply };
-  controlRebuild: { params: RebuildRequest; result: ActivityReply };
-  controlCheck: { params: CheckRequest; result: ActivityReply };
+  /** What clients ask of members and processes. */
+  change: { params: MemberCall; result: MemberReply | ActivityReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
 }

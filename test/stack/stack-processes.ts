@@ -1,0 +1,85 @@
+/** Rebuild, resync and check as clients control them: what is asked, and what is refused. */
+
+import test from 'ava';
+import { inWorld } from '../_helpers/control-world.ts';
+import { processOf } from '../_helpers/fake-manager.ts';
+
+test('a read-only stack can be checked', (t) =>
+  inWorld(t, { readOnly: true }, async ({ manager, control }) => {
+    await control.processes.controlCheck({ action: 'start', repair: false, dry_run: false });
+    t.deepEqual(manager.calls, [['startCheck', { repair: false }]]);
+  }));
+
+test('a rebuild is paused, resumed, limited and cancelled', (t) =>
+  inWorld(t, {}, async ({ manager, control, refused }) => {
+    const act = (action: 'show' | 'pause' | 'resume' | 'cancel') =>
+      control.processes.controlRebuild({ action, rate_bytes_per_second: null });
+    const nothing = await refused(() => act('pause'));
+    t.is(nothing.code, 'BANDSTAND_ACTIVITY_NONE');
+    t.is(nothing.message, 'cannot pause the rebuild of tank: no rebuild is running');
+    t.like(await act('show'), { changed: false, activity: { kind: 'idle' } });
+    manager.process = processOf();
+    t.like(await act('pause'), { changed: true, activity: { pace: 'paused', eta_seconds: null } });
+    t.like(await act('pause'), { changed: false });
+    t.like(await act('resume'), { changed: true, activity: { pace: 'running' } });
+    t.like(await act('resume'), { changed: false });
+    const limit = (rate: number | null) =>
+      control.processes.controlRebuild({ action: 'rate', rate_bytes_per_second: rate });
+    t.like(await limit(1000), { changed: true, limit_before: null });
+    t.like(await limit(1000), { changed: false, limit_before: 1000 });
+    t.like(await limit(null), { changed: true, limit_before: 1000 });
+    t.like(await act('cancel'), { changed: true, activity: { kind: 'rebuild', done_bytes: 410 } });
+    t.deepEqual(manager.calls, [
+      ['pauseProcess'],
+      ['resumeProcess'],
+      ['setRate', 1000],
+      ['setRate', 1000],
+      ['setRate', null],
+      ['cancelProcess'],
+    ]);
+  }));
+
+test('a resync can be paused but not cancelled', (t) =>
+  inWorld(t, {}, async ({ manager, control, refused }) => {
+    manager.process = processOf({ kind: 'resync', slot: null, target: null });
+    const request = { rate_bytes_per_second: null };
+    t.like(await control.processes.controlRebuild({ action: 'pause', ...request }), {
+      changed: true,
+    });
+    const error = await refused(() =>
+      control.processes.controlRebuild({ action: 'cancel', ...request }),
+    );
+    t.is(error.message, 'cannot cancel the resync of tank: its members would stay unequal');
+  }));
+
+test('a check is started once, and not beside a rebuild or without two members', (t) =>
+  inWorld(t, {}, async ({ manager, control, refused }) => {
+    const start = (repair: boolean, dry_run = false) =>
+      control.processes.controlCheck({ action: 'start', repair, dry_run });
+    t.like(await start(true, true), { changed: true, dry_run: true });
+    t.deepEqual(manager.calls, []);
+    t.like(await start(false), { changed: true, activity: { kind: 'check' } });
+    t.like(await start(false), { changed: false });
+    const other = await refused(() => start(true));
+    t.is(other.message, 'cannot check and repair tank: a check without repair is running');
+    t.is(other.hint, 'stop it first: bandstand check tank --stop');
+    t.like(
+      await control.processes.controlCheck({ action: 'stop', repair: false, dry_run: false }),
+      {
+        changed: true,
+        activity: { kind: 'check', done_bytes: 410 },
+      },
+    );
+    manager.process = processOf();
+    const busy = await refused(() => start(false));
+    t.is(busy.message, 'cannot check tank: a rebuild is running');
+    t.is(busy.hint, 'wait for it: bandstand wait tank --for rebuild');
+    manager.process = null;
+    manager.lose('missing', 1, 2);
+    const alone = await refused(() => start(false));
+    t.is(alone.code, 'BANDSTAND_ARRAY_DEGRADED');
+    t.is(
+      alone.message,
+      'cannot check tank: 1 of 3 members is in use, so there is nothing to compare',
+    );
+  }));
