@@ -69,7 +69,11 @@ function failed(name: string, reply: MemberReply): string[] {
   return [line, `  put a device in its place: bandstand member add ${name} DEVICE`];
 }
 
-function removed(name: string, { device, slot, dry_run: dry }: MemberReply): string[] {
+function removed(name: string, { device, slot, was, dry_run: dry }: MemberReply): string[] {
+  if (slot === null && was === 'missing') {
+    const what = `the spare ${device} of ${name}, which is not here`;
+    return [dry ? `would forget ${what}` : `forgot ${what}`];
+  }
   if (dry) return [`would remove ${whichMember(device, slot)} from ${name}`];
   return [`removed ${whichMember(device, slot)} from ${name}`];
 }

@@ -205,7 +205,7 @@ export class StackServer {
       this.#refuseOther(existing.status, request);
       return { ...existing.status, started: false, notes: [] };
     }
-    const choice = await chooseExporter(request, this.#name);
+    const choice = await chooseExporter(request);
     try {
       const made =
         choice.helper === null

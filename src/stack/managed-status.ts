@@ -12,6 +12,7 @@ import {
   type MemberStatusDocument,
 } from '../control/schema.ts';
 import { type LevelName, levelRules } from '../raid/level-rules.ts';
+import type { AbsentSpare } from './absent-spares.ts';
 import type { ManagedProcess, ManagedStatus } from './managed-array.ts';
 
 export interface ManagedStack {
@@ -88,8 +89,14 @@ export function managedMembers({ members }: ManagedStatus): MemberStatusDocument
   return members.map((member) => ({ ...member }));
 }
 
-/** Spares, and before them the device that is being filled to replace a member in service. */
-export function managedSpares({ spares, process }: ManagedStatus): MemberStatusDocument[] {
+/**
+ * Spares, before them the device that is being filled to replace a member in service, behind them
+ * those that are not here.
+ */
+export function managedSpares(
+  { spares, process }: ManagedStatus,
+  absent: readonly AbsentSpare[],
+): MemberStatusDocument[] {
   const unknown = { read_errors: null, write_errors: null, repaired_blocks: null };
   const target = process?.replace === true ? process.target : null;
   const others = spares.filter(({ uuid }) => uuid !== target?.uuid);
@@ -98,5 +105,9 @@ export function managedSpares({ spares, process }: ManagedStatus): MemberStatusD
       ? []
       : [{ slot: process!.slot, ...target, health: 'rebuilding' as const, ...unknown }]),
     ...others.map((spare) => ({ slot: null, ...spare, health: 'spare' as const, ...unknown })),
+    ...absent.map(({ uuid, path, why }) => {
+      const health = why === null ? ('spare' as const) : ('missing' as const);
+      return { slot: null, uuid, device: path, health, ...unknown };
+    }),
   ];
 }

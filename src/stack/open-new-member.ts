@@ -62,7 +62,11 @@ export async function openNewMember(context: NewMemberContext, text: string): Pr
 /** A device joins once. */
 function refuseKnown(context: NewMemberContext, key: string, path: string): void {
   const { subject, name, candidates } = context;
-  const known = candidates.find(({ device }) => device !== null && context.keyOf(device) === key);
+  // A spare that was missing is welcome back.
+  const known = candidates.find(
+    ({ device, slot, health }) =>
+      device !== null && context.keyOf(device) === key && (slot !== null || health !== 'missing'),
+  );
   if (known === undefined) return;
   const { slot, health } = known;
   const failed = health === 'failed';

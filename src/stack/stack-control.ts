@@ -9,6 +9,7 @@
 import type { StatusDocument } from '../control/schema.ts';
 import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
+import type { AbsentSpare } from './absent-spares.ts';
 import {
   managedAction,
   managedActivity,
@@ -42,6 +43,12 @@ export class StackControl {
     this.members.arrayEvent(event);
   }
 
+  /** The spares that are not here, or that nothing is done with. */
+  get absentSpares(): readonly AbsentSpare[] {
+    const status = this.#host.manager()?.status();
+    return status === undefined ? [] : this.members.absentSpares(status);
+  }
+
   /** Null without a manager. `why`: why a slot was out of service at the start. */
   status(why: (slot: number) => string | null): ManagedPart | null {
     const status = this.#host.manager()?.status();
@@ -58,7 +65,7 @@ export class StackControl {
       action: managedAction(stack),
       activity: managedActivity(status.process),
       members: managedMembers(status),
-      spares: managedSpares(status),
+      spares: managedSpares(status, this.members.absentSpares(status)),
     };
   }
 

@@ -25,12 +25,15 @@ import { levelRules } from '../raid/level-rules.ts';
 import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
+import { type AbsentSpare, stillAbsent } from './absent-spares.ts';
 import { keyOf } from './find-members.ts';
 import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
+import { candidatesOf } from './member-candidates.ts';
 import { type MemberCandidate, resolveMember } from './member-reference.ts';
 import { cannot, type Subject } from './new-device.ts';
 import { openNewMember } from './open-new-member.ts';
+import type { PresentMembers } from './remember-members.ts';
 import type { StackEvent } from './worker-messages.ts';
 
 export interface StackMembersHost {
@@ -50,6 +53,8 @@ export class StackMembers {
   readonly #host: StackMembersHost;
   /** Slot → why it was failed. */
   readonly #failures = new Map<number, string>();
+
+  #absent: readonly AbsentSpare[] = [];
 
   constructor(host: StackMembersHost) {
     this.#host = host;
@@ -134,8 +139,9 @@ export class StackMembers {
     }
     const there = found.device !== null;
     if (there && !request.dry_run) {
-      if (slot === null) await manager.removeSpare(uuid!);
-      else await manager.removeMember(slot);
+      if (slot !== null) await manager.removeMember(slot);
+      else if (health === 'missing') this.#absent = this.#absent.filter((one) => one.uuid !== uuid);
+      else await manager.removeSpare(uuid!);
     }
     return this.#left('remove', request, found, there);
   }
@@ -180,6 +186,23 @@ export class StackMembers {
     );
   }
 
+  setAbsentSpares(absent: readonly AbsentSpare[]): void {
+    this.#absent = absent;
+  }
+
+  /** The spares that are not here. */
+  absentSpares(status: ManagedStatus): readonly AbsentSpare[] {
+    return stillAbsent(this.#absent, status);
+  }
+
+  /** Who the members and spares are, to be remembered. */
+  present(manager: ManagedArray): PresentMembers {
+    const status = manager.status();
+    const { members, spares, process } = status;
+    const absent = this.absentSpares(status).map(({ uuid, path }) => ({ uuid, path }));
+    return { members, spares, process, absent };
+  }
+
   /** Why the slot is out of service, as far as it happened since the start. */
   why(slot: number): string | null {
     return this.#failures.get(slot) ?? null;
@@ -201,8 +224,9 @@ export class StackMembers {
   #tellMembers(): void {
     const manager = this.#host.manager();
     if (manager === null) return;
-    const { members, spares, process } = manager.status();
-    this.#host.emit({ event: 'members-changed', status: { members, spares, process } });
+    // What the array has by now is the array's; it does not come back here when it leaves.
+    this.#absent = stillAbsent(this.#absent, manager.status());
+    this.#host.emit({ event: 'members-changed', status: this.present(manager) });
   }
 
   // --- new devices ------------------------------------------------------------------------------
@@ -210,7 +234,7 @@ export class StackMembers {
   async #open(subject: Subject, manager: ManagedArray, text: string): Promise<BlockDevice> {
     const { ring, name } = this.#host;
     const { blockBytes, uuid } = this.#host.spec();
-    const candidates = candidatesOf(manager.status());
+    const candidates = this.#candidates(manager);
     const device = await openNewMember(
       { ring, subject, name, arrayUuid: uuid!, blockBytes, candidates, keyOf },
       text,
@@ -261,7 +285,12 @@ export class StackMembers {
 
   #resolve(verb: string, request: MemberChangeRequest, manager: ManagedArray): MemberCandidate {
     const { name } = this.#host;
-    return resolveMember({ verb, name }, request, candidatesOf(manager.status()), keyOf);
+    return resolveMember({ verb, name }, request, this.#candidates(manager), keyOf);
+  }
+
+  #candidates(manager: ManagedArray): MemberCandidate[] {
+    const status = manager.status();
+    return candidatesOf(status, this.absentSpares(status), () => null);
   }
 
   #refuseRebuilding(subject: Subject, { health, slot }: MemberCandidate): void {
@@ -405,21 +434,4 @@ function foreseen(status: ManagedStatus, spareOnly: boolean): Foreseen {
 function lostSlot({ members }: ManagedStatus): number | null {
   const lost = members.find(({ health }) => health === 'failed' || health === 'missing');
   return lost?.slot ?? null;
-}
-
-function candidatesOf({ members, spares, process }: ManagedStatus): MemberCandidate[] {
-  const candidates: MemberCandidate[] = members.map(({ slot, uuid, device, health }) => ({
-    slot,
-    uuid,
-    device,
-    health,
-  }));
-  const target = process?.replace === true ? process.target : null;
-  if (target !== null && process !== null) {
-    candidates.push({ slot: process.slot, ...target, health: 'rebuilding', isTarget: true });
-  }
-  for (const spare of spares) {
-    if (spare.uuid !== target?.uuid) candidates.push({ slot: null, ...spare, health: 'spare' });
-  }
-  return candidates;
 }

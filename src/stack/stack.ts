@@ -18,9 +18,6 @@ import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE, type IoStatus } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
-import type { NbdAddress } from '../exporter/nbd/address.ts';
-import { NbdExporter } from '../exporter/nbd/nbd-exporter.ts';
-import { UblkExporter } from '../exporter/ublk/ublk-exporter.ts';
 import { ArrayManager } from '../raid/array-manager.ts';
 import type { ArraySpec } from '../raid/array-spec.ts';
 import { type Assembly, assembleArray } from '../raid/assemble.ts';
@@ -28,8 +25,10 @@ import { examineDevice } from '../raid/examine.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
+import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
-import { type FoundMembers, findMembers, nameless } from './find-members.ts';
+import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
+import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -49,6 +48,8 @@ export class Stack implements DeviceObserver {
   readonly #steps: StepRun<Stack>;
   #found: FoundMembers | null = null;
   readonly #devices = new Map<string, BlockDevice>();
+  /** Devices that are no members and could not be opened → why. */
+  readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
   #top: MeterDevice | null = null;
@@ -165,6 +166,8 @@ export class Stack implements DeviceObserver {
         this.#devices.set(name, device);
       } catch (error) {
         if (!(error instanceof BandstandError)) throw error;
+        this.#unopened.set(name, error.message);
+        if (assembly.spares.some(({ device }) => device === name)) continue;
         this.#emit({ event: 'warning', message: `${name} is not used: ${error.message}` });
       }
     }
@@ -241,7 +244,16 @@ export class Stack implements DeviceObserver {
   }
 
   async #startManaged(): Promise<void> {
-    const { readOnly } = this.#plan;
+    const { readOnly, remembered, devices } = this.#plan;
+    const absent = absentSpares({
+      remembered: remembered?.spares ?? [],
+      found: this.#found!,
+      unopened: this.#unopened,
+      given: devices.length > 0,
+      readOnly,
+      nameOf: presentPath,
+    });
+    this.control.members.setAbsentSpares(absent);
     const manager = await ArrayManager.start(
       this.#reactor,
       this.#assembly!,
@@ -280,33 +292,13 @@ export class Stack implements DeviceObserver {
 
   // --- exports ----------------------------------------------------------------------------------
 
-  async exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
-    return await this.#export(
-      new NbdExporter({
-        name: options.exportName,
-        description: options.description,
-        address: nbdAddress(options.listen),
-        readOnly: options.readOnly,
-      }),
-    );
+  exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
+    return this.#export(nbdExporter(options));
   }
 
-  async exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
+  exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
     const warn = (message: string): void => this.#emit({ event: 'warning', message });
-    return await this.#export(
-      new UblkExporter({
-        id: options.deviceId,
-        queues: options.queues,
-        depth: options.depth,
-        maxIoBytes: options.bufferBytes,
-        attributes: options.attributes,
-        observer: {
-          deviceStopped: () => warn('the kernel has stopped the ublk device'),
-          queueFailed: (error) => warn(error.message),
-          requestsTimedOut: (count) => warn(`${count} requests were not done in time`),
-        },
-      }),
-    );
+    return this.#export(ublkExporter(options, warn));
   }
 
   async #export(exporter: Exporter): Promise<ExportStatus> {
@@ -403,13 +395,11 @@ export class Stack implements DeviceObserver {
   }
 
   #notes(): string[] {
-    const notes = [...(this.#assembly?.warnings ?? [])];
-    const { name } = this.#plan;
     const reason = this.#reason(
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
-    if (reason !== null) notes.push(`${name}: ${reason}`);
-    return notes;
+    const found = this.#found === null ? [] : notesAbout(this.#found, this.control.absentSpares);
+    return [...(this.#assembly?.warnings ?? []), ...found, ...(reason === null ? [] : [reason])];
   }
 
   /** Null for an array without superblock: what is remembered of it is all that is known. */
@@ -429,7 +419,7 @@ export class Stack implements DeviceObserver {
       members: old?.members ?? [],
       spares: old?.spares ?? [],
     };
-    return rememberMembers(base, this.#manager.status(), stableDevicePath);
+    return rememberMembers(base, this.control.members.present(this.#manager), stableDevicePath);
   }
 
   // --- observers --------------------------------------------------------------------------------
@@ -445,19 +435,4 @@ export class Stack implements DeviceObserver {
   deviceOverdue(_device: BlockDevice): boolean {
     return false;
   }
-}
-
-/** The address has been checked by the command (cli/listen-address.ts). */
-function nbdAddress(listen: string): NbdAddress {
-  if (listen.startsWith('unix:')) return { unix: listen.slice('unix:'.length) };
-  const tcp = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(listen);
-  if (tcp === null) {
-    throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
-      message: `cannot listen on ${listen}: it is no address`,
-      hint: 'write unix:PATH or tcp:127.0.0.1:PORT',
-      details: { address: listen },
-    });
-  }
-  const host = tcp[1] ?? tcp[2]!;
-  return { host: host === 'localhost' ? '127.0.0.1' : host, port: Number(tcp[3]) };
 }

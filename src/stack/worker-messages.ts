@@ -10,7 +10,7 @@ import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
 import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
-import type { ManagedStatus } from './managed-array.ts';
+import type { PresentMembers } from './remember-members.ts';
 import type { RememberedStack } from './state-store.ts';
 
 /** What is to be assembled. */
@@ -100,7 +100,7 @@ export type StackEvent =
   /** Who the members are, or where, has changed: to be remembered. */
   | {
       readonly event: 'members-changed';
-      readonly status: Pick<ManagedStatus, 'members' | 'spares' | 'process'>;
+      readonly status: PresentMembers;
     }
   | { readonly event: 'warning'; readonly message: string };
 

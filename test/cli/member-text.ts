@@ -61,6 +61,10 @@ test('what became of a member is one line, then advice', (t) => {
     [{ action: 'remove', was: 'failed' }, ['removed /dev/sdd (slot 2) from tank']],
     [{ action: 'remove', was: 'spare', slot: null }, ['removed /dev/sdd from tank']],
     [
+      { action: 'remove', was: 'missing', slot: null },
+      ['forgot the spare /dev/sdd of tank, which is not here'],
+    ],
+    [
       { action: 'remove', was: 'missing', device: null, changed: false },
       ['slot 2 of tank has no device that could be removed'],
     ],

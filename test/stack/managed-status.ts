@@ -10,7 +10,7 @@ import {
   managedReason,
   managedSpares,
 } from '../../src/stack/managed-status.ts';
-import { rememberMembers } from '../../src/stack/remember-members.ts';
+import { type PresentMembers, rememberMembers } from '../../src/stack/remember-members.ts';
 import type { RememberedStack } from '../../src/stack/state-store.ts';
 import { FakeManager, memberOf, NEW_UUID, processOf } from '../_helpers/fake-manager.ts';
 
@@ -112,7 +112,7 @@ test('a device that replaces a member in use stands before the spares, once', (t
   manager.spares = [other, target];
   manager.process = processOf({ replace: true, slot: 1, target });
   t.deepEqual(
-    managedSpares(manager.status()).map(({ slot, device, health }) => [slot, device, health]),
+    managedSpares(manager.status(), []).map(({ slot, device, health }) => [slot, device, health]),
     [
       [1, '/dev/none9', 'rebuilding'],
       [null, '/dev/none8', 'spare'],
@@ -136,18 +136,19 @@ const OLD: RememberedStack = {
   })),
   spares: [],
 };
+const present = (manager: FakeManager): PresentMembers => ({ ...manager.status(), absent: [] });
 const byId = (device: string): string => device.replace('/dev/', '/dev/disk/by-id/');
 
 test('a missing member keeps its path until another one has its slot', (t) => {
   const manager = new FakeManager();
   manager.lose('missing', 2);
-  t.deepEqual(rememberMembers(OLD, manager.status(), byId).members, [
+  t.deepEqual(rememberMembers(OLD, present(manager), byId).members, [
     { slot: 0, uuid: memberOf(0).uuid, path: '/dev/disk/by-id/none0' },
     { slot: 1, uuid: memberOf(1).uuid, path: '/dev/disk/by-id/none1' },
     { slot: 2, uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2' },
   ]);
   manager.members[2] = memberOf(2, { uuid: NEW_UUID, device: null, health: 'missing' });
-  t.is(rememberMembers(OLD, manager.status(), byId).members.length, 2);
+  t.is(rememberMembers(OLD, present(manager), byId).members.length, 2);
 });
 
 test('spares and a copy in progress are remembered, no device twice', (t) => {
@@ -156,14 +157,14 @@ test('spares and a copy in progress are remembered, no device twice', (t) => {
   const other = { uuid: 'dddddddd-0000-4000-8000-000000000000', device: '/dev/none8' };
   manager.spares = [other];
   manager.process = processOf({ replace: true, target });
-  t.deepEqual(rememberMembers(OLD, manager.status(), byId).spares, [
+  t.deepEqual(rememberMembers(OLD, present(manager), byId).spares, [
     { uuid: other.uuid, path: '/dev/disk/by-id/none8' },
     { uuid: NEW_UUID, path: '/dev/disk/by-id/none9' },
   ]);
   // A rebuild has its target in the slot already.
   manager.members[2] = memberOf(2, { ...target, health: 'rebuilding' });
   manager.process = processOf({ target });
-  const remembered = rememberMembers(OLD, manager.status(), byId);
+  const remembered = rememberMembers(OLD, present(manager), byId);
   t.deepEqual(remembered.spares, [{ uuid: other.uuid, path: '/dev/disk/by-id/none8' }]);
   t.is(remembered.members[2]!.path, '/dev/disk/by-id/none9');
 });
