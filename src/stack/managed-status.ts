@@ -18,6 +18,8 @@ import type { ManagedProcess, ManagedStatus } from './managed-array.ts';
 export interface ManagedStack {
   readonly name: string;
   readonly level: LevelName;
+  /** Nothing about its members can be changed. */
+  readonly readOnly: boolean;
   readonly status: ManagedStatus;
   /** Why the slot is out of service: a phrase, or null when that is not known. */
   why(slot: number): string | null;
@@ -53,7 +55,7 @@ export function managedReason(stack: ManagedStack): string | null {
 }
 
 export function managedAction(stack: ManagedStack): string | null {
-  const { name, level, status } = stack;
+  const { name, level, readOnly, status } = stack;
   if (status.failed) return 'stop it, and look at its members and the kernel log (dmesg)';
   const { process } = status;
   if (process?.paused === true && process.kind !== 'check') {
@@ -61,9 +63,18 @@ export function managedAction(stack: ManagedStack): string | null {
   }
   if (managedHealth(status) === 'healthy') return null;
   const left = failuresLeft(level, status);
+  if (readOnly) return readOnlyAction(name, level, left);
   const risk = left > 0 ? '' : '; a further failure before that loses data';
   if (process?.kind === 'rebuild') return `let the rebuild finish${risk}`;
   return `put a device in its place: bandstand member add ${name} DEVICE${risk}`;
+}
+
+/** A read-only stack is degraded, and cannot be made whole as it is. */
+function readOnlyAction(name: string, level: LevelName, left: number): string {
+  const risk = left > 0 ? '' : '; a further failure loses data';
+  return level === 'raid5f'
+    ? `copy its data to another stack: this version cannot rebuild raid5f${risk}`
+    : `start it for writing, and add a device: bandstand stop ${name}, bandstand export ${name}${risk}`;
 }
 
 export function managedActivity(process: ManagedProcess | null): ActivityStatus {

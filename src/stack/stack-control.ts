@@ -56,6 +56,7 @@ export class StackControl {
     const stack = {
       name: this.#host.name,
       level: this.#host.spec().level,
+      readOnly: this.#host.readOnly,
       status,
       why: (slot: number): string | null => this.members.why(slot) ?? why(slot),
     };

@@ -153,11 +153,16 @@ export class StackMembers {
     const { name, readOnly } = this.#host;
     const manager = this.managed(subject);
     if (!readOnly) return manager;
+    const always = this.#host.spec().level === 'raid5f';
     throw cannot(
       subject,
       'BANDSTAND_STACK_READ_ONLY',
-      `${name} was started with --read-only`,
-      `stop it first: bandstand stop ${name}`,
+      always
+        ? `${name} is raid5f, which this version exports read-only`
+        : `${name} was started with --read-only`,
+      always
+        ? 'copy the data to a raid1 stack, whose members can be checked and changed'
+        : `start it for writing: bandstand stop ${name}, then bandstand export ${name}`,
       { name },
     );
   }
@@ -171,7 +176,7 @@ export class StackMembers {
         subject,
         'BANDSTAND_LEVEL_REDUNDANCY',
         `${name} is ${level}, which needs every member as it is`,
-        'copy the data to a stack with redundancy (raid1, raid5f)',
+        'copy the data to a raid1 stack, which can lose members',
         { name, level },
       );
     }

@@ -72,7 +72,7 @@ export class StackProcesses {
   async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
     const { name } = this.#host;
     const subject = repair ? `check and repair ${name}` : `check ${name}`;
-    const manager = repair ? this.#members.changeable(subject) : this.#members.managed(subject);
+    const manager = this.#members.changeable(subject);
     const { members, process } = manager.status();
     if (process?.kind === 'check' && process.repair === repair) {
       return this.#reply('start', manager, false);

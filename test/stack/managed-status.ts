@@ -14,8 +14,8 @@ import { type PresentMembers, rememberMembers } from '../../src/stack/remember-m
 import type { RememberedStack } from '../../src/stack/state-store.ts';
 import { FakeManager, memberOf, NEW_UUID, processOf } from '../_helpers/fake-manager.ts';
 
-function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1') {
-  const stack = { name: 'tank', level, status, why: () => null };
+function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1', readOnly = false) {
+  const stack = { name: 'tank', level, readOnly, status, why: () => null };
   return [managedHealth(status), managedReason(stack), managedAction(stack)];
 }
 
@@ -46,6 +46,19 @@ test('a lost member asks for a device, and warns when nothing more may fail', (t
     '/dev/none1 (slot 1) is failed; the member in slot 2 is missing',
     'put a device in its place: bandstand member add tank DEVICE; a further failure before that loses data',
   ]);
+});
+
+test('a read-only stack is not asked for what cannot be done with it', (t) => {
+  const manager = new FakeManager();
+  manager.lose('missing', 2);
+  t.is(
+    wordsOf(manager.status(), 'raid1', true)[2],
+    'start it for writing, and add a device: bandstand stop tank, bandstand export tank',
+  );
+  t.is(
+    wordsOf(manager.status(), 'raid5f', true)[2],
+    'copy its data to another stack: this version cannot rebuild raid5f; a further failure loses data',
+  );
 });
 
 test('a rebuild asks for patience, a paused one to be resumed', (t) => {

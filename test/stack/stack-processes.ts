@@ -4,11 +4,25 @@ import test from 'ava';
 import { inWorld } from '../_helpers/control-world.ts';
 import { processOf } from '../_helpers/fake-manager.ts';
 
-test('a read-only stack can be checked', (t) =>
-  inWorld(t, { readOnly: true }, async ({ manager, control }) => {
-    await control.processes.controlCheck({ action: 'start', repair: false, dry_run: false });
-    t.deepEqual(manager.calls, [['startCheck', { repair: false }]]);
-  }));
+test('a read-only stack is not checked: nothing could be kept of it', async (t) => {
+  const start = { action: 'start' as const, repair: false };
+  await inWorld(t, { readOnly: true }, async ({ manager, control, refused }) => {
+    for (const dry_run of [true, false]) {
+      const error = await refused(() => control.processes.controlCheck({ ...start, dry_run }));
+      t.is(error.code, 'BANDSTAND_STACK_READ_ONLY');
+      t.is(error.message, 'cannot check tank: tank was started with --read-only');
+      t.is(error.hint, 'start it for writing: bandstand stop tank, then bandstand export tank');
+    }
+    t.deepEqual(manager.calls, []);
+  });
+  const parity = { level: 'raid5f', readOnly: true } as const;
+  await inWorld(t, parity, async ({ control, refused }) => {
+    const request = { ...start, dry_run: false };
+    const error = await refused(() => control.processes.controlCheck(request));
+    t.is(error.message, 'cannot check tank: tank is raid5f, which this version exports read-only');
+    t.regex(error.hint!, /^copy the data to a raid1 stack/);
+  });
+});
 
 test('a rebuild is paused, resumed, limited and cancelled', (t) =>
   inWorld(t, {}, async ({ manager, control, refused }) => {
