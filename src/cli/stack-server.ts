@@ -248,7 +248,7 @@ export class StackServer {
   }
 
   async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<ActiveExport> {
-    const { geometry } = this.#opened!;
+    const geometry = await this.#host!.call('geometry', null);
     const { runDir } = this.#options;
     const record = readUblkRecord(runDir, this.#name);
     const recovered =

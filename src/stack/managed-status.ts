@@ -5,6 +5,7 @@
  * JSON, events) tells the same.
  */
 
+import { formatSize } from '../block/quantities.ts';
 import {
   type ActivityStatus,
   type Health,
@@ -75,6 +76,19 @@ function readOnlyAction(name: string, level: LevelName, left: number): string {
   return level === 'raid5f'
     ? `copy its data to another stack: this version cannot rebuild raid5f${risk}`
     : `start it for writing, and add a device: bandstand stop ${name}, bandstand export ${name}${risk}`;
+}
+
+/** An export keeps the size with which it began; null when that is the size of the array. */
+export function grownWords(
+  name: string,
+  sizeBytes: number,
+  exportBytes: number,
+): { readonly reason: string; readonly action: string } | null {
+  if (sizeBytes === exportBytes) return null;
+  return {
+    reason: `the array has ${formatSize(sizeBytes)} since it has grown, its export still ${formatSize(exportBytes)}`,
+    action: `unexport it and export it again: bandstand unexport ${name}, then bandstand export ${name}`,
+  };
 }
 
 export function managedActivity(process: ManagedProcess | null): ActivityStatus {

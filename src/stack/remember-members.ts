@@ -13,9 +13,10 @@ import { innermostPath } from './find-members.ts';
 import type { ManagedStatus } from './managed-array.ts';
 import type { RememberedSpare, RememberedStack } from './state-store.ts';
 
-/** Who the members and spares are at present. */
+/** Who the members and spares are at present, and how large the array is. */
 export interface PresentMembers extends Pick<ManagedStatus, 'members' | 'spares' | 'process'> {
   readonly absent: readonly RememberedSpare[];
+  readonly sizeBytes: number;
 }
 
 /** `pathOf` gives the most stable path of a device. */
@@ -45,6 +46,7 @@ export function rememberMembers(
   );
   return {
     ...old,
+    sizeBytes: status.sizeBytes,
     members,
     spares: others.map(({ uuid, device }) => ({ uuid, path: pathOf(device) })),
   };

@@ -46,8 +46,8 @@ export interface StackMembersHost {
   emit(event: StackEvent): void;
 }
 
-/** Kinds of events after which the members, or where they are, may be others. */
-const MEMBERSHIP = /^(member|spare|rebuild)-/;
+/** Kinds of events after which something else has to be remembered. */
+const MEMBERSHIP = /^(member|spare|rebuild)-|^array-resized$/;
 
 export class StackMembers {
   readonly #host: StackMembersHost;
@@ -205,7 +205,8 @@ export class StackMembers {
     const status = manager.status();
     const { members, spares, process } = status;
     const absent = this.absentSpares(status).map(({ uuid, path }) => ({ uuid, path }));
-    return { members, spares, process, absent };
+    const { blockCount, blockBytes } = this.#host.spec();
+    return { members, spares, process, absent, sizeBytes: blockCount * blockBytes };
   }
 
   /** Why the slot is out of service, as far as it happened since the start. */

@@ -107,6 +107,8 @@ async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
     case 'unexport':
       await stack.unexport();
       return null;
+    case 'geometry':
+      return stack.geometry;
     case 'status':
       return stack.status();
     case 'close':

@@ -9,7 +9,7 @@
  * logs (cli/), which devices to look at (find-members.ts).
  */
 
-import type { BlockDevice, DeviceObserver } from '../block/block-device.ts';
+import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-device.ts';
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
@@ -29,6 +29,7 @@ import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
+import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -54,6 +55,7 @@ export class Stack implements DeviceObserver {
   #array: RaidArray | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
+  #exported: ExportStatus | null = null;
   #failed = false;
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
@@ -88,7 +90,6 @@ export class Stack implements DeviceObserver {
     });
     const array = this.#array!;
     return {
-      geometry: this.#top!.geometry,
       uuid: array.spec.uuid,
       level: array.spec.level,
       health: this.#health() === 'degraded' ? 'degraded' : 'healthy',
@@ -302,14 +303,17 @@ export class Stack implements DeviceObserver {
   }
 
   async #export(exporter: Exporter): Promise<ExportStatus> {
+    const { blockCount, blockBytes } = this.#top!.geometry;
     await exporter.start(this.#reactor, this.#top!);
     this.#exporter = exporter;
-    return exporter.describe();
+    this.#exported = { ...exporter.describe(), size_bytes: blockCount * blockBytes };
+    return this.#exported;
   }
 
   async unexport(): Promise<void> {
     const exporter = this.#exporter;
     this.#exporter = null;
+    this.#exported = null;
     await exporter?.stop();
   }
 
@@ -325,6 +329,11 @@ export class Stack implements DeviceObserver {
     for (const device of this.#manager.devices()) refreshSize(device);
   }
 
+  /** As it is now; an array may have grown since it was opened. */
+  get geometry(): Geometry {
+    return this.#top!.geometry;
+  }
+
   // --- what is told -----------------------------------------------------------------------------
 
   status(): WorkerMethods['status']['result'] {
@@ -334,16 +343,21 @@ export class Stack implements DeviceObserver {
     const members = array.memberStatus();
     const bad = members.filter((member) => member.health !== 'ok');
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
+    const sizeBytes = spec.blockCount * spec.blockBytes;
+    const grown =
+      this.#exported === null
+        ? null
+        : grownWords(this.#plan.name, sizeBytes, this.#exported.size_bytes);
     return {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
       health: managed?.health ?? health,
-      reason: managed === null ? this.#reason(bad) : managed.reason,
-      action: managed === null ? this.#action(health) : managed.action,
-      size_bytes: spec.blockCount * spec.blockBytes,
+      reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,
+      action: (managed === null ? this.#action(health) : managed.action) ?? grown?.action ?? null,
+      size_bytes: sizeBytes,
       block_size: spec.blockBytes,
       activity: managed?.activity ?? IDLE,
-      exports: this.#exporter === null ? [] : [this.#exporter.describe()],
+      exports: this.#exported === null ? [] : [this.#exported],
       array: {
         level: spec.level,
         strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,

@@ -33,7 +33,6 @@ export interface WorkerOptions {
 }
 
 export interface StackOpened {
-  readonly geometry: Geometry;
   readonly uuid: string | null;
   readonly level: string;
   readonly health: 'healthy' | 'degraded' | 'failed';
@@ -66,6 +65,8 @@ export interface WorkerMethods {
   exportNbd: { params: NbdExportOptions; result: ExportStatus };
   exportUblk: { params: UblkExportOptions; result: ExportStatus };
   unexport: { params: null; result: null };
+  /** Of what would be exported now. */
+  geometry: { params: null; result: Geometry };
   /** Everything but what the main thread adds: `server`. */
   status: { params: null; result: Omit<StatusDocument, 'server'> };
   /** What clients ask of members and processes. */

@@ -149,7 +149,11 @@ const OLD: RememberedStack = {
   })),
   spares: [],
 };
-const present = (manager: FakeManager): PresentMembers => ({ ...manager.status(), absent: [] });
+const present = (manager: FakeManager): PresentMembers => ({
+  ...manager.status(),
+  absent: [],
+  sizeBytes: OLD.sizeBytes,
+});
 const byId = (device: string): string => device.replace('/dev/', '/dev/disk/by-id/');
 
 test('a missing member keeps its path until another one has its slot', (t) => {

@@ -47,7 +47,8 @@ test('a stack is opened in named steps and closed again', async (t) => {
   t.is(opened.level, 'raid1');
   t.is(opened.health, 'healthy');
   t.deepEqual(opened.notes, []);
-  t.is(opened.geometry.blockCount * opened.geometry.blockBytes, 15 * MIB);
+  const geometry = await host.call('geometry', null);
+  t.is(geometry.blockCount * geometry.blockBytes, 15 * MIB);
   t.deepEqual(
     opened.remembered?.members.map(({ path }) => path),
     disks,
