@@ -254,11 +254,20 @@ test.serial('a check finds what disagrees, and repairs it when asked to', async 
     'tank: check started\n  wait for it: bandstand wait tank --for check\n',
   );
   await world.ok('wait', 'tank', '--for', 'check', '--timeout', '60s');
+  const late = await world.spawn('wait', 'tank', '--for', 'check', '--exit-code');
+  t.is(late.status, 4, 'blocks disagree and were left so');
+  t.regex(
+    late.stdout,
+    /^tank: no check is running; the last one, [-0-9]+ [:0-9]+ UTC: check is complete: 1 blocks? disagreed, .*\n {2}repair it: bandstand check tank --repair\n$/,
+  );
   const first = await kinds();
   t.true(first.includes('mismatch-found'), first.join(' '));
   t.true(first.includes('check-finished'), first.join(' '));
   await world.ok('check', 'tank', '--repair');
-  await world.ok('wait', 'tank', '--for', 'check', '--timeout', '60s');
+  const repaired = await world.spawn('wait', 'tank', '--for', 'check', '--exit-code');
+  t.is(repaired.status, 3, 'found and repaired');
+  await world.ok('check', 'tank');
+  await world.ok('wait', 'tank', '--for', 'check', '--exit-code');
   await world.ok('stop', 'tank');
   t.true(world.dataOf(b).equals(world.dataOf(a)));
   t.true(world.dataOf(a).subarray(0, CONTENT.length).equals(CONTENT), 'the lowest slot won');
