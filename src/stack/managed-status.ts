@@ -42,15 +42,19 @@ export function managedReason(stack: ManagedStack): string | null {
   const parts: string[] = [];
   for (const { slot, device, health } of status.members) {
     if (health === 'ok') continue;
+    if (health === 'rebuilding') {
+      // Why the slot was lost is not why it is being filled.
+      parts.push(`slot ${slot} is being rebuilt onto ${device}`);
+      continue;
+    }
     const which = device === null ? `the member in slot ${slot}` : `${device} (slot ${slot})`;
-    const state = health === 'rebuilding' ? 'being rebuilt' : health;
     const why = stack.why(slot);
-    parts.push(`${which} is ${state}${why === null ? '' : ` (${why})`}`);
+    parts.push(`${which} is ${health}${why === null ? '' : ` (${why})`}`);
   }
   if (status.lost !== null) parts.push(status.lost);
   const { process } = status;
   if (parts.length === 0 && process?.kind === 'resync') {
-    return 'it was not stopped cleanly: what was being written then is made equal on all members';
+    return 'members may differ where a crash, a failed write or their creation left them so, and are made equal there';
   }
   return parts.length === 0 ? null : parts.join('; ');
 }

@@ -32,7 +32,7 @@ export function rememberMembers(
     const other = health === 'rebuilding' && target?.uuid !== uuid;
     const before = known.find((one) => one.uuid === uuid)?.path ?? null;
     const path = device === null || other ? before : pathOf(device);
-    return path === null ? [] : [{ slot, uuid, path }];
+    return path === null ? [] : [{ slot, uuid, path, health }];
   });
   const spares = [
     ...status.spares,

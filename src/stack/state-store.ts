@@ -24,11 +24,16 @@ import { isCount, isRecord } from '../control/schema.ts';
 import { ensureDirectory } from './directories.ts';
 import { nameDefect } from './stack-name.ts';
 
+/** What became of a member, as far as its array knew when this was written. */
+export const REMEMBERED_HEALTH = ['ok', 'rebuilding', 'failed', 'missing'] as const;
+export type RememberedHealth = (typeof REMEMBERED_HEALTH)[number];
+
 export interface RememberedMember {
   readonly slot: number;
   readonly uuid: string | null;
   /** The most stable path known: a by-id link where there is one. */
   readonly path: string;
+  readonly health: RememberedHealth;
 }
 
 /** A device of the stack without a slot: a spare, or one that is being filled. */
@@ -193,7 +198,10 @@ function decodeStack(value: unknown): RememberedStack | string {
     if (memberUuid !== null && (typeof memberUuid !== 'string' || parseUuid(memberUuid) === null)) {
       return 'the uuid of a member is no UUID';
     }
-    decoded.push({ slot, path, uuid: memberUuid });
+    // Files of earlier versions do not say.
+    const health = REMEMBERED_HEALTH.find((one) => one === (member['health'] ?? 'ok'));
+    if (health === undefined) return 'the health of a member is unknown';
+    decoded.push({ slot, path, uuid: memberUuid, health });
   }
   // Files of a version without spares have no such list.
   const spares = decodeSpares(value['spares'] ?? []);

@@ -67,9 +67,15 @@ test('a rebuild asks for patience, a paused one to be resumed', (t) => {
   manager.process = processOf();
   t.deepEqual(wordsOf(manager.status(), 'raid5f'), [
     'degraded',
-    '/dev/none2 (slot 2) is being rebuilt',
+    'slot 2 is being rebuilt onto /dev/none2',
     'let the rebuild finish; a further failure before that loses data',
   ]);
+  const stack = { name: 'tank', level: 'raid1' as const, readOnly: false };
+  t.is(
+    managedReason({ ...stack, status: manager.status(), why: () => 'a write failed (EIO)' }),
+    'slot 2 is being rebuilt onto /dev/none2',
+    'not the reason of the device that was lost',
+  );
   t.is(wordsOf(manager.status())[2], 'let the rebuild finish');
   manager.process = processOf({ paused: true });
   t.is(wordsOf(manager.status())[2], 'resume the rebuild: bandstand rebuild tank --resume');
@@ -80,7 +86,7 @@ test('a resync has a reason although the array is healthy', (t) => {
   manager.process = processOf({ kind: 'resync', slot: null, target: null });
   t.deepEqual(wordsOf(manager.status()), [
     'healthy',
-    'it was not stopped cleanly: what was being written then is made equal on all members',
+    'members may differ where a crash, a failed write or their creation left them so, and are made equal there',
     null,
   ]);
 });
@@ -146,6 +152,7 @@ const OLD: RememberedStack = {
     slot,
     uuid: memberOf(slot).uuid,
     path: `/dev/disk/by-id/old${slot}`,
+    health: 'ok' as const,
   })),
   spares: [],
 };
@@ -160,12 +167,35 @@ test('a missing member keeps its path until another one has its slot', (t) => {
   const manager = new FakeManager();
   manager.lose('missing', 2);
   t.deepEqual(rememberMembers(OLD, present(manager), byId).members, [
-    { slot: 0, uuid: memberOf(0).uuid, path: '/dev/disk/by-id/none0' },
-    { slot: 1, uuid: memberOf(1).uuid, path: '/dev/disk/by-id/none1' },
-    { slot: 2, uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2' },
+    { slot: 0, uuid: memberOf(0).uuid, path: '/dev/disk/by-id/none0', health: 'ok' },
+    { slot: 1, uuid: memberOf(1).uuid, path: '/dev/disk/by-id/none1', health: 'ok' },
+    { slot: 2, uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2', health: 'missing' },
   ]);
   manager.members[2] = memberOf(2, { uuid: NEW_UUID, device: null, health: 'missing' });
   t.is(rememberMembers(OLD, present(manager), byId).members.length, 2);
+});
+
+test('the path of a target is not remembered as that of the member it replaces', (t) => {
+  const manager = new FakeManager();
+  const target = { uuid: NEW_UUID, device: '/dev/none9' };
+  manager.process = processOf({ slot: 2, target });
+  // As the array shows it: the device is the target's, the UUID that of the member that was lost.
+  manager.members[2] = memberOf(2, { device: target.device, health: 'rebuilding' });
+  const during = rememberMembers(OLD, present(manager), byId);
+  t.like(during.members[2], { uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2' });
+  t.deepEqual(during.spares, [{ uuid: NEW_UUID, path: '/dev/disk/by-id/none9' }]);
+  // Started again without it: the superblock names it in the slot by now.
+  manager.process = null;
+  manager.members[2] = memberOf(2, { uuid: NEW_UUID, device: null, health: 'missing' });
+  const later = rememberMembers(during, present(manager), byId);
+  t.like(later.members[2], { uuid: NEW_UUID, path: '/dev/disk/by-id/none9' });
+  t.deepEqual(later.spares, []);
+});
+
+test('a spare that is not here stays remembered', (t) => {
+  const manager = new FakeManager();
+  const absent = [{ uuid: NEW_UUID, path: '/srv/away.img' }];
+  t.deepEqual(rememberMembers(OLD, { ...present(manager), absent }, byId).spares, absent);
 });
 
 test('spares and a copy in progress are remembered, no device twice', (t) => {

@@ -231,6 +231,11 @@ test.serial('what would cost data or makes no sense is refused in words', async 
   );
   t.true((await world.read('tank', CONTENT.length)).equals(CONTENT), 'one member is enough');
   await world.ok('stop', 'tank');
+  t.deepEqual(
+    (await world.shown()).array.members.map(({ health }) => health),
+    ['failed', 'failed', 'ok'],
+    'also when it is stopped',
+  );
 });
 
 test.serial('a check finds what disagrees, and repairs it when asked to', async (t) => {
