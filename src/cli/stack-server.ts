@@ -164,6 +164,7 @@ export class StackServer {
       if ('why' in request) {
         throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
           message: `cannot export ${this.#name}: ${request.why}`,
+          hint: 'use the command of the same version as the server',
         });
       }
       return await this.export(request.value);
@@ -185,6 +186,7 @@ export class StackServer {
     if ('value' in request) return await this.#events.read(request.value);
     throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
       message: `cannot show the events of ${this.#name}: ${request.why}`,
+      hint: 'use the command of the same version as the server',
     });
   }
 

@@ -71,6 +71,12 @@ export function managedAction(stack: ManagedStack): string | null {
   if (readOnly) return readOnlyAction(name, level, left);
   const risk = left > 0 ? '' : '; a further failure before that loses data';
   if (process?.kind === 'rebuild') return `let the rebuild finish${risk}`;
+  const [spare] = status.spares;
+  if (spare !== undefined && process === null) {
+    // It is not taken by itself after a rebuild was cancelled.
+    const again = `bandstand member remove ${name} ${spare.device}, then bandstand member add ${name} ${spare.device}`;
+    return `begin the rebuild onto its spare: ${again}${risk}`;
+  }
   return `put a device in its place: bandstand member add ${name} DEVICE${risk}`;
 }
 

@@ -51,8 +51,11 @@ const MEMBERSHIP = /^(member|spare|rebuild)-|^array-resized$/;
 
 export class StackMembers {
   readonly #host: StackMembersHost;
-  /** Slot → why it was failed. */
-  readonly #failures = new Map<number, string>();
+  /** Slot → the device that left service there, and why; it is open until it is removed. */
+  readonly #gone = new Map<
+    number,
+    { readonly device: string | null; readonly why: string | null }
+  >();
 
   #absent: readonly AbsentSpare[] = [];
 
@@ -211,20 +214,28 @@ export class StackMembers {
 
   /** Why the slot is out of service, as far as it happened since the start. */
   why(slot: number): string | null {
-    return this.#failures.get(slot) ?? null;
+    return this.#gone.get(slot)?.why ?? null;
   }
 
   // --- events of the array ----------------------------------------------------------------------
 
   arrayEvent(event: ArrayEvent): void {
-    const { kind, slot, reason } = event;
-    if (slot !== null && kind === 'member-failed' && reason !== null) {
-      this.#failures.set(slot, reason);
-    } else if (slot !== null && (kind === 'member-in-service' || kind === 'member-removed')) {
-      this.#failures.delete(slot);
-    }
+    this.#noteGone(event);
     this.#host.emit({ event: 'array', array: event });
-    if (MEMBERSHIP.test(kind)) this.#tellMembers();
+    if (MEMBERSHIP.test(event.kind)) this.#tellMembers();
+  }
+
+  /** A removal is an error when the array does it, and information when a person does. */
+  #noteGone({ kind, severity, slot, device, reason: why }: ArrayEvent): void {
+    if (slot === null) return;
+    if (kind === 'member-in-service' || (kind === 'member-removed' && severity !== 'error')) {
+      this.#gone.delete(slot);
+    } else if (kind === 'member-failed' || kind === 'member-removed') {
+      // A target that fails leaves the slot as it was: with its member, or with the one before.
+      const { members } = this.#host.manager()?.status() ?? { members: [] };
+      const isTarget = this.#gone.has(slot) || members[slot]?.health === 'ok';
+      if (!isTarget) this.#gone.set(slot, { device, why });
+    }
   }
 
   #tellMembers(): void {
@@ -266,10 +277,11 @@ export class StackMembers {
     const needed = memberOffset(geometry) + data;
     if (geometry.blockCount >= needed) return;
     const [has, needs] = [geometry.blockCount * blockBytes, needed * blockBytes];
+    const sizes = [has, needs].map((bytes) => `${formatSize(bytes)} (${bytes} bytes)`);
     throw cannot(
       subject,
       'BANDSTAND_DEVICE_TOO_SMALL',
-      `it has ${has} bytes, at least ${needs} (${formatSize(needs)}) are needed`,
+      `it has ${sizes[0]}, at least ${sizes[1]} are needed`,
       'name a larger device',
       { device: device.name, size_bytes: has, needed_bytes: needs },
     );
@@ -296,7 +308,8 @@ export class StackMembers {
 
   #candidates(manager: ManagedArray): MemberCandidate[] {
     const status = manager.status();
-    return candidatesOf(status, this.absentSpares(status), () => null);
+    const gone = (slot: number): string | null => this.#gone.get(slot)?.device ?? null;
+    return candidatesOf(status, this.absentSpares(status), gone);
   }
 
   #refuseRebuilding(subject: Subject, { health, slot }: MemberCandidate): void {

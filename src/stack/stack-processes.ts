@@ -14,6 +14,7 @@ import type {
   RebuildAction,
   RebuildRequest,
 } from '../control/schema-members.ts';
+import { levelRules } from '../raid/level-rules.ts';
 import type { ManagedArray, ManagedProcess } from './managed-array.ts';
 import { managedActivity } from './managed-status.ts';
 import { cannot } from './new-device.ts';
@@ -72,6 +73,7 @@ export class StackProcesses {
   async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
     const { name } = this.#host;
     const subject = repair ? `check and repair ${name}` : `check ${name}`;
+    this.#refuseSingle(subject);
     const manager = this.#members.changeable(subject);
     const { members, process } = manager.status();
     if (process?.kind === 'check' && process.repair === repair) {
@@ -91,6 +93,20 @@ export class StackProcesses {
     }
     if (!dryRun) await manager.startCheck({ repair });
     return { ...this.#reply('start', manager, true), dry_run: dryRun };
+  }
+
+  /** A level that keeps everything once has nothing to compare. */
+  #refuseSingle(subject: string): void {
+    const { name } = this.#host;
+    const { level, members } = this.#host.spec();
+    if (levelRules(level).tolerates(members.length) > 0) return;
+    throw cannot(
+      subject,
+      'BANDSTAND_LEVEL_REDUNDANCY',
+      `${name} is ${level}, which keeps everything once, so there is nothing to compare`,
+      `see what is on its members: bandstand status ${name}, then bandstand examine DEVICE`,
+      { name, level },
+    );
   }
 
   async #pauseOrResume(

@@ -13,6 +13,7 @@ import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-devic
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE, type IoStatus } from '../control/schema.ts';
@@ -236,7 +237,7 @@ export class Stack implements DeviceObserver {
     const sizeBytes = plan.blockCount * plan.blockBytes;
     if (sizeBytes !== remembered.sizeBytes) {
       throw new BandstandError('BANDSTAND_MEMBER_MISMATCH', {
-        message: `cannot assemble ${remembered.name}: its members give ${sizeBytes} bytes, it was created with ${remembered.sizeBytes}`,
+        message: `cannot assemble ${remembered.name}: its members give ${formatSize(sizeBytes)} (${sizeBytes} bytes), it was created with ${formatSize(remembered.sizeBytes)} (${remembered.sizeBytes})`,
         hint: 'look whether a member was replaced or resized; nothing on the members can tell',
         details: { name: remembered.name, size_bytes: sizeBytes },
       });

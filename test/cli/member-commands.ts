@@ -55,7 +55,7 @@ test('usage errors are told before anything is asked', async (t) => {
     ],
     [
       ['wait', 'tank', '--for', 'drain'],
-      "cannot use --for 'drain': it has to be rebuild, resync, check or idle\n",
+      "cannot use --for 'drain': it has to be rebuild, resync, check or idle\n  see bandstand wait --help\n",
     ],
     [
       ['wait', 'tank', '--progress=999'],
@@ -63,7 +63,7 @@ test('usage errors are told before anything is asked', async (t) => {
     ],
     [
       ['wait', 'tank', '--progress', 'x'],
-      "cannot use --progress 'x': it has to be a whole number from 0 to 1048576\n",
+      "cannot use --progress 'x': it has to be a whole number from 0 to 1048576\n  see bandstand wait --help\n",
     ],
   ];
   for (const [words, stderr] of cases) {

@@ -102,7 +102,7 @@ test('what became of a rebuild is one line', (t) => {
   t.is(rebuild({ action: 'resume' }), 'tank: rebuild of slot 2 was not paused, at 40.9 %');
   t.is(
     rebuild({ action: 'cancel', changed: true }),
-    'tank: rebuild of slot 2 cancelled, at 40.9 %',
+    'tank: rebuild of slot 2 cancelled, at 40.9 %\n  begin one again: bandstand member add tank DEVICE',
   );
   const limited = { ...REBUILD, limit_bytes_per_second: 200 * MIB };
   t.is(

@@ -48,6 +48,16 @@ test('a lost member asks for a device, and warns when nothing more may fail', (t
   ]);
 });
 
+test('a spare that is not taken by itself is taken by asking for it', (t) => {
+  const manager = new FakeManager();
+  manager.lose('missing', 2);
+  manager.spares = [{ uuid: NEW_UUID, device: '/dev/none9' }];
+  t.is(
+    wordsOf(manager.status())[2],
+    'begin the rebuild onto its spare: bandstand member remove tank /dev/none9, then bandstand member add tank /dev/none9',
+  );
+});
+
 test('a read-only stack is not asked for what cannot be done with it', (t) => {
   const manager = new FakeManager();
   manager.lose('missing', 2);

@@ -80,7 +80,7 @@ test('a device is refused, with its reason, and closed', (t) =>
       [
         small,
         'BANDSTAND_DEVICE_TOO_SMALL',
-        `it has ${4 * MIB - 4096} bytes, at least ${4 * MIB} (4 MiB) are needed`,
+        `it has 4 MiB (${4 * MIB - 4096} bytes), at least 4 MiB (${4 * MIB} bytes) are needed`,
       ],
       [xfs, 'BANDSTAND_DEVICE_IN_USE', 'it holds an XFS file system'],
       [gpt, 'BANDSTAND_DEVICE_IN_USE', 'it holds a GPT partition table'],
@@ -128,7 +128,8 @@ test('a device joins once, whatever it is called', (t) =>
     manager.members = [memberOf(0, { device: file, health: 'failed' }), memberOf(1), memberOf(2)];
     const failed = await refused(() => control.members.addMember(add(file)));
     t.is(failed.message, `cannot add ${file} to tank: it is in slot 0 already, and has failed`);
-    t.is(failed.hint, `take it out first: bandstand member remove tank ${file}`);
+    const takeOut = `take it out first, then add it again: bandstand member remove tank ${file}`;
+    t.is(failed.hint, takeOut);
     manager.members = [memberOf(0), memberOf(1), memberOf(2)];
     manager.spares = [{ uuid: NEW_UUID, device: file }];
     const spare = await refused(() => control.members.addMember(add(file)));
@@ -222,6 +223,34 @@ test('only what is out of service is removed', (t) =>
       events.map(({ event }) => event),
       ['members-changed', 'members-changed'],
     );
+  }));
+
+test('a device that has failed is known while its slot is being rebuilt onto another', (t) =>
+  inWorld(t, {}, async ({ cli, manager, control, refused }) => {
+    const file = cli.file('failed.img', 4 * MIB);
+    const base = { severity: 'error' as const, message: 'out of service', action: null };
+    const event = { ...base, kind: 'member-failed' as const, reason: 'EIO', slot: 2, details: {} };
+    manager.lose('failed', 2);
+    control.arrayEvent({ ...event, device: file });
+    manager.members[2] = memberOf(2, { device: '/dev/none9', health: 'rebuilding' });
+    manager.process = processOf();
+    // The target fails: that is not the member that has left.
+    control.arrayEvent({ ...event, device: '/dev/none9' });
+    const added = await refused(() => control.members.addMember(add(file)));
+    t.is(added.code, 'BANDSTAND_MEMBER_DUPLICATE');
+    t.is(
+      added.message,
+      `cannot add ${file} to tank: it has failed in slot 2, which is being rebuilt onto another device`,
+    );
+    t.is(added.hint, `take it out first, then add it again: bandstand member remove tank ${file}`);
+    const target = await refused(() => control.members.removeMember(change('2')));
+    t.regex(target.message, /it is being filled for slot 2$/, 'the slot is called by its number');
+    const removed = await control.members.removeMember(change(file));
+    t.like(removed, { changed: true, device: file, slot: 2, was: 'failed' });
+    t.deepEqual(manager.calls, [['removeMember', 2]]);
+    control.arrayEvent({ ...event, kind: 'member-removed', severity: 'info', device: file });
+    const again = await refused(() => control.members.removeMember(change(file)));
+    t.is(again.code, 'BANDSTAND_MEMBER_NOT_FOUND');
   }));
 
 test('what is being filled is neither failed, removed nor replaced', (t) =>

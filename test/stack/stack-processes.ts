@@ -97,3 +97,15 @@ test('a check is started once, and not beside a rebuild or without two members',
       'cannot check tank: 1 of 3 members is in use, so there is nothing to compare',
     );
   }));
+
+test('a level that keeps everything once has nothing to check', (t) =>
+  inWorld(t, { level: 'raid0' }, async ({ control, refused }) => {
+    const request = { action: 'start' as const, repair: false, dry_run: false };
+    const error = await refused(() => control.processes.controlCheck(request));
+    t.is(error.code, 'BANDSTAND_LEVEL_REDUNDANCY');
+    t.is(
+      error.message,
+      'cannot check tank: tank is raid0, which keeps everything once, so there is nothing to compare',
+    );
+    t.regex(error.hint!, /^see what is on its members: bandstand status tank/);
+  }));

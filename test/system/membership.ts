@@ -134,6 +134,40 @@ test.serial('a spare takes the place of a failed member by itself', async (t) =>
   t.true(world.dataOf(spare).equals(world.dataOf(b)));
 });
 
+test.serial('a failed member is let go of while a spare takes its slot', async (t) => {
+  const world = new Mirror(t);
+  const spare = world.file('spare.img', DISK_BYTES);
+  await world.start('--spare', spare);
+  const [, b] = world.disks as [string, string, string];
+  await world.ok('wait', 'tank', '--for', 'resync', '--timeout', '60s');
+  await world.ok('rebuild', 'tank', '--rate', '512K');
+  await world.ok('member', 'fail', 'tank', b);
+  const added = await world.spawn('member', 'add', 'tank', b);
+  t.is(added.status, 1);
+  t.is(
+    added.stderr,
+    `bandstand: cannot add ${b} to tank: it has failed in slot 1, which is being rebuilt onto another device\n` +
+      `  take it out first, then add it again: bandstand member remove tank ${b}\n`,
+  );
+  t.is((await world.ok('member', 'remove', 'tank', b)).stdout, `removed ${b} (slot 1) from tank\n`);
+  t.is((await world.shown()).activity.kind, 'rebuild', 'which goes on');
+  t.is(
+    (await world.ok('member', 'add', 'tank', b)).stdout,
+    `added ${b} as a spare\n` +
+      `  slot 1 is being rebuilt onto ${spare}: bandstand wait tank --for rebuild\n`,
+  );
+  await world.ok('rebuild', 'tank', '--rate', 'auto');
+  await world.ok('wait', 'tank', '--for', 'rebuild', '--timeout', '60s');
+  const { array, health } = await world.shown();
+  t.is(health, 'healthy');
+  t.is(array.members[1]!.device, spare);
+  t.deepEqual(
+    array.spares.map(({ device }) => device),
+    [b],
+  );
+  await world.ok('stop', 'tank');
+});
+
 test.serial('a member in use is replaced while the stack stays healthy', async (t) => {
   const world = new Mirror(t);
   await world.start();
@@ -210,7 +244,7 @@ test.serial('what would cost data or makes no sense is refused in words', async 
   );
   await refusal(
     ['add', 'tank', small],
-    `cannot add ${small} to tank: it has ${2 * MIB} bytes, at least ${DISK_BYTES} (16 MiB) are needed\n` +
+    `cannot add ${small} to tank: it has 2 MiB (${2 * MIB} bytes), at least 16 MiB (${DISK_BYTES} bytes) are needed\n` +
       '  name a larger device\n',
   );
   await world.ok('member', 'fail', 'tank', '0');
