@@ -74,7 +74,8 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
     const status = await source.status();
     if (status === null) throw gone(name, kind, waited);
     ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
-    if (isDoing(status.activity.kind, kind)) {
+    const { kind: doing } = status.activity;
+    if (isDoing(doing, kind) || (doing !== 'idle' && makesWay(ends.at(-1)))) {
       waited = true;
       doubts = 0;
       options.progress(status);
@@ -132,6 +133,11 @@ function until(name: string, kind: WaitFor): string {
 
 function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
   return kind === 'idle' ? activity !== 'idle' : activity === kind;
+}
+
+/** A check that was stopped for a rebuild, and goes on after it. */
+function makesWay(last: EventDocument | undefined): boolean {
+  return last?.kind === 'check-stopped' && /goes on after it$/.test(last.reason ?? '');
 }
 
 function concerns(event: string, kind: WaitFor): boolean {

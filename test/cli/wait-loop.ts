@@ -12,6 +12,10 @@ import {
 } from '../../src/cli/wait-loop.ts';
 import { type ActivityStatus, IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import type { EventDocument } from '../../src/control/schema-events.ts';
+import { checkEnded } from '../../src/raid/process-events.ts';
+import type { ProcessOutcome } from '../../src/raid/process-host.ts';
+import type { ProcessRun } from '../../src/raid/process-run.ts';
+import type { RaidArray } from '../../src/raid/raid-array.ts';
 import { eventOf, statusOf } from '../_helpers/fake-stack.ts';
 
 function activity(kind: ActivityStatus['kind'], done = 0): ActivityStatus {
@@ -205,6 +209,25 @@ test('what ended before the wait is told, and counts as if it had been waited fo
   const options = { name: 'tank', kind: 'check' as const, timeoutMs: null, progress: () => {} };
   const error = await t.throwsAsync(() => waitFor(source, options));
   t.is(error?.message, 'cannot wait for the check of tank: check has stopped');
+});
+
+test('a check that makes way for a rebuild is waited for until it has gone on', async (t) => {
+  const run = { mismatches: 0, lostBlocks: 0, repaired: 0, plan: { repair: false } };
+  const told = checkEnded(
+    { name: 'tank' } as RaidArray,
+    run as ProcessRun,
+    { kind: 'stopped' } as ProcessOutcome,
+    true,
+  );
+  const stopped = eventOf(3, { kind: told.kind, message: told.message, reason: told.reason! });
+  const moments = [
+    { status: rebuilding() },
+    { status: { ...healthy, activity: activity('check', 50) } as StatusDocument },
+    { status: healthy, events: [checked(0, 0, 0, null)] },
+  ];
+  const { result, looks } = await wait('check', moments, null, [stopped]);
+  t.like(result, { waited: true, message: 'check is complete', findings_left: false });
+  t.is(looks, 3);
 });
 
 test('the exit status tells what a check has found, and whether it is left', async (t) => {
