@@ -58,6 +58,8 @@ export class StackMembers {
   >();
 
   #absent: readonly AbsentSpare[] = [];
+  /** A rebuild was cancelled: as in the array, none begins until a device is added to be used. */
+  rebuildsHeld = false;
 
   constructor(host: StackMembersHost) {
     this.#host = host;
@@ -72,8 +74,9 @@ export class StackMembers {
     const options = { spareOnly: request.spare_only };
     return await this.#give(device, request.dry_run, async () => {
       const outcome = request.dry_run
-        ? foreseen(manager.status(), request.spare_only)
+        ? foreseen(manager.status(), request.spare_only && this.rebuildsHeld)
         : await manager.addMember(device, options);
+      if (!request.dry_run && !request.spare_only) this.rebuildsHeld = false;
       return this.#joined('add', request, device, outcome, null);
     });
   }
@@ -101,6 +104,7 @@ export class StackMembers {
           ? await manager.replaceMember(slot, device)
           : // Its slot is empty: there is nothing to copy from, the others give the content.
             await manager.addMember(device);
+      if (!request.dry_run) this.rebuildsHeld = false;
       return this.#joined('replace', request, device, outcome, found);
     });
   }
@@ -436,11 +440,12 @@ interface Foreseen {
   readonly mode: null;
 }
 
-function foreseen(status: ManagedStatus, spareOnly: boolean): Foreseen {
+/** `held`: a lost slot does not take it, either. */
+function foreseen(status: ManagedStatus, held: boolean): Foreseen {
   const lost = lostSlot(status);
   // A spare that is there already goes first, and any process is ended or awaited first.
   const waits = status.process !== null || status.spares.length > 0;
-  const spare = spareOnly || lost === null || waits;
+  const spare = held || lost === null || waits;
   return {
     role: spare ? 'spare' : 'rebuild',
     slot: spare ? null : lost,

@@ -34,8 +34,11 @@ export class StackProcesses {
   async controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
     const { name } = this.#host;
     const { action } = request;
-    const manager = this.#members.managed(`control the rebuild of ${name}`);
-    if (action === 'show') return this.#reply(action, manager, false);
+    if (action === 'show') {
+      const shown = this.#members.managed(`show the rebuild of ${name}`);
+      return this.#reply(action, shown, false);
+    }
+    const manager = this.#members.changeable(`control the rebuild of ${name}`);
     if (action === 'rate') return this.#setRate(manager, request.rate_bytes_per_second);
     const { process } = manager.status();
     if (process === null || process.kind === 'check') {
@@ -53,6 +56,7 @@ export class StackProcesses {
       );
     }
     await manager.cancelProcess();
+    this.#members.rebuildsHeld = true;
     return this.#reply(action, manager, true, process);
   }
 

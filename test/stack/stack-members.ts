@@ -50,8 +50,10 @@ test('a dry run looks at everything, foretells the outcome and lets go', (t) =>
     manager.lose('failed', 1);
     const lost = await control.members.addMember({ ...add(file), dry_run: true });
     t.like(lost, { role: 'rebuild', slot: 1, rebuild_device: file, rebuild_slot: 1 });
-    const kept = await control.members.addMember({ ...add(file), dry_run: true, spare_only: true });
-    t.is(kept.role, 'spare');
+    const spare = { ...add(file), dry_run: true, spare_only: true };
+    t.is((await control.members.addMember(spare)).role, 'rebuild', 'a lost slot takes a spare');
+    control.members.rebuildsHeld = true;
+    t.is((await control.members.addMember(spare)).role, 'spare', 'not after a rebuild was ended');
     t.deepEqual(manager.calls, []);
     t.deepEqual(events, []);
     t.true(isFree(file));

@@ -13,6 +13,11 @@ test('a read-only stack is not checked: nothing could be kept of it', async (t) 
       t.is(error.message, 'cannot check tank: tank was started with --read-only');
       t.is(error.hint, 'start it for writing: bandstand stop tank, then bandstand export tank');
     }
+    const rate = { action: 'rate' as const, rate_bytes_per_second: 1000 };
+    const limited = await refused(() => control.processes.controlRebuild(rate));
+    t.is(limited.code, 'BANDSTAND_STACK_READ_ONLY');
+    const show = { action: 'show' as const, rate_bytes_per_second: null };
+    t.like(await control.processes.controlRebuild(show), { activity: { kind: 'idle' } });
     t.deepEqual(manager.calls, []);
   });
   const parity = { level: 'raid5f', readOnly: true } as const;
