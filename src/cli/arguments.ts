@@ -13,11 +13,8 @@ import { DURATION_HINT, parseDuration, parseSize, SIZE_HINT } from '../block/qua
 import { COMMON_OPTIONS, type Command, type OptionSpec } from './command.ts';
 import { suggest } from './suggest.ts';
 
-export function usageError(message: string, hint?: string): BandstandError {
-  return new BandstandError(
-    'BANDSTAND_USAGE',
-    hint === undefined ? { message } : { message, hint },
-  );
+export function usageError(message: string, hint: string): BandstandError {
+  return new BandstandError('BANDSTAND_USAGE', { message, hint });
 }
 
 export class Arguments {
@@ -97,6 +94,7 @@ export class Arguments {
     if (!(value >= min && value <= max)) {
       throw usageError(
         `cannot use --${name} '${text}': it has to be a whole number from ${min} to ${max}`,
+        `see bandstand ${this.#command} --help`,
       );
     }
     return value;
@@ -107,7 +105,10 @@ export class Arguments {
     if (text === null) return null;
     const found = values.find((value) => value === text);
     if (found === undefined) {
-      throw usageError(`cannot use --${name} '${text}': it has to be ${orList(values)}`);
+      throw usageError(
+        `cannot use --${name} '${text}': it has to be ${orList(values)}`,
+        `see bandstand ${this.#command} --help`,
+      );
     }
     return found;
   }
@@ -177,7 +178,7 @@ function normaliseFlags(
     if (long !== null && flags.has(long[2]!)) {
       const optional = flags.get(long[2]!)!.optionalValue !== undefined;
       if (long[3] !== undefined && !(optional && long[1] === undefined)) {
-        throw usageError(`cannot use ${word}: --${long[2]} takes no value`);
+        throw usageError(`cannot use ${word}: --${long[2]} takes no value`, `write --${long[2]}`);
       }
       result.push(long[3] === undefined ? `--${long[2]}=${long[1] === undefined}` : word);
     } else if (long !== null && long[1] === undefined && valued.has(long[2]!)) {
@@ -187,7 +188,7 @@ function normaliseFlags(
       }
       const value = words[index + 1];
       if (value === undefined || value === '--') {
-        throw usageError(`cannot use --${long[2]}: it needs a value`);
+        throw usageError(`cannot use --${long[2]}: it needs a value`, `write --${long[2]} VALUE`);
       }
       if (/^--?[a-zA-Z]/.test(value)) {
         throw usageError(
@@ -200,7 +201,11 @@ function normaliseFlags(
     } else if (/^-[a-zA-Z]+$/.test(word)) {
       for (const letter of word.slice(1)) {
         const name = shorts.get(letter);
-        if (name === undefined) throw usageError(`cannot use -${letter}: there is no such option`);
+        if (name === undefined)
+          throw usageError(
+            `cannot use -${letter}: there is no such option`,
+            'see bandstand --help',
+          );
         result.push(`--${name}=true`);
       }
     } else if (long !== null) {
@@ -236,12 +241,15 @@ function collectOptions(
     } else if (spec.optionalValue !== undefined && (value === 'true' || value === 'false')) {
       options.set(key, value === 'true');
     } else if (Array.isArray(value)) {
-      throw usageError(`cannot use --${key} twice: it takes one value`);
+      throw usageError(`cannot use --${key} twice: it takes one value`, 'leave one of them out');
     } else {
       options.set(key, value as string | boolean);
     }
     if (value === '' || (Array.isArray(value) && value.includes(''))) {
-      throw usageError(`cannot use --${key}: its value is empty`);
+      throw usageError(
+        `cannot use --${key}: its value is empty`,
+        'give it a value, or leave it out',
+      );
     }
   }
   return options;
@@ -279,7 +287,10 @@ function collectPositionals(
       );
     }
     if (taken.some((word) => word === '')) {
-      throw usageError(`cannot ${command.name}: ${spec.name} is empty`);
+      throw usageError(
+        `cannot ${command.name}: ${spec.name} is empty`,
+        `write bandstand ${synopsis(command)}`,
+      );
     }
     result.set(spec.name, taken);
     at += taken.length;

@@ -15,19 +15,16 @@ export interface ExporterChoice {
 }
 
 /** Throws the reason when ublk was asked for and cannot be had. */
-export async function chooseExporter(
-  request: ExportRequest,
-  name: string,
-): Promise<ExporterChoice> {
+export async function chooseExporter(request: ExportRequest): Promise<ExporterChoice> {
   if (request.via === 'nbd' || request.nbd !== null) return { helper: null, notes: [] };
   if (request.via === 'ublk') return { helper: await UblkProcess.open(UBLK_TIMEOUT_MS), notes: [] };
   try {
     const helper = await UblkProcess.open(UBLK_TIMEOUT_MS);
-    return { helper, notes: [`${name}: exported by ublk (the kernel has it)`] };
+    return { helper, notes: ['exported by ublk (the kernel has it)'] };
   } catch (error) {
     if (!(error instanceof BandstandError)) throw error;
     const unavailable = ['BANDSTAND_UBLK_UNAVAILABLE', 'BANDSTAND_UBLK_PERMISSION'];
     if (!unavailable.includes(error.code)) throw error;
-    return { helper: null, notes: [`${name}: exported by NBD: ${error.message}`] };
+    return { helper: null, notes: [`exported by NBD: ${error.message}`] };
   }
 }

@@ -29,12 +29,24 @@ function whichMember(device: string | null, slot: number | null): string {
 
 function added(name: string, reply: MemberReply): string[] {
   const { device, role, slot, dry_run: dry } = reply;
-  if (role === 'spare')
-    return [dry ? `would add ${device} as a spare` : `added ${device} as a spare`];
+  if (role === 'spare') {
+    const line = dry ? `would add ${device} as a spare` : `added ${device} as a spare`;
+    return [line, ...afterSpare(name, reply)];
+  }
   const line = dry
     ? `would add ${device} and rebuild slot ${slot} onto it`
     : `added ${device}: rebuild of slot ${slot} started${amount(reply)}`;
   return [line, ...watching(name)];
+}
+
+/** What goes on beside a spare that was added. */
+function afterSpare(name: string, reply: MemberReply): string[] {
+  const { rebuild_device: onto, rebuild_slot: slot, waits_for: kind } = reply;
+  if (onto !== null) {
+    return [`  slot ${slot} is being rebuilt onto ${onto}: bandstand wait ${name} --for rebuild`];
+  }
+  if (kind === null) return [];
+  return [`  it takes a lost slot after the ${kind}: bandstand wait ${name} --for ${kind}`];
 }
 
 /** `, of everything` or `, of what it missed`. */
@@ -57,7 +69,11 @@ function failed(name: string, reply: MemberReply): string[] {
   return [line, `  put a device in its place: bandstand member add ${name} DEVICE`];
 }
 
-function removed(name: string, { device, slot, dry_run: dry }: MemberReply): string[] {
+function removed(name: string, { device, slot, was, dry_run: dry }: MemberReply): string[] {
+  if (slot === null && was === 'missing') {
+    const what = `the spare ${device} of ${name}, which is not here`;
+    return [dry ? `would forget ${what}` : `forgot ${what}`];
+  }
   if (dry) return [`would remove ${whichMember(device, slot)} from ${name}`];
   return [`removed ${whichMember(device, slot)} from ${name}`];
 }

@@ -23,6 +23,7 @@ import {
   type StatusDocument,
 } from '../control/schema.ts';
 import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
+import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
@@ -32,7 +33,7 @@ import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
 import { EventLog, type NewEvent } from './event-log.ts';
-import { changeMembers, isMemberMethod, type MemberMethod } from './member-requests.ts';
+import { changeMembers } from './member-requests.ts';
 import { eventOf, plainEvent } from './stack-events.ts';
 import { UblkProcess } from './ublk-process.ts';
 import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
@@ -163,6 +164,7 @@ export class StackServer {
       if ('why' in request) {
         throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
           message: `cannot export ${this.#name}: ${request.why}`,
+          hint: 'use the command of the same version as the server',
         });
       }
       return await this.export(request.value);
@@ -184,6 +186,7 @@ export class StackServer {
     if ('value' in request) return await this.#events.read(request.value);
     throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
       message: `cannot show the events of ${this.#name}: ${request.why}`,
+      hint: 'use the command of the same version as the server',
     });
   }
 
@@ -204,7 +207,7 @@ export class StackServer {
       this.#refuseOther(existing.status, request);
       return { ...existing.status, started: false, notes: [] };
     }
-    const choice = await chooseExporter(request, this.#name);
+    const choice = await chooseExporter(request);
     try {
       const made =
         choice.helper === null
@@ -247,7 +250,7 @@ export class StackServer {
   }
 
   async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<ActiveExport> {
-    const { geometry } = this.#opened!;
+    const geometry = await this.#host!.call('geometry', null);
     const { runDir } = this.#options;
     const record = readUblkRecord(runDir, this.#name);
     const recovered =

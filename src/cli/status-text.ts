@@ -16,8 +16,9 @@ export function statusText(status: StatusDocument, nowMs: number): string {
       : `running ${formatDuration(Math.max(0, nowMs - Date.parse(server.started_at)))}`;
   const size = status.size_bytes === null ? null : formatSize(status.size_bytes);
   const exports = status.exports.map(
-    (one) => `${one.address}, ${size ?? 'unknown size'}${one.read_only ? ', read-only' : ''}`,
+    (one) => `${one.address}, ${formatSize(one.size_bytes)}${one.read_only ? ', read-only' : ''}`,
   );
+  const sizeTold = status.exports.some((one) => one.size_bytes === status.size_bytes);
   const lines = keyLines([
     ['stack', `${status.name}${uuid}, ${state}`],
     ['health', status.health],
@@ -25,7 +26,7 @@ export function statusText(status: StatusDocument, nowMs: number): string {
     ['reason', status.reason],
     ['action', status.action],
     ['export', server === null ? null : exports.length === 0 ? 'none' : exports.join('; ')],
-    ['size', exports.length > 0 ? null : size],
+    ['size', sizeTold ? null : size],
     [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
   ]);
   if (array !== null) lines.push('', ...memberTable(status));

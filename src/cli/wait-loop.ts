@@ -2,9 +2,11 @@
  * WaitLoop: waits until a stack is done with something, by looking at it again.     (control plane)
  *
  * Looks every half second; a stack whose activity is another one, or none, is done. Whether it was
- * done well is told by the events since the start of the wait: a `-stopped` that nothing followed
- * is a failure, and so is a stack that is degraded after its rebuild. Between two rebuilds there
- * may be a moment without one, so what looks like a failure is looked at once more.
+ * done well is told by the newest event about its end: a `-stopped` that nothing followed is a
+ * failure, and so is a stack that is degraded after its rebuild. An end before the wait counts as
+ * one during it, so that a script that comes late reads the same; only of `idle` it does not.
+ * Between two rebuilds there may be a moment without one, so what looks like a failure is looked at
+ * once more.
  *
  * Time, status and events come from outside, so that tests own them.
  */
@@ -23,7 +25,7 @@ export interface WaitSource {
   sleep(ms: number): Promise<void>;
   /** Null when no server runs. */
   status(): Promise<StatusDocument | null>;
-  /** What has happened since the first call, oldest first; the first call returns nothing. */
+  /** What is new since the last call, oldest first; the first call returns all that is kept. */
   events(): Promise<readonly EventDocument[]>;
 }
 
@@ -44,6 +46,16 @@ export interface WaitResult {
   readonly waited_seconds: number;
   /** How the last activity ended, in the words of its event. */
   readonly message: string | null;
+  /** What is to be done about it. */
+  readonly action: string | null;
+  /** When that was: ISO 8601, UTC. */
+  readonly ended_at: string | null;
+  /** What a check or a resync found. */
+  readonly mismatched_blocks: number | null;
+  readonly repaired_blocks: number | null;
+  readonly lost_blocks: number | null;
+  /** True when a check has found what is still to be repaired; null when there is no check. */
+  readonly findings_left: boolean | null;
   readonly health: StatusDocument['health'];
 }
 
@@ -54,15 +66,16 @@ const END = /^(rebuild|resync|check)-(finished|stopped)$/;
 export async function waitFor(source: WaitSource, options: WaitOptions): Promise<WaitResult> {
   const { name, kind, timeoutMs } = options;
   const startMs = source.nowMs();
-  const ends: EventDocument[] = [];
+  const kept = await source.events();
+  const ends = kind === 'idle' ? [] : kept.filter((event) => concerns(event.kind, kind));
   let waited = false;
   let doubts = 0;
-  await source.events();
   for (;;) {
     const status = await source.status();
     if (status === null) throw gone(name, kind, waited);
     ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
-    if (isDoing(status.activity.kind, kind)) {
+    const { kind: doing } = status.activity;
+    if (isDoing(doing, kind) || (doing !== 'idle' && makesWay(ends.at(-1)))) {
       waited = true;
       doubts = 0;
       options.progress(status);
@@ -72,8 +85,7 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
       if (failure === null) {
         const seconds = Math.round((source.nowMs() - startMs) / 100) / 10;
         const { health } = status;
-        const message = last?.message ?? null;
-        return { name, for: kind, waited, waited_seconds: seconds, message, health };
+        return { name, for: kind, waited, waited_seconds: seconds, ...endOf(last), health };
       }
       if (doubts === 1) throw failure;
       doubts += 1;
@@ -84,12 +96,48 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
   }
 }
 
+function endOf(
+  last: EventDocument | null,
+): Omit<WaitResult, 'name' | 'for' | 'waited' | 'waited_seconds' | 'health'> {
+  const count = (key: string): number | null => {
+    const value = last?.details[key];
+    return typeof value === 'number' ? value : null;
+  };
+  const mismatched = count('mismatched_blocks');
+  const repaired = count('repaired_blocks');
+  const lost = count('lost_blocks');
+  const isCheck = last?.kind.startsWith('check-') === true;
+  // An event that says what to do says that something is left.
+  const left = last?.action != null || (lost ?? 0) > 0 || (mismatched ?? 0) > (repaired ?? 0);
+  return {
+    message: last?.message ?? null,
+    action: last?.action ?? null,
+    ended_at: last?.time ?? null,
+    mismatched_blocks: mismatched,
+    repaired_blocks: repaired,
+    lost_blocks: lost,
+    findings_left: isCheck ? left : null,
+  };
+}
+
+/** 0, or with --exit-code how the check ended and how the stack is, whichever is worse. */
+export function waitExitStatus(result: WaitResult): number {
+  const { findings_left: left, mismatched_blocks: found, health } = result;
+  if (left === true || health === 'failed') return 4;
+  return (left === false && (found ?? 0) > 0) || health === 'degraded' ? 3 : 0;
+}
+
 function until(name: string, kind: WaitFor): string {
   return kind === 'idle' ? `until ${name} is idle` : `for the ${kind} of ${name}`;
 }
 
 function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
   return kind === 'idle' ? activity !== 'idle' : activity === kind;
+}
+
+/** A check that was stopped for a rebuild, and goes on after it. */
+function makesWay(last: EventDocument | undefined): boolean {
+  return last?.kind === 'check-stopped' && /goes on after it$/.test(last.reason ?? '');
 }
 
 function concerns(event: string, kind: WaitFor): boolean {

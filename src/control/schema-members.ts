@@ -8,12 +8,14 @@
  */
 
 import {
+  type ActivityKind,
   type ActivityStatus,
   type Decoded,
   type Health,
   isCount,
   isRecord,
   type MemberStatusDocument,
+  type Method,
 } from './schema.ts';
 
 /** What a person called a member. */
@@ -86,6 +88,8 @@ export interface MemberReply {
   /** A rebuild that runs now because of this: onto which device. */
   readonly rebuild_device: string | null;
   readonly rebuild_slot: number | null;
+  /** What has to end before a device that was added takes a lost slot. */
+  readonly waits_for: ActivityKind | null;
   /** Of the stack, afterwards. */
   readonly health: Health;
 }
@@ -160,6 +164,37 @@ export function decodeCheck(value: unknown): Decoded<CheckRequest> {
   return { value: { action: known, repair, dry_run } };
 }
 
+// --- all of them --------------------------------------------------------------------------------
+
+/** A request that has been checked, under the name of its method. */
+export type MemberCall =
+  | { readonly method: 'member-add'; readonly request: MemberAddRequest }
+  | { readonly method: 'member-fail' | 'member-remove'; readonly request: MemberChangeRequest }
+  | { readonly method: 'member-replace'; readonly request: MemberReplaceRequest }
+  | { readonly method: 'rebuild'; readonly request: RebuildRequest }
+  | { readonly method: 'check'; readonly request: CheckRequest };
+
+export type MemberMethod = MemberCall['method'];
+
+const DECODERS: Readonly<Record<MemberMethod, (value: unknown) => Decoded<object>>> = {
+  'member-add': decodeMemberAdd,
+  'member-fail': decodeMemberChange,
+  'member-remove': decodeMemberChange,
+  'member-replace': decodeMemberReplace,
+  rebuild: decodeRebuild,
+  check: decodeCheck,
+};
+
+export function isMemberMethod(method: Method): method is MemberMethod {
+  return Object.hasOwn(DECODERS, method);
+}
+
+export function decodeMemberCall(method: MemberMethod, params: unknown): Decoded<MemberCall> {
+  const decoded = DECODERS[method](params);
+  if ('why' in decoded) return decoded;
+  return { value: { method, request: decoded.value } as MemberCall };
+}
+
 // --- replies ------------------------------------------------------------------------------------
 
 function isTextOrNull(value: unknown): boolean {
@@ -172,7 +207,7 @@ export function decodeMemberReply(value: unknown): Decoded<MemberReply> {
   for (const key of ['dry_run', 'changed']) {
     if (typeof value[key] !== 'boolean') return { why: `${key} is not true or false` };
   }
-  for (const key of ['device', 'uuid', 'was', 'replaces', 'rebuild_device']) {
+  for (const key of ['device', 'uuid', 'was', 'replaces', 'rebuild_device', 'waits_for']) {
     if (!isTextOrNull(value[key])) return { why: `${key} is not text` };
   }
   for (const key of ['slot', 'rebuild_slot']) {

@@ -207,6 +207,8 @@ export interface ExportStatus {
   readonly kind: 'ublk' | 'nbd';
   readonly address: string;
   readonly read_only: boolean;
+  /** Of the stack when it was exported: an export does not grow with it. */
+  readonly size_bytes: number;
 }
 
 export interface MemberStatusDocument {

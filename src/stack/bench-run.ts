@@ -9,6 +9,7 @@
 import { Workload, type WorkloadOptions, type WorkloadResult } from '../bench/workload.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import { loadAddon } from '../native/load.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
@@ -42,7 +43,7 @@ export async function runBench(request: BenchRequest): Promise<WorkloadResult> {
   const arenaBytes = depth * requestBytes + arrayReserve(request.target) + ARENA_SPARE_BYTES;
   if (arenaBytes > ARENA_BYTES_MAX) {
     throw new BandstandError('BANDSTAND_USAGE', {
-      message: `cannot run this load: ${depth} operations of ${requestBytes} bytes need more than 2 GiB of buffers`,
+      message: `cannot run this load: ${depth} operations of ${formatSize(requestBytes)} need more than 2 GiB of buffers`,
       hint: 'use a smaller --depth or --bs',
       details: { depth, request_bytes: requestBytes },
     });

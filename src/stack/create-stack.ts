@@ -268,6 +268,7 @@ export async function executeCreate(
       slot,
       uuid,
       path: stablePath(members[slot]!.identity),
+      health: 'ok',
     })),
     spares: spares.map(({ uuid, identity }) => ({ uuid, path: stablePath(identity) })),
   };

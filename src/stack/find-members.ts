@@ -31,6 +31,8 @@ export interface FoundMembers {
   readonly options: AssembleOptions;
   /** Names of devices that fill no slot and can be used: a target, returning members, spares. */
   readonly others: readonly string[];
+  /** Remembered device → why it could not be looked at. */
+  readonly unreadable: ReadonlyMap<string, BandstandError>;
 }
 
 /** Throws BandstandError: what is missing, damaged or ambiguous, in words of raid/assemble.ts. */
@@ -40,7 +42,7 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
   if (plan.devices.length > 0) {
     const specs = plan.devices.map(parseDeviceSpec);
     refuseRepeated(plan.name, specs);
-    return await assembleFrom(reactor, specs, { ...base, identities: identities(specs) });
+    return await assembleFrom(reactor, specs, [], { ...base, identities: identities(specs) });
   }
   const { members = [], spares = [] } = plan.remembered ?? {};
   const paths = new Set([...members, ...spares].map(({ path }) => presentPath(path)));
@@ -50,12 +52,12 @@ export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<Fo
   const everywhere = async (): Promise<FoundMembers> => {
     const others = scanBlockDevices().filter((path) => !isAmong(path, remembered));
     const scanned = others.map((path): DeviceSpec => ({ kind: 'path', path, uuid: null }));
-    return await assembleFrom(reactor, [...remembered, ...scanned], options);
+    return await assembleFrom(reactor, remembered, scanned, options);
   };
   let found: FoundMembers;
   try {
     // Strictly at first: only when a member is not where it was, the whole machine is searched.
-    found = await assembleFrom(reactor, remembered, { ...options, degraded: false });
+    found = await assembleFrom(reactor, remembered, [], { ...options, degraded: false });
   } catch (error) {
     if (!(error instanceof BandstandError) || !error.code.startsWith('BANDSTAND_ARRAY_'))
       throw error;
@@ -122,7 +124,7 @@ function identitiesRemembered(plan: StackPlan): ReadonlyMap<string, string> {
 }
 
 /** What a stable link points to at present: the name that people see elsewhere. */
-function presentPath(path: string): string {
+export function presentPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {
@@ -135,30 +137,57 @@ function isAmong(path: string, specs: readonly DeviceSpec[]): boolean {
   return key !== null && specs.some((spec) => spec.kind === 'path' && keyOf(spec.path) === key);
 }
 
-function keyOf(path: string): string | null {
+/** Identity of the file or block device below filters; null when it has gone. */
+export function keyOf(device: string): string | null {
   try {
-    return identifyDevice(path).key;
+    const path = innermostPath(parseDeviceSpec(device));
+    return path === null ? null : identifyDevice(path).key;
   } catch {
     return null;
   }
 }
 
+/** `expected` devices belong to the stack, as far as is known; `scanned` ones may be anybody's. */
 async function assembleFrom(
   reactor: Reactor,
-  specs: readonly DeviceSpec[],
+  expected: readonly DeviceSpec[],
+  scanned: readonly DeviceSpec[],
   options: AssembleOptions,
 ): Promise<FoundMembers> {
   const byName = new Map<string, DeviceSpec>();
   const examinations: Examination[] = [];
-  for (const spec of specs) {
+  const unreadable = new Map<string, BandstandError>();
+  for (const spec of [...expected, ...scanned]) {
     const device = makeLeaf(nameless(spec), { readOnly: true });
     byName.set(device.name, spec);
-    const examination = await look(reactor, device, options.scan === true);
-    if (examination !== null) examinations.push(examination);
+    const seen = await look(reactor, device);
+    if (!(seen instanceof BandstandError)) examinations.push(seen);
+    else if (options.scan !== true) throw seen;
+    else if (expected.includes(spec)) unreadable.set(device.name, seen);
   }
   const given = stated(options, examinations);
-  const assembly = assembleArray(examinations, given);
-  return { assembly, specs: byName, options: given, others: otherDevices(assembly) };
+  try {
+    const assembly = assembleArray(examinations, given);
+    const others = otherDevices(assembly);
+    return { assembly, specs: byName, options: given, others, unreadable };
+  } catch (error) {
+    throw withUnreadable(error, unreadable);
+  }
+}
+
+/** What is there and cannot be looked at is not simply missing: its error says what to do. */
+function withUnreadable(error: unknown, unreadable: ReadonlyMap<string, BandstandError>): unknown {
+  const there = [...unreadable.values()].filter(({ code }) => code !== 'BANDSTAND_DEVICE_MISSING');
+  const [first] = there;
+  if (first === undefined || !(error instanceof BandstandError)) return error;
+  const whys = there.map(({ message }) => message);
+  const hint = first.hint ?? error.hint;
+  return new BandstandError(error.code, {
+    message: [error.message, ...whys].join('; '),
+    ...(hint === null ? {} : { hint }),
+    details: { ...error.details, unreadable: whys },
+    cause: first,
+  });
 }
 
 /**
@@ -179,16 +208,12 @@ export function nameless(spec: DeviceSpec): DeviceSpec {
   return spec.kind === 'path' ? { ...spec, uuid: null } : spec;
 }
 
-/** Null for a device of a scan that cannot be read: it may belong to anybody. */
-async function look(
-  reactor: Reactor,
-  device: BlockDevice,
-  scan: boolean,
-): Promise<Examination | null> {
+/** What is on the device, or why it cannot be opened. */
+async function look(reactor: Reactor, device: BlockDevice): Promise<Examination | BandstandError> {
   try {
     await device.open(reactor);
   } catch (error) {
-    if (scan && error instanceof BandstandError) return null;
+    if (error instanceof BandstandError) return error;
     throw error;
   }
   try {

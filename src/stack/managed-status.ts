@@ -5,6 +5,7 @@
  * JSON, events) tells the same.
  */
 
+import { formatSize } from '../block/quantities.ts';
 import {
   type ActivityStatus,
   type Health,
@@ -12,11 +13,14 @@ import {
   type MemberStatusDocument,
 } from '../control/schema.ts';
 import { type LevelName, levelRules } from '../raid/level-rules.ts';
+import type { AbsentSpare } from './absent-spares.ts';
 import type { ManagedProcess, ManagedStatus } from './managed-array.ts';
 
 export interface ManagedStack {
   readonly name: string;
   readonly level: LevelName;
+  /** Nothing about its members can be changed. */
+  readonly readOnly: boolean;
   readonly status: ManagedStatus;
   /** Why the slot is out of service: a phrase, or null when that is not known. */
   why(slot: number): string | null;
@@ -38,21 +42,25 @@ export function managedReason(stack: ManagedStack): string | null {
   const parts: string[] = [];
   for (const { slot, device, health } of status.members) {
     if (health === 'ok') continue;
+    if (health === 'rebuilding') {
+      // Why the slot was lost is not why it is being filled.
+      parts.push(`slot ${slot} is being rebuilt onto ${device}`);
+      continue;
+    }
     const which = device === null ? `the member in slot ${slot}` : `${device} (slot ${slot})`;
-    const state = health === 'rebuilding' ? 'being rebuilt' : health;
     const why = stack.why(slot);
-    parts.push(`${which} is ${state}${why === null ? '' : ` (${why})`}`);
+    parts.push(`${which} is ${health}${why === null ? '' : ` (${why})`}`);
   }
   if (status.lost !== null) parts.push(status.lost);
   const { process } = status;
   if (parts.length === 0 && process?.kind === 'resync') {
-    return 'it was not stopped cleanly: what was being written then is made equal on all members';
+    return 'members may differ where a crash, a failed write or their creation left them so, and are made equal there';
   }
   return parts.length === 0 ? null : parts.join('; ');
 }
 
 export function managedAction(stack: ManagedStack): string | null {
-  const { name, level, status } = stack;
+  const { name, level, readOnly, status } = stack;
   if (status.failed) return 'stop it, and look at its members and the kernel log (dmesg)';
   const { process } = status;
   if (process?.paused === true && process.kind !== 'check') {
@@ -60,9 +68,37 @@ export function managedAction(stack: ManagedStack): string | null {
   }
   if (managedHealth(status) === 'healthy') return null;
   const left = failuresLeft(level, status);
+  if (readOnly) return readOnlyAction(name, level, left);
   const risk = left > 0 ? '' : '; a further failure before that loses data';
   if (process?.kind === 'rebuild') return `let the rebuild finish${risk}`;
+  const [spare] = status.spares;
+  if (spare !== undefined && process === null) {
+    // It is not taken by itself after a rebuild was cancelled.
+    const again = `bandstand member remove ${name} ${spare.device}, then bandstand member add ${name} ${spare.device}`;
+    return `begin the rebuild onto its spare: ${again}${risk}`;
+  }
   return `put a device in its place: bandstand member add ${name} DEVICE${risk}`;
+}
+
+/** A read-only stack is degraded, and cannot be made whole as it is. */
+function readOnlyAction(name: string, level: LevelName, left: number): string {
+  const risk = left > 0 ? '' : '; a further failure loses data';
+  return level === 'raid5f'
+    ? `copy its data to another stack: this version cannot rebuild raid5f${risk}`
+    : `start it for writing, and add a device: bandstand stop ${name}, bandstand export ${name}${risk}`;
+}
+
+/** An export keeps the size with which it began; null when that is the size of the array. */
+export function grownWords(
+  name: string,
+  sizeBytes: number,
+  exportBytes: number,
+): { readonly reason: string; readonly action: string } | null {
+  if (sizeBytes === exportBytes) return null;
+  return {
+    reason: `the array has ${formatSize(sizeBytes)} since it has grown, its export still ${formatSize(exportBytes)}`,
+    action: `unexport it and export it again: bandstand unexport ${name}, then bandstand export ${name}`,
+  };
 }
 
 export function managedActivity(process: ManagedProcess | null): ActivityStatus {
@@ -88,8 +124,14 @@ export function managedMembers({ members }: ManagedStatus): MemberStatusDocument
   return members.map((member) => ({ ...member }));
 }
 
-/** Spares, and before them the device that is being filled to replace a member in service. */
-export function managedSpares({ spares, process }: ManagedStatus): MemberStatusDocument[] {
+/**
+ * Spares, before them the device that is being filled to replace a member in service, behind them
+ * those that are not here.
+ */
+export function managedSpares(
+  { spares, process }: ManagedStatus,
+  absent: readonly AbsentSpare[],
+): MemberStatusDocument[] {
   const unknown = { read_errors: null, write_errors: null, repaired_blocks: null };
   const target = process?.replace === true ? process.target : null;
   const others = spares.filter(({ uuid }) => uuid !== target?.uuid);
@@ -98,5 +140,9 @@ export function managedSpares({ spares, process }: ManagedStatus): MemberStatusD
       ? []
       : [{ slot: process!.slot, ...target, health: 'rebuilding' as const, ...unknown }]),
     ...others.map((spare) => ({ slot: null, ...spare, health: 'spare' as const, ...unknown })),
+    ...absent.map(({ uuid, path, why }) => {
+      const health = why === null ? ('spare' as const) : ('missing' as const);
+      return { slot: null, uuid, device: path, health, ...unknown };
+    }),
   ];
 }

@@ -18,8 +18,11 @@ export interface MemberCandidate {
   readonly uuid: string | null;
   readonly device: string | null;
   readonly health: 'ok' | 'rebuilding' | 'failed' | 'missing' | 'spare';
-  /** The device that is being filled in place of this member, which stays in service. */
-  readonly isTarget?: boolean;
+  /**
+   * The slot belongs to another device, too: this is the one that is being filled in place of a
+   * member in service, or the one that has failed while its slot is being rebuilt.
+   */
+  readonly beside?: 'target' | 'gone';
 }
 
 const PREFIX_DIGITS_MIN = 8;
@@ -33,7 +36,7 @@ export function resolveMember<Candidate extends MemberCandidate>(
 ): Candidate {
   const { member: word, member_path: path, member_key: key } = reference;
   const tests: readonly ((candidate: Candidate) => boolean)[] = [
-    ({ slot, isTarget }) => slot !== null && isTarget !== true && word === String(slot),
+    ({ slot, beside }) => slot !== null && beside === undefined && word === String(slot),
     ({ uuid }) => uuid !== null && uuid === word.toLowerCase(),
     ({ device }) => device !== null && [word, path, `/dev/${word}`].some((name) => name === device),
     ({ device }) => device !== null && key !== null && keyOf(device) === key,
@@ -57,8 +60,9 @@ function isPrefix(word: string, uuid: string): boolean {
 }
 
 /** `slot 2, /dev/nvme2n1`; `spare /dev/nvme5n1`. */
-export function describeMember({ slot, device, uuid, isTarget }: MemberCandidate): string {
-  const place = slot === null ? 'spare' : `${isTarget === true ? 'copy of ' : ''}slot ${slot},`;
+export function describeMember({ slot, device, uuid, beside }: MemberCandidate): string {
+  const how = beside === undefined ? '' : { target: 'copy of ', gone: 'failed in ' }[beside];
+  const place = slot === null ? 'spare' : `${how}slot ${slot},`;
   return `${place} ${device ?? (uuid === null ? 'empty' : `${uuid} (not here)`)}`;
 }
 

@@ -62,18 +62,27 @@ export async function openNewMember(context: NewMemberContext, text: string): Pr
 /** A device joins once. */
 function refuseKnown(context: NewMemberContext, key: string, path: string): void {
   const { subject, name, candidates } = context;
-  const known = candidates.find(({ device }) => device !== null && context.keyOf(device) === key);
+  // A spare that was missing is welcome back.
+  const known = candidates.find(
+    ({ device, slot, health }) =>
+      device !== null && context.keyOf(device) === key && (slot !== null || health !== 'missing'),
+  );
   if (known === undefined) return;
-  const { slot, health } = known;
-  const failed = health === 'failed';
+  const { slot, health, beside } = known;
+  const out = health === 'failed' || health === 'missing';
+  const state = { ok: '', spare: '', rebuilding: ', being filled' };
+  const why =
+    beside === 'gone'
+      ? `it has failed in slot ${slot}, which is being rebuilt onto another device`
+      : out
+        ? `it is in slot ${slot} already, and ${health === 'failed' ? 'has failed' : 'out of service'}`
+        : `it is in slot ${slot} already${state[health]}`;
   throw cannot(
     subject,
     'BANDSTAND_MEMBER_DUPLICATE',
-    slot === null
-      ? 'it is a spare of it already'
-      : `it is in slot ${slot} already${failed ? ', and has failed' : ''}`,
-    failed
-      ? `take it out first: bandstand member remove ${name} ${path}`
+    slot === null ? 'it is a spare of it already' : why,
+    out
+      ? `take it out first, then add it again: bandstand member remove ${name} ${path}`
       : `look at its members: bandstand status ${name}`,
     { name, device: path, slot },
   );

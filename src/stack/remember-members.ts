@@ -3,28 +3,42 @@
  *
  * A device that is there is remembered where it is. The path of a member that is missing is kept as
  * long as its slot still waits for it (the same UUID), because that is where it may come back.
- * Spares, and a device that is being filled beside a member in service, have a list of their own.
+ * Spares, also those that are not here, and a device that is being filled and is no member yet,
+ * have a list of their own.
  */
 
 import { parseDeviceSpec } from './device-spec.ts';
 import { identifyDevice, stablePath } from './device-usage.ts';
 import { innermostPath } from './find-members.ts';
 import type { ManagedStatus } from './managed-array.ts';
-import type { RememberedStack } from './state-store.ts';
+import type { RememberedSpare, RememberedStack } from './state-store.ts';
+
+/** Who the members and spares are at present, and how large the array is. */
+export interface PresentMembers extends Pick<ManagedStatus, 'members' | 'spares' | 'process'> {
+  readonly absent: readonly RememberedSpare[];
+  readonly sizeBytes: number;
+}
 
 /** `pathOf` gives the most stable path of a device. */
 export function rememberMembers(
   old: RememberedStack,
-  status: Pick<ManagedStatus, 'members' | 'spares' | 'process'>,
+  status: PresentMembers,
   pathOf: (device: string) => string,
 ): RememberedStack {
-  const members = status.members.flatMap(({ slot, uuid, device }) => {
-    const before = old.members.find((member) => member.slot === slot && member.uuid === uuid);
-    const path = device === null ? (before?.path ?? null) : pathOf(device);
-    return path === null ? [] : [{ slot, uuid, path }];
-  });
   const target = status.process?.target ?? null;
-  const spares = target === null ? status.spares : [...status.spares, target];
+  const known = [...old.members, ...old.spares];
+  const members = status.members.flatMap(({ slot, uuid, device, health }) => {
+    // While a slot is being rebuilt, the device is that of the target, which may be another member.
+    const other = health === 'rebuilding' && target?.uuid !== uuid;
+    const before = known.find((one) => one.uuid === uuid)?.path ?? null;
+    const path = device === null || other ? before : pathOf(device);
+    return path === null ? [] : [{ slot, uuid, path, health }];
+  });
+  const spares = [
+    ...status.spares,
+    ...(target === null ? [] : [target]),
+    ...status.absent.map(({ uuid, path }) => ({ uuid, device: path })),
+  ];
   const others = spares.filter(
     ({ uuid }, index) =>
       spares.findIndex((spare) => spare.uuid === uuid) === index &&
@@ -32,6 +46,7 @@ export function rememberMembers(
   );
   return {
     ...old,
+    sizeBytes: status.sizeBytes,
     members,
     spares: others.map(({ uuid, device }) => ({ uuid, path: pathOf(device) })),
   };

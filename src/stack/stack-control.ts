@@ -7,16 +7,9 @@
  */
 
 import type { StatusDocument } from '../control/schema.ts';
-import type {
-  ActivityReply,
-  CheckRequest,
-  MemberAddRequest,
-  MemberChangeRequest,
-  MemberReplaceRequest,
-  MemberReply,
-  RebuildRequest,
-} from '../control/schema-members.ts';
+import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
+import type { AbsentSpare } from './absent-spares.ts';
 import {
   managedAction,
   managedActivity,
@@ -25,7 +18,6 @@ import {
   managedReason,
   managedSpares,
 } from './managed-status.ts';
-import type { MemberControl } from './member-control.ts';
 import { StackMembers, type StackMembersHost } from './stack-members.ts';
 import { StackProcesses } from './stack-processes.ts';
 
@@ -35,20 +27,26 @@ export interface ManagedPart
   readonly spares: NonNullable<StatusDocument['array']>['spares'];
 }
 
-export class StackControl implements MemberControl {
+export class StackControl {
   readonly #host: StackMembersHost;
-  readonly #members: StackMembers;
-  readonly #processes: StackProcesses;
+  readonly members: StackMembers;
+  readonly processes: StackProcesses;
 
   constructor(host: StackMembersHost) {
     this.#host = host;
-    this.#members = new StackMembers(host);
-    this.#processes = new StackProcesses(host, this.#members);
+    this.members = new StackMembers(host);
+    this.processes = new StackProcesses(host, this.members);
   }
 
   /** What the array's manager tells; called from a reactor turn. */
   arrayEvent(event: ArrayEvent): void {
-    this.#members.arrayEvent(event);
+    this.members.arrayEvent(event);
+  }
+
+  /** The spares that are not here, or that nothing is done with. */
+  get absentSpares(): readonly AbsentSpare[] {
+    const status = this.#host.manager()?.status();
+    return status === undefined ? [] : this.members.absentSpares(status);
   }
 
   /** Null without a manager. `why`: why a slot was out of service at the start. */
@@ -58,8 +56,9 @@ export class StackControl implements MemberControl {
     const stack = {
       name: this.#host.name,
       level: this.#host.spec().level,
+      readOnly: this.#host.readOnly,
       status,
-      why: (slot: number): string | null => this.#members.why(slot) ?? why(slot),
+      why: (slot: number): string | null => this.members.why(slot) ?? why(slot),
     };
     return {
       health: managedHealth(status),
@@ -67,31 +66,25 @@ export class StackControl implements MemberControl {
       action: managedAction(stack),
       activity: managedActivity(status.process),
       members: managedMembers(status),
-      spares: managedSpares(status),
+      spares: managedSpares(status, this.members.absentSpares(status)),
     };
   }
 
-  addMember(request: MemberAddRequest): Promise<MemberReply> {
-    return this.#members.addMember(request);
-  }
-
-  failMember(request: MemberChangeRequest): Promise<MemberReply> {
-    return this.#members.failMember(request);
-  }
-
-  removeMember(request: MemberChangeRequest): Promise<MemberReply> {
-    return this.#members.removeMember(request);
-  }
-
-  replaceMember(request: MemberReplaceRequest): Promise<MemberReply> {
-    return this.#members.replaceMember(request);
-  }
-
-  controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
-    return this.#processes.controlRebuild(request);
-  }
-
-  controlCheck(request: CheckRequest): Promise<ActivityReply> {
-    return this.#processes.controlCheck(request);
+  /** Throws a BandstandError that says what could not be done; then nothing has changed. */
+  change({ method, request }: MemberCall): Promise<MemberReply | ActivityReply> {
+    switch (method) {
+      case 'member-add':
+        return this.members.addMember(request);
+      case 'member-fail':
+        return this.members.failMember(request);
+      case 'member-remove':
+        return this.members.removeMember(request);
+      case 'member-replace':
+        return this.members.replaceMember(request);
+      case 'rebuild':
+        return this.processes.controlRebuild(request);
+      case 'check':
+        return this.processes.controlCheck(request);
+    }
   }
 }

@@ -25,14 +25,15 @@ import { levelRules } from '../raid/level-rules.ts';
 import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
-import { parseDeviceSpec } from './device-spec.ts';
-import { identifyDevice } from './device-usage.ts';
-import { innermostPath } from './find-members.ts';
-import type { ManagedArray, ManagedStatus } from './managed-array.ts';
+import { type AbsentSpare, stillAbsent } from './absent-spares.ts';
+import { keyOf } from './find-members.ts';
+import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
+import { candidatesOf } from './member-candidates.ts';
 import { type MemberCandidate, resolveMember } from './member-reference.ts';
 import { cannot, type Subject } from './new-device.ts';
 import { openNewMember } from './open-new-member.ts';
+import type { PresentMembers } from './remember-members.ts';
 import type { StackEvent } from './worker-messages.ts';
 
 export interface StackMembersHost {
@@ -45,13 +46,20 @@ export interface StackMembersHost {
   emit(event: StackEvent): void;
 }
 
-/** Kinds of events after which the members, or where they are, may be others. */
-const MEMBERSHIP = /^(member|spare|rebuild)-/;
+/** Kinds of events after which something else has to be remembered. */
+const MEMBERSHIP = /^(member|spare|rebuild)-|^array-resized$/;
 
 export class StackMembers {
   readonly #host: StackMembersHost;
-  /** Slot → why it was failed. */
-  readonly #failures = new Map<number, string>();
+  /** Slot → the device that left service there, and why; it is open until it is removed. */
+  readonly #gone = new Map<
+    number,
+    { readonly device: string | null; readonly why: string | null }
+  >();
+
+  #absent: readonly AbsentSpare[] = [];
+  /** A rebuild was cancelled: as in the array, none begins until a device is added to be used. */
+  rebuildsHeld = false;
 
   constructor(host: StackMembersHost) {
     this.#host = host;
@@ -66,8 +74,9 @@ export class StackMembers {
     const options = { spareOnly: request.spare_only };
     return await this.#give(device, request.dry_run, async () => {
       const outcome = request.dry_run
-        ? foreseen(manager.status(), request.spare_only)
+        ? foreseen(manager.status(), request.spare_only && this.rebuildsHeld)
         : await manager.addMember(device, options);
+      if (!request.dry_run && !request.spare_only) this.rebuildsHeld = false;
       return this.#joined('add', request, device, outcome, null);
     });
   }
@@ -83,21 +92,19 @@ export class StackMembers {
       throw this.#state(subject, 'it is a spare, which replaces nothing', hint);
     }
     this.#refuseRebuilding(subject, found);
-    const { process } = manager.status();
-    if (process?.kind === 'rebuild') {
-      throw cannot(
-        subject,
-        'BANDSTAND_ACTIVITY_BUSY',
-        `slot ${process.slot} of ${name} is being rebuilt`,
-        `wait for it (bandstand wait ${name} --for rebuild), or add the device as a spare`,
-        { name, slot: process.slot },
-      );
-    }
+    const status = manager.status();
+    if (status.process !== null) throw this.#busy(subject, status.process);
+    const inUse = found.health === 'ok';
+    if (!inUse) this.#refuseOtherOrder(subject, slot, status, request.device);
     const device = await this.#open(subject, manager, request.device);
     return await this.#give(device, request.dry_run, async () => {
       const outcome = request.dry_run
         ? { role: 'rebuild' as const, slot, uuid: null, mode: null }
-        : await manager.replaceMember(slot, device);
+        : inUse
+          ? await manager.replaceMember(slot, device)
+          : // Its slot is empty: there is nothing to copy from, the others give the content.
+            await manager.addMember(device);
+      if (!request.dry_run) this.rebuildsHeld = false;
       return this.#joined('replace', request, device, outcome, found);
     });
   }
@@ -139,8 +146,9 @@ export class StackMembers {
     }
     const there = found.device !== null;
     if (there && !request.dry_run) {
-      if (slot === null) await manager.removeSpare(uuid!);
-      else await manager.removeMember(slot);
+      if (slot !== null) await manager.removeMember(slot);
+      else if (health === 'missing') this.#absent = this.#absent.filter((one) => one.uuid !== uuid);
+      else await manager.removeSpare(uuid!);
     }
     return this.#left('remove', request, found, there);
   }
@@ -152,11 +160,16 @@ export class StackMembers {
     const { name, readOnly } = this.#host;
     const manager = this.managed(subject);
     if (!readOnly) return manager;
+    const always = this.#host.spec().level === 'raid5f';
     throw cannot(
       subject,
       'BANDSTAND_STACK_READ_ONLY',
-      `${name} was started with --read-only`,
-      `stop it first: bandstand stop ${name}`,
+      always
+        ? `${name} is raid5f, which this version exports read-only`
+        : `${name} was started with --read-only`,
+      always
+        ? 'copy the data to a raid1 stack, whose members can be checked and changed'
+        : `start it for writing: bandstand stop ${name}, then bandstand export ${name}`,
       { name },
     );
   }
@@ -170,7 +183,7 @@ export class StackMembers {
         subject,
         'BANDSTAND_LEVEL_REDUNDANCY',
         `${name} is ${level}, which needs every member as it is`,
-        'copy the data to a stack with redundancy (raid1, raid5f)',
+        'copy the data to a raid1 stack, which can lose members',
         { name, level },
       );
     }
@@ -185,29 +198,56 @@ export class StackMembers {
     );
   }
 
+  setAbsentSpares(absent: readonly AbsentSpare[]): void {
+    this.#absent = absent;
+  }
+
+  /** The spares that are not here. */
+  absentSpares(status: ManagedStatus): readonly AbsentSpare[] {
+    return stillAbsent(this.#absent, status);
+  }
+
+  /** Who the members and spares are, to be remembered. */
+  present(manager: ManagedArray): PresentMembers {
+    const status = manager.status();
+    const { members, spares, process } = status;
+    const absent = this.absentSpares(status).map(({ uuid, path }) => ({ uuid, path }));
+    const { blockCount, blockBytes } = this.#host.spec();
+    return { members, spares, process, absent, sizeBytes: blockCount * blockBytes };
+  }
+
   /** Why the slot is out of service, as far as it happened since the start. */
   why(slot: number): string | null {
-    return this.#failures.get(slot) ?? null;
+    return this.#gone.get(slot)?.why ?? null;
   }
 
   // --- events of the array ----------------------------------------------------------------------
 
   arrayEvent(event: ArrayEvent): void {
-    const { kind, slot, reason } = event;
-    if (slot !== null && kind === 'member-failed' && reason !== null) {
-      this.#failures.set(slot, reason);
-    } else if (slot !== null && (kind === 'member-in-service' || kind === 'member-removed')) {
-      this.#failures.delete(slot);
-    }
+    this.#noteGone(event);
     this.#host.emit({ event: 'array', array: event });
-    if (MEMBERSHIP.test(kind)) this.#tellMembers();
+    if (MEMBERSHIP.test(event.kind)) this.#tellMembers();
+  }
+
+  /** A removal is an error when the array does it, and information when a person does. */
+  #noteGone({ kind, severity, slot, device, reason: why }: ArrayEvent): void {
+    if (slot === null) return;
+    if (kind === 'member-in-service' || (kind === 'member-removed' && severity !== 'error')) {
+      this.#gone.delete(slot);
+    } else if (kind === 'member-failed' || kind === 'member-removed') {
+      // A target that fails leaves the slot as it was: with its member, or with the one before.
+      const { members } = this.#host.manager()?.status() ?? { members: [] };
+      const isTarget = this.#gone.has(slot) || members[slot]?.health === 'ok';
+      if (!isTarget) this.#gone.set(slot, { device, why });
+    }
   }
 
   #tellMembers(): void {
     const manager = this.#host.manager();
     if (manager === null) return;
-    const { members, spares, process } = manager.status();
-    this.#host.emit({ event: 'members-changed', status: { members, spares, process } });
+    // What the array has by now is the array's; it does not come back here when it leaves.
+    this.#absent = stillAbsent(this.#absent, manager.status());
+    this.#host.emit({ event: 'members-changed', status: this.present(manager) });
   }
 
   // --- new devices ------------------------------------------------------------------------------
@@ -215,7 +255,7 @@ export class StackMembers {
   async #open(subject: Subject, manager: ManagedArray, text: string): Promise<BlockDevice> {
     const { ring, name } = this.#host;
     const { blockBytes, uuid } = this.#host.spec();
-    const candidates = candidatesOf(manager.status());
+    const candidates = this.#candidates(manager);
     const device = await openNewMember(
       { ring, subject, name, arrayUuid: uuid!, blockBytes, candidates, keyOf },
       text,
@@ -241,10 +281,11 @@ export class StackMembers {
     const needed = memberOffset(geometry) + data;
     if (geometry.blockCount >= needed) return;
     const [has, needs] = [geometry.blockCount * blockBytes, needed * blockBytes];
+    const sizes = [has, needs].map((bytes) => `${formatSize(bytes)} (${bytes} bytes)`);
     throw cannot(
       subject,
       'BANDSTAND_DEVICE_TOO_SMALL',
-      `it has ${has} bytes, at least ${needs} (${formatSize(needs)}) are needed`,
+      `it has ${sizes[0]}, at least ${sizes[1]} are needed`,
       'name a larger device',
       { device: device.name, size_bytes: has, needed_bytes: needs },
     );
@@ -266,13 +307,44 @@ export class StackMembers {
 
   #resolve(verb: string, request: MemberChangeRequest, manager: ManagedArray): MemberCandidate {
     const { name } = this.#host;
-    return resolveMember({ verb, name }, request, candidatesOf(manager.status()), keyOf);
+    return resolveMember({ verb, name }, request, this.#candidates(manager), keyOf);
+  }
+
+  #candidates(manager: ManagedArray): MemberCandidate[] {
+    const status = manager.status();
+    const gone = (slot: number): string | null => this.#gone.get(slot)?.device ?? null;
+    return candidatesOf(status, this.absentSpares(status), gone);
   }
 
   #refuseRebuilding(subject: Subject, { health, slot }: MemberCandidate): void {
     if (health !== 'rebuilding') return;
     const hint = `end the rebuild first: bandstand rebuild ${this.#host.name} --cancel`;
     throw this.#state(subject, `it is being filled for slot ${slot}`, hint);
+  }
+
+  #busy(subject: Subject, { kind, slot }: ManagedProcess): BandstandError {
+    const { name } = this.#host;
+    const what =
+      kind === 'rebuild' ? `slot ${slot} of ${name} is being rebuilt` : `a ${kind} is running`;
+    const wait = `wait for it (bandstand wait ${name} --for ${kind})`;
+    const hint =
+      kind === 'check'
+        ? `${wait}, or stop it: bandstand check ${name} --stop`
+        : `${wait}, or add the device as a spare`;
+    return cannot(subject, 'BANDSTAND_ACTIVITY_BUSY', what, hint, { name, kind, slot });
+  }
+
+  /** An empty slot is filled by the array's own rule: the lowest first, and with a spare first. */
+  #refuseOtherOrder(subject: Subject, slot: number, status: ManagedStatus, device: string): void {
+    const { name } = this.#host;
+    const hint = `add the device, for whichever slot is next: bandstand member add ${name} ${device}`;
+    const [spare] = status.spares;
+    if (spare !== undefined) {
+      throw this.#state(subject, `the spare ${spare.device} takes the place of what is lost`, hint);
+    }
+    const first = lostSlot(status);
+    if (first === slot || first === null) return;
+    throw this.#state(subject, `slot ${first} is lost, too, and is filled first`, hint);
   }
 
   #state(subject: Subject, why: string, hint: string): BandstandError {
@@ -300,7 +372,7 @@ export class StackMembers {
 
   #joined(
     action: MemberAction,
-    request: { readonly dry_run: boolean },
+    request: { readonly dry_run: boolean; readonly spare_only?: boolean },
     device: BlockDevice,
     outcome: Foreseen | AddOutcome,
     old: MemberCandidate | null,
@@ -308,6 +380,9 @@ export class StackMembers {
     const { role, slot, uuid, mode } = outcome;
     const reply = this.#reply(action, request.dry_run, true);
     const rebuild = request.dry_run && role === 'rebuild' ? { device: device.name, slot } : null;
+    const status = this.#host.manager()!.status();
+    const lost = lostSlot(status) !== null && request.spare_only !== true;
+    const process = status.process?.kind ?? null;
     return {
       ...reply,
       device: device.name,
@@ -319,6 +394,7 @@ export class StackMembers {
       replaces: old?.device ?? null,
       rebuild_device: rebuild?.device ?? reply.rebuild_device,
       rebuild_slot: rebuild?.slot ?? reply.rebuild_slot,
+      waits_for: role === 'spare' && lost ? process : null,
     };
   }
 
@@ -350,6 +426,7 @@ export class StackMembers {
       replaces: null,
       rebuild_device: rebuild?.target?.device ?? null,
       rebuild_slot: rebuild?.slot ?? null,
+      waits_for: null,
       health: managedHealth(status),
     };
   }
@@ -363,40 +440,22 @@ interface Foreseen {
   readonly mode: null;
 }
 
-function foreseen({ members, process }: ManagedStatus, spareOnly: boolean): Foreseen {
-  const out = members.find(({ health }) => health === 'failed' || health === 'missing');
-  const spare = spareOnly || out === undefined || process?.kind === 'rebuild';
+/** `held`: a lost slot does not take it, either. */
+function foreseen(status: ManagedStatus, held: boolean): Foreseen {
+  const lost = lostSlot(status);
+  // A spare that is there already goes first, and any process is ended or awaited first.
+  const waits = status.process !== null || status.spares.length > 0;
+  const spare = held || lost === null || waits;
   return {
     role: spare ? 'spare' : 'rebuild',
-    slot: spare ? null : out.slot,
+    slot: spare ? null : lost,
     uuid: null,
     mode: null,
   };
 }
 
-function candidatesOf({ members, spares, process }: ManagedStatus): MemberCandidate[] {
-  const candidates: MemberCandidate[] = members.map(({ slot, uuid, device, health }) => ({
-    slot,
-    uuid,
-    device,
-    health,
-  }));
-  const target = process?.replace === true ? process.target : null;
-  if (target !== null && process !== null) {
-    candidates.push({ slot: process.slot, ...target, health: 'rebuilding', isTarget: true });
-  }
-  for (const spare of spares) {
-    if (spare.uuid !== target?.uuid) candidates.push({ slot: null, ...spare, health: 'spare' });
-  }
-  return candidates;
-}
-
-/** Identity of what is below filters; null when it has gone. */
-function keyOf(device: string): string | null {
-  try {
-    const path = innermostPath(parseDeviceSpec(device));
-    return path === null ? null : identifyDevice(path).key;
-  } catch {
-    return null;
-  }
+/** The slot that the array fills next, or null. */
+function lostSlot({ members }: ManagedStatus): number | null {
+  const lost = members.find(({ health }) => health === 'failed' || health === 'missing');
+  return lost?.slot ?? null;
 }

@@ -14,6 +14,7 @@ import type {
   RebuildAction,
   RebuildRequest,
 } from '../control/schema-members.ts';
+import { levelRules } from '../raid/level-rules.ts';
 import type { ManagedArray, ManagedProcess } from './managed-array.ts';
 import { managedActivity } from './managed-status.ts';
 import { cannot } from './new-device.ts';
@@ -33,8 +34,11 @@ export class StackProcesses {
   async controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
     const { name } = this.#host;
     const { action } = request;
-    const manager = this.#members.managed(`control the rebuild of ${name}`);
-    if (action === 'show') return this.#reply(action, manager, false);
+    if (action === 'show') {
+      const shown = this.#members.managed(`show the rebuild of ${name}`);
+      return this.#reply(action, shown, false);
+    }
+    const manager = this.#members.changeable(`control the rebuild of ${name}`);
     if (action === 'rate') return this.#setRate(manager, request.rate_bytes_per_second);
     const { process } = manager.status();
     if (process === null || process.kind === 'check') {
@@ -52,6 +56,7 @@ export class StackProcesses {
       );
     }
     await manager.cancelProcess();
+    this.#members.rebuildsHeld = true;
     return this.#reply(action, manager, true, process);
   }
 
@@ -72,7 +77,8 @@ export class StackProcesses {
   async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
     const { name } = this.#host;
     const subject = repair ? `check and repair ${name}` : `check ${name}`;
-    const manager = repair ? this.#members.changeable(subject) : this.#members.managed(subject);
+    this.#refuseSingle(subject);
+    const manager = this.#members.changeable(subject);
     const { members, process } = manager.status();
     if (process?.kind === 'check' && process.repair === repair) {
       return this.#reply('start', manager, false);
@@ -91,6 +97,20 @@ export class StackProcesses {
     }
     if (!dryRun) await manager.startCheck({ repair });
     return { ...this.#reply('start', manager, true), dry_run: dryRun };
+  }
+
+  /** A level that keeps everything once has nothing to compare. */
+  #refuseSingle(subject: string): void {
+    const { name } = this.#host;
+    const { level, members } = this.#host.spec();
+    if (levelRules(level).tolerates(members.length) > 0) return;
+    throw cannot(
+      subject,
+      'BANDSTAND_LEVEL_REDUNDANCY',
+      `${name} is ${level}, which keeps everything once, so there is nothing to compare`,
+      `see what is on its members: bandstand status ${name}, then bandstand examine DEVICE`,
+      { name, level },
+    );
   }
 
   async #pauseOrResume(

@@ -9,16 +9,9 @@
 
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { type Reactor, Timer } from '../block/reactor.ts';
-import type {
-  CheckRequest,
-  MemberAddRequest,
-  MemberChangeRequest,
-  MemberReplaceRequest,
-  RebuildRequest,
-} from '../control/schema-members.ts';
+import type { MemberCall } from '../control/schema-members.ts';
 import { loadAddon } from '../native/load.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
-import type { MemberControl } from './member-control.ts';
 import { Stack } from './stack.ts';
 import { errorToWire } from './wire-error.ts';
 import type {
@@ -114,33 +107,15 @@ async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
     case 'unexport':
       await stack.unexport();
       return null;
+    case 'geometry':
+      return stack.geometry;
     case 'status':
       return stack.status();
     case 'close':
       await stack.close();
       return null;
-    default:
-      return await changeMembers(stack.control, request);
-  }
-}
-
-async function changeMembers(control: MemberControl, request: WorkerRequest): Promise<unknown> {
-  const { method, params } = request;
-  switch (method) {
-    case 'addMember':
-      return await control.addMember(params as MemberAddRequest);
-    case 'failMember':
-      return await control.failMember(params as MemberChangeRequest);
-    case 'removeMember':
-      return await control.removeMember(params as MemberChangeRequest);
-    case 'replaceMember':
-      return await control.replaceMember(params as MemberReplaceRequest);
-    case 'controlRebuild':
-      return await control.controlRebuild(params as RebuildRequest);
-    case 'controlCheck':
-      return await control.controlCheck(params as CheckRequest);
-    default:
-      throw new Error(`the worker has no method ${method}`);
+    case 'change':
+      return await stack.control.change(request.params as MemberCall);
   }
 }
 

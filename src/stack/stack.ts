@@ -9,18 +9,16 @@
  * logs (cli/), which devices to look at (find-members.ts).
  */
 
-import type { BlockDevice, DeviceObserver } from '../block/block-device.ts';
+import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-device.ts';
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE, type IoStatus } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
-import type { NbdAddress } from '../exporter/nbd/address.ts';
-import { NbdExporter } from '../exporter/nbd/nbd-exporter.ts';
-import { UblkExporter } from '../exporter/ublk/ublk-exporter.ts';
 import { ArrayManager } from '../raid/array-manager.ts';
 import type { ArraySpec } from '../raid/array-spec.ts';
 import { type Assembly, assembleArray } from '../raid/assemble.ts';
@@ -28,9 +26,11 @@ import { examineDevice } from '../raid/examine.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
+import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
-import { identifyDevice, stablePath } from './device-usage.ts';
-import { type FoundMembers, findMembers, nameless } from './find-members.ts';
+import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
+import { nbdExporter, ublkExporter } from './make-exporter.ts';
+import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -50,10 +50,13 @@ export class Stack implements DeviceObserver {
   readonly #steps: StepRun<Stack>;
   #found: FoundMembers | null = null;
   readonly #devices = new Map<string, BlockDevice>();
+  /** Devices that are no members and could not be opened → why. */
+  readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
+  #exported: ExportStatus | null = null;
   #failed = false;
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
@@ -88,7 +91,6 @@ export class Stack implements DeviceObserver {
     });
     const array = this.#array!;
     return {
-      geometry: this.#top!.geometry,
       uuid: array.spec.uuid,
       level: array.spec.level,
       health: this.#health() === 'degraded' ? 'degraded' : 'healthy',
@@ -152,20 +154,22 @@ export class Stack implements DeviceObserver {
     const { assembly } = this.#found!;
     const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
     await this.#openAll(used.map((name) => this.#leaf(name)));
-    if (!this.#plan.readOnly) await this.#openOutsiders(assembly);
+    if (!this.#plan.readOnly) await this.#openOutsiders();
   }
 
   /** What is no member now and may become one. That it cannot be opened stops nothing. */
-  async #openOutsiders({ target, returning, spares }: Assembly): Promise<void> {
-    const back = returning.filter(({ failed }) => !failed);
-    const outsiders = [...(target === null ? [] : [target]), ...back, ...spares];
-    for (const { device: name } of outsiders) {
+  async #openOutsiders(): Promise<void> {
+    const { assembly, others } = this.#found!;
+    const failed = assembly.returning.flatMap((one) => (one.failed ? [one.device] : []));
+    for (const name of others.filter((device) => !failed.includes(device))) {
       const device = this.#leaf(name);
       try {
         await device.open(this.#reactor);
         this.#devices.set(name, device);
       } catch (error) {
         if (!(error instanceof BandstandError)) throw error;
+        this.#unopened.set(name, error.message);
+        if (assembly.spares.some(({ device }) => device === name)) continue;
         this.#emit({ event: 'warning', message: `${name} is not used: ${error.message}` });
       }
     }
@@ -233,7 +237,7 @@ export class Stack implements DeviceObserver {
     const sizeBytes = plan.blockCount * plan.blockBytes;
     if (sizeBytes !== remembered.sizeBytes) {
       throw new BandstandError('BANDSTAND_MEMBER_MISMATCH', {
-        message: `cannot assemble ${remembered.name}: its members give ${sizeBytes} bytes, it was created with ${remembered.sizeBytes}`,
+        message: `cannot assemble ${remembered.name}: its members give ${formatSize(sizeBytes)} (${sizeBytes} bytes), it was created with ${formatSize(remembered.sizeBytes)} (${remembered.sizeBytes})`,
         hint: 'look whether a member was replaced or resized; nothing on the members can tell',
         details: { name: remembered.name, size_bytes: sizeBytes },
       });
@@ -242,7 +246,16 @@ export class Stack implements DeviceObserver {
   }
 
   async #startManaged(): Promise<void> {
-    const { readOnly } = this.#plan;
+    const { readOnly, remembered, devices } = this.#plan;
+    const absent = absentSpares({
+      remembered: remembered?.spares ?? [],
+      found: this.#found!,
+      unopened: this.#unopened,
+      given: devices.length > 0,
+      readOnly,
+      nameOf: presentPath,
+    });
+    this.control.members.setAbsentSpares(absent);
     const manager = await ArrayManager.start(
       this.#reactor,
       this.#assembly!,
@@ -281,44 +294,27 @@ export class Stack implements DeviceObserver {
 
   // --- exports ----------------------------------------------------------------------------------
 
-  async exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
-    return await this.#export(
-      new NbdExporter({
-        name: options.exportName,
-        description: options.description,
-        address: nbdAddress(options.listen),
-        readOnly: options.readOnly,
-      }),
-    );
+  exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
+    return this.#export(nbdExporter(options));
   }
 
-  async exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
+  exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
     const warn = (message: string): void => this.#emit({ event: 'warning', message });
-    return await this.#export(
-      new UblkExporter({
-        id: options.deviceId,
-        queues: options.queues,
-        depth: options.depth,
-        maxIoBytes: options.bufferBytes,
-        attributes: options.attributes,
-        observer: {
-          deviceStopped: () => warn('the kernel has stopped the ublk device'),
-          queueFailed: (error) => warn(error.message),
-          requestsTimedOut: (count) => warn(`${count} requests were not done in time`),
-        },
-      }),
-    );
+    return this.#export(ublkExporter(options, warn));
   }
 
   async #export(exporter: Exporter): Promise<ExportStatus> {
+    const { blockCount, blockBytes } = this.#top!.geometry;
     await exporter.start(this.#reactor, this.#top!);
     this.#exporter = exporter;
-    return exporter.describe();
+    this.#exported = { ...exporter.describe(), size_bytes: blockCount * blockBytes };
+    return this.#exported;
   }
 
   async unexport(): Promise<void> {
     const exporter = this.#exporter;
     this.#exporter = null;
+    this.#exported = null;
     await exporter?.stop();
   }
 
@@ -334,6 +330,11 @@ export class Stack implements DeviceObserver {
     for (const device of this.#manager.devices()) refreshSize(device);
   }
 
+  /** As it is now; an array may have grown since it was opened. */
+  get geometry(): Geometry {
+    return this.#top!.geometry;
+  }
+
   // --- what is told -----------------------------------------------------------------------------
 
   status(): WorkerMethods['status']['result'] {
@@ -343,16 +344,21 @@ export class Stack implements DeviceObserver {
     const members = array.memberStatus();
     const bad = members.filter((member) => member.health !== 'ok');
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
+    const sizeBytes = spec.blockCount * spec.blockBytes;
+    const grown =
+      this.#exported === null
+        ? null
+        : grownWords(this.#plan.name, sizeBytes, this.#exported.size_bytes);
     return {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
       health: managed?.health ?? health,
-      reason: managed === null ? this.#reason(bad) : managed.reason,
-      action: managed === null ? this.#action(health) : managed.action,
-      size_bytes: spec.blockCount * spec.blockBytes,
+      reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,
+      action: (managed === null ? this.#action(health) : managed.action) ?? grown?.action ?? null,
+      size_bytes: sizeBytes,
       block_size: spec.blockBytes,
       activity: managed?.activity ?? IDLE,
-      exports: this.#exporter === null ? [] : [this.#exporter.describe()],
+      exports: this.#exported === null ? [] : [this.#exported],
       array: {
         level: spec.level,
         strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,
@@ -404,27 +410,18 @@ export class Stack implements DeviceObserver {
   }
 
   #notes(): string[] {
-    const notes = [...(this.#assembly?.warnings ?? [])];
-    const { name } = this.#plan;
     const reason = this.#reason(
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
-    if (reason !== null) notes.push(`${name}: ${reason}`);
-    return notes;
+    const found = this.#found === null ? [] : notesAbout(this.#found, this.control.absentSpares);
+    return [...(this.#assembly?.warnings ?? []), ...found, ...(reason === null ? [] : [reason])];
   }
 
-  /** Where the members are now. Members that are missing keep their old path. */
+  /** Null for an array without superblock: what is remembered of it is all that is known. */
   #toRemember(): RememberedStack | null {
-    const assembly = this.#assembly;
-    if (assembly === null) return null;
-    const { superblock, slots } = assembly;
+    if (this.#manager === null) return null;
+    const { superblock } = this.#assembly!;
     const old = this.#plan.remembered;
-    const members = slots.flatMap(({ slot, uuid, device }) => {
-      const before = old?.members.find((member) => member.slot === slot)?.path ?? null;
-      const spec = device === null ? undefined : this.#found!.specs.get(device);
-      const path = spec?.kind === 'path' ? stablePath(identifyDevice(spec.path)) : before;
-      return path === null ? [] : [{ slot, uuid, path }];
-    });
     const base: RememberedStack = {
       name: this.#plan.name,
       uuid: superblock.uuid,
@@ -434,11 +431,10 @@ export class Stack implements DeviceObserver {
       sizeBytes: superblock.raidSize * superblock.blockBytes,
       superblock: true,
       ftl: old?.ftl ?? false,
-      members,
+      members: old?.members ?? [],
       spares: old?.spares ?? [],
     };
-    const status = this.#manager?.status();
-    return status === undefined ? base : rememberMembers(base, status, stableDevicePath);
+    return rememberMembers(base, this.control.members.present(this.#manager), stableDevicePath);
   }
 
   // --- observers --------------------------------------------------------------------------------
@@ -454,19 +450,4 @@ export class Stack implements DeviceObserver {
   deviceOverdue(_device: BlockDevice): boolean {
     return false;
   }
-}
-
-/** The address has been checked by the command (cli/listen-address.ts). */
-function nbdAddress(listen: string): NbdAddress {
-  if (listen.startsWith('unix:')) return { unix: listen.slice('unix:'.length) };
-  const tcp = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(listen);
-  if (tcp === null) {
-    throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
-      message: `cannot listen on ${listen}: it is no address`,
-      hint: 'write unix:PATH or tcp:127.0.0.1:PORT',
-      details: { address: listen },
-    });
-  }
-  const host = tcp[1] ?? tcp[2]!;
-  return { host: host === 'localhost' ? '127.0.0.1' : host, port: Number(tcp[3]) };
 }

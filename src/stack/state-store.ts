@@ -20,14 +20,20 @@ import {
 import { join } from 'node:path';
 import { BandstandError } from '../block/errors.ts';
 import { parseUuid } from '../block/uuid.ts';
+import { isCount, isRecord } from '../control/schema.ts';
 import { ensureDirectory } from './directories.ts';
 import { nameDefect } from './stack-name.ts';
+
+/** What became of a member, as far as its array knew when this was written. */
+export const REMEMBERED_HEALTH = ['ok', 'rebuilding', 'failed', 'missing'] as const;
+export type RememberedHealth = (typeof REMEMBERED_HEALTH)[number];
 
 export interface RememberedMember {
   readonly slot: number;
   readonly uuid: string | null;
   /** The most stable path known: a by-id link where there is one. */
   readonly path: string;
+  readonly health: RememberedHealth;
 }
 
 /** A device of the stack without a slot: a spare, or one that is being filled. */
@@ -177,7 +183,7 @@ function decodeStack(value: unknown): RememberedStack | string {
   if (typeof superblock !== 'boolean' || typeof ftl !== 'boolean') return 'its flags are missing';
   const numbers = ['strip_size_bytes', 'block_size', 'size_bytes'];
   for (const key of numbers) {
-    if (!isSize(value[key])) return `its ${key} is no size`;
+    if (!isCount(value[key])) return `its ${key} is no size`;
   }
   if (!Array.isArray(members) || members.length === 0 || members.length > MEMBERS_MAX) {
     return 'its members are missing';
@@ -187,12 +193,15 @@ function decodeStack(value: unknown): RememberedStack | string {
     if (!isRecord(member)) return 'a member is not an object';
     const { slot, path } = member;
     const memberUuid = member['uuid'];
-    if (!isSize(slot) || slot > MEMBERS_MAX) return 'the slot of a member is no slot';
+    if (!isCount(slot) || slot > MEMBERS_MAX) return 'the slot of a member is no slot';
     if (typeof path !== 'string' || path === '') return 'the path of a member is missing';
     if (memberUuid !== null && (typeof memberUuid !== 'string' || parseUuid(memberUuid) === null)) {
       return 'the uuid of a member is no UUID';
     }
-    decoded.push({ slot, path, uuid: memberUuid });
+    // Files of earlier versions do not say.
+    const health = REMEMBERED_HEALTH.find((one) => one === (member['health'] ?? 'ok'));
+    if (health === undefined) return 'the health of a member is unknown';
+    decoded.push({ slot, path, uuid: memberUuid, health });
   }
   // Files of a version without spares have no such list.
   const spares = decodeSpares(value['spares'] ?? []);
@@ -223,12 +232,4 @@ function decodeSpares(value: unknown): RememberedSpare[] | string {
     decoded.push({ uuid, path });
   }
   return decoded;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -1,8 +1,9 @@
 /**
  * The status of a stack that has no server, from what is remembered of it.          (control plane)
  *
- * Reading must need no privileges, so members are not opened: one whose path is there counts as ok,
- * and whether it really is the member is found out at export, or by `examine`.
+ * Reading must need no privileges, so members are not opened: one whose path is there counts as
+ * what it was when the server ended, and whether it really is the member is found out at export, or
+ * by `examine`.
  */
 
 import { existsSync } from 'node:fs';
@@ -14,7 +15,7 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     slot: member.slot,
     device: member.path,
     uuid: member.uuid,
-    health: existsSync(member.path) ? ('ok' as const) : ('missing' as const),
+    health: existsSync(member.path) ? member.health : ('missing' as const),
     read_errors: null,
     write_errors: null,
     repaired_blocks: null,
@@ -28,8 +29,13 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     write_errors: null,
     repaired_blocks: null,
   }));
-  const missing = members.filter((member) => member.health === 'missing');
-  const lacking = missing.map((member) => `member ${member.device} (slot ${member.slot})`);
+  const lacking = stack.members.flatMap(({ slot, path, health }) => {
+    const which = `member ${path} (slot ${slot})`;
+    if (health === 'rebuilding') return [`slot ${slot} was being rebuilt`];
+    if (health === 'failed') return [`${which} has failed`];
+    if (!existsSync(path)) return [`${which} cannot be found`];
+    return health === 'missing' ? [`${which} was out of service`] : [];
+  });
   return {
     name: stack.name,
     uuid: stack.uuid,
@@ -38,7 +44,7 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     reason: crashed
       ? 'its server ended without a clean stop'
       : lacking.length > 0
-        ? `${lacking.join(', ')} cannot be found`
+        ? lacking.join('; ')
         : null,
     action: crashed
       ? `export it again, or clean up after it: bandstand stop ${stack.name}`

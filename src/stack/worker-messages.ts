@@ -8,17 +8,9 @@
 
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
-import type {
-  ActivityReply,
-  CheckRequest,
-  MemberAddRequest,
-  MemberChangeRequest,
-  MemberReplaceRequest,
-  MemberReply,
-  RebuildRequest,
-} from '../control/schema-members.ts';
+import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
-import type { ManagedStatus } from './managed-array.ts';
+import type { PresentMembers } from './remember-members.ts';
 import type { RememberedStack } from './state-store.ts';
 
 /** What is to be assembled. */
@@ -41,7 +33,6 @@ export interface WorkerOptions {
 }
 
 export interface StackOpened {
-  readonly geometry: Geometry;
   readonly uuid: string | null;
   readonly level: string;
   readonly health: 'healthy' | 'degraded' | 'failed';
@@ -74,14 +65,12 @@ export interface WorkerMethods {
   exportNbd: { params: NbdExportOptions; result: ExportStatus };
   exportUblk: { params: UblkExportOptions; result: ExportStatus };
   unexport: { params: null; result: null };
+  /** Of what would be exported now. */
+  geometry: { params: null; result: Geometry };
   /** Everything but what the main thread adds: `server`. */
   status: { params: null; result: Omit<StatusDocument, 'server'> };
-  addMember: { params: MemberAddRequest; result: MemberReply };
-  failMember: { params: MemberChangeRequest; result: MemberReply };
-  removeMember: { params: MemberChangeRequest; result: MemberReply };
-  replaceMember: { params: MemberReplaceRequest; result: MemberReply };
-  controlRebuild: { params: RebuildRequest; result: ActivityReply };
-  controlCheck: { params: CheckRequest; result: ActivityReply };
+  /** What clients ask of members and processes. */
+  change: { params: MemberCall; result: MemberReply | ActivityReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
 }
@@ -112,7 +101,7 @@ export type StackEvent =
   /** Who the members are, or where, has changed: to be remembered. */
   | {
       readonly event: 'members-changed';
-      readonly status: Pick<ManagedStatus, 'members' | 'spares' | 'process'>;
+      readonly status: PresentMembers;
     }
   | { readonly event: 'warning'; readonly message: string };
 

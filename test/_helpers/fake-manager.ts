@@ -1,8 +1,10 @@
 /**
- * A managed array without an array: its status is the test's, and every call is noted.
+ * A managed array without an array: its status is the test's, and every call is noted. What the
+ * real manager (raid/member-admin.ts) refuses, this one refuses with the same code.
  */
 
 import type { BlockDevice } from '../../src/block/block-device.ts';
+import { BandstandError, type ErrorCode } from '../../src/block/errors.ts';
 import type { SpareStatus } from '../../src/raid/array-manager.ts';
 import type { MemberStatus } from '../../src/raid/array-members.ts';
 import type { AddOutcome } from '../../src/raid/member-admin.ts';
@@ -68,57 +70,88 @@ export class FakeManager implements ManagedArray {
     );
   }
 
-  addMember(device: BlockDevice, options?: { spareOnly?: boolean }): Promise<AddOutcome> {
+  async addMember(device: BlockDevice, options?: { spareOnly?: boolean }): Promise<AddOutcome> {
     return this.#take(device, ['addMember', device.name, options]);
   }
 
-  replaceMember(slot: number, device: BlockDevice): Promise<AddOutcome> {
+  async replaceMember(slot: number, device: BlockDevice): Promise<AddOutcome> {
+    this.#refuseBusy();
+    if (!this.#inService(slot)) refuse('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member`);
     return this.#take(device, ['replaceMember', slot, device.name]);
   }
 
-  async #take(device: BlockDevice, call: unknown[]): Promise<AddOutcome> {
+  #take(device: BlockDevice, call: unknown[]): AddOutcome {
     this.calls.push(call);
     if (this.refusal !== null) throw this.refusal;
     this.given.push(device);
     return this.outcome;
   }
 
+  #inService(slot: number): boolean {
+    return this.members[slot]?.health === 'ok';
+  }
+
+  #refuseBusy(): void {
+    if (this.process === null) return;
+    refuse('BANDSTAND_ACTIVITY_BUSY', `a ${this.process.kind} is running`);
+  }
+
   async failMember(slot: number): Promise<void> {
+    if (!this.#inService(slot)) refuse('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member`);
     this.calls.push(['failMember', slot]);
     this.lose('failed', slot);
   }
 
+  /** A member that has failed, or the device beside which its slot is being rebuilt. */
   async removeMember(slot: number): Promise<void> {
+    if (this.#inService(slot)) refuse('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`);
+    const { health, device } = this.members[slot]!;
+    if (device === null) refuse('BANDSTAND_MEMBER_STATE', `slot ${slot} has no device`);
     this.calls.push(['removeMember', slot]);
-    this.lose('missing', slot);
+    if (health === 'failed') this.lose('missing', slot);
   }
 
   async removeSpare(uuid: string): Promise<void> {
+    const kept = this.spares.filter((spare) => spare.uuid !== uuid);
+    if (kept.length === this.spares.length)
+      refuse('BANDSTAND_MEMBER_NOT_FOUND', `no spare ${uuid}`);
     this.calls.push(['removeSpare', uuid]);
-    this.spares = this.spares.filter((spare) => spare.uuid !== uuid);
+    this.spares = kept;
   }
 
   async startCheck(options: { repair: boolean }): Promise<void> {
+    this.#refuseBusy();
+    const inService = this.members.filter(({ health }) => health === 'ok');
+    if (inService.length < 2) refuse('BANDSTAND_ARRAY_DEGRADED', 'too few members are in service');
     this.calls.push(['startCheck', options]);
     this.process = processOf({ kind: 'check', slot: null, target: null, ...options });
   }
 
   async pauseProcess(): Promise<void> {
+    this.process = { ...this.#running(), paused: true };
     this.calls.push(['pauseProcess']);
-    this.process = { ...this.process!, paused: true };
   }
 
   async resumeProcess(): Promise<void> {
+    this.process = { ...this.#running(), paused: false };
     this.calls.push(['resumeProcess']);
-    this.process = { ...this.process!, paused: false };
   }
 
   async cancelProcess(): Promise<void> {
+    this.#running();
     this.calls.push(['cancelProcess']);
     this.process = null;
+  }
+
+  #running(): ManagedProcess {
+    return this.process ?? refuse('BANDSTAND_ACTIVITY_NONE', 'nothing is going on');
   }
 
   setRate(bytesPerSecond: number | null): void {
     this.calls.push(['setRate', bytesPerSecond]);
   }
+}
+
+function refuse(code: ErrorCode, why: string): never {
+  throw new BandstandError(code, { message: `the manager refuses: ${why}` });
 }

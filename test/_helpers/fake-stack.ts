@@ -44,6 +44,7 @@ export const MEMBER: MemberReply = {
   replaces: null,
   rebuild_device: '/dev/sdd',
   rebuild_slot: 2,
+  waits_for: null,
   health: 'degraded',
 };
 

@@ -134,7 +134,7 @@ const REFUSALS: readonly Refusal[] = [
     title: 'a UUID that is none',
     words: ['tank', '--raid', 'raid1', '--uuid', 'tank', 'A', 'B'],
     status: 2,
-    stderr: "cannot use --uuid 'tank': it is not a UUID",
+    stderr: "cannot use --uuid 'tank': it is not a UUID\n  leave it out, and a random one is made",
   },
   {
     title: 'a cache, which this version lacks',

@@ -17,7 +17,24 @@ test('what became of a member is one line, then advice', (t) => {
     [{}, ['added /dev/sdd: rebuild of slot 2 started, of everything', wait]],
     [{ mode: 'delta' }, ['added /dev/sdd: rebuild of slot 2 started, of what it missed', wait]],
     [{ dry_run: true }, ['would add /dev/sdd and rebuild slot 2 onto it; nothing was changed']],
-    [{ role: 'spare', slot: null, mode: null }, ['added /dev/sdd as a spare']],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: null, rebuild_slot: null },
+      ['added /dev/sdd as a spare'],
+    ],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: '/dev/sde' },
+      [
+        'added /dev/sdd as a spare',
+        '  slot 2 is being rebuilt onto /dev/sde: bandstand wait tank --for rebuild',
+      ],
+    ],
+    [
+      { role: 'spare', slot: null, mode: null, rebuild_device: null, waits_for: 'resync' },
+      [
+        'added /dev/sdd as a spare',
+        '  it takes a lost slot after the resync: bandstand wait tank --for resync',
+      ],
+    ],
     [
       { role: 'spare', slot: null, mode: null, dry_run: true },
       ['would add /dev/sdd as a spare; nothing was changed'],
@@ -43,6 +60,10 @@ test('what became of a member is one line, then advice', (t) => {
     ],
     [{ action: 'remove', was: 'failed' }, ['removed /dev/sdd (slot 2) from tank']],
     [{ action: 'remove', was: 'spare', slot: null }, ['removed /dev/sdd from tank']],
+    [
+      { action: 'remove', was: 'missing', slot: null },
+      ['forgot the spare /dev/sdd of tank, which is not here'],
+    ],
     [
       { action: 'remove', was: 'missing', device: null, changed: false },
       ['slot 2 of tank has no device that could be removed'],
@@ -81,7 +102,7 @@ test('what became of a rebuild is one line', (t) => {
   t.is(rebuild({ action: 'resume' }), 'tank: rebuild of slot 2 was not paused, at 40.9 %');
   t.is(
     rebuild({ action: 'cancel', changed: true }),
-    'tank: rebuild of slot 2 cancelled, at 40.9 %',
+    'tank: rebuild of slot 2 cancelled, at 40.9 %\n  begin one again: bandstand member add tank DEVICE',
   );
   const limited = { ...REBUILD, limit_bytes_per_second: 200 * MIB };
   t.is(

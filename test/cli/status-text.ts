@@ -18,7 +18,9 @@ const TANK: StatusDocument = {
   size_bytes: 3_840_755_982_336,
   block_size: 4096,
   activity: IDLE,
-  exports: [{ kind: 'ublk', address: '/dev/ublkb0', read_only: true }],
+  exports: [
+    { kind: 'ublk', address: '/dev/ublkb0', read_only: true, size_bytes: 3_840_755_982_336 },
+  ],
   array: {
     level: 'raid5f',
     strip_size_bytes: 131_072,
@@ -54,6 +56,15 @@ const TANK: StatusDocument = {
     trim: QUIET,
   },
 };
+
+test('an export that is smaller than the stack is shown with its own size', (t) => {
+  const reason = 'the array has 2 GiB since it has grown, its export still 1 GiB';
+  const [one] = TANK.exports;
+  const exports = [{ ...one!, size_bytes: 2 ** 30 }];
+  const lines = statusText({ ...TANK, size_bytes: 2 ** 31, exports, reason }, NOW).split('\n');
+  t.true(lines.includes('  export: /dev/ublkb0, 1 GiB, read-only'), lines.join('\n'));
+  t.true(lines.includes('    size: 2 GiB'), lines.join('\n'));
+});
 
 test('status shows health, reason and action first, then members and I/O', (t) => {
   t.is(

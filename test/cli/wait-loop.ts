@@ -3,9 +3,19 @@
 import test from 'ava';
 import type { BandstandError } from '../../src/block/errors.ts';
 import { bar, ProgressReport } from '../../src/cli/progress-report.ts';
-import { POLL_MS, type WaitFor, type WaitSource, waitFor } from '../../src/cli/wait-loop.ts';
+import {
+  POLL_MS,
+  type WaitFor,
+  type WaitSource,
+  waitExitStatus,
+  waitFor,
+} from '../../src/cli/wait-loop.ts';
 import { type ActivityStatus, IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import type { EventDocument } from '../../src/control/schema-events.ts';
+import { checkEnded } from '../../src/raid/process-events.ts';
+import type { ProcessOutcome } from '../../src/raid/process-host.ts';
+import type { ProcessRun } from '../../src/raid/process-run.ts';
+import type { RaidArray } from '../../src/raid/raid-array.ts';
 import { eventOf, statusOf } from '../_helpers/fake-stack.ts';
 
 function activity(kind: ActivityStatus['kind'], done = 0): ActivityStatus {
@@ -27,7 +37,7 @@ interface Moment {
 }
 
 /** A stack that is what the moments say, one after another; the last one stays. */
-function film(moments: readonly Moment[]) {
+function film(moments: readonly Moment[], kept: readonly EventDocument[]) {
   let at = -1;
   let now = 1000;
   let started = false;
@@ -44,7 +54,7 @@ function film(moments: readonly Moment[]) {
     async events() {
       if (!started) {
         started = true;
-        return [];
+        return kept;
       }
       return at < moments.length ? (moment().events ?? []) : [];
     },
@@ -52,8 +62,13 @@ function film(moments: readonly Moment[]) {
   return { source, looks: () => at + 1 };
 }
 
-async function wait(kind: WaitFor, moments: readonly Moment[], timeoutMs: number | null = 60_000) {
-  const { source, looks } = film(moments);
+async function wait(
+  kind: WaitFor,
+  moments: readonly Moment[],
+  timeoutMs: number | null = 60_000,
+  kept: readonly EventDocument[] = [],
+) {
+  const { source, looks } = film(moments, kept);
   const seen: number[] = [];
   const progress = ({ activity: { done_bytes } }: StatusDocument): void => {
     seen.push(done_bytes ?? -1);
@@ -86,6 +101,12 @@ test('a rebuild that ends well is done', async (t) => {
     waited: true,
     waited_seconds: (2 * POLL_MS) / 1000,
     message: 'rebuild of slot 1 finished',
+    action: null,
+    ended_at: finished.time,
+    mismatched_blocks: null,
+    repaired_blocks: null,
+    lost_blocks: null,
+    findings_left: null,
     health: 'healthy',
   });
 });
@@ -159,6 +180,70 @@ test('only the activity that is waited for counts', async (t) => {
     { status: healthy, events: [stopped] },
   ]);
   t.is(error.message, 'cannot wait for the check of tank: stopped by request');
+});
+
+/** The end of a check, as the array tells it. */
+function checked(mismatched: number, repaired: number, lost: number, action: string | null) {
+  const details = { mismatched_blocks: mismatched, repaired_blocks: repaired, lost_blocks: lost };
+  return eventOf(5, { kind: 'check-finished', message: 'check is complete', action, details });
+}
+
+test('what ended before the wait is told, and counts as if it had been waited for', async (t) => {
+  const end = checked(8, 0, 0, 'bandstand check tank --repair');
+  const older = eventOf(2, { kind: 'check-finished', message: 'an older one' });
+  const rebuild = eventOf(7, { kind: 'rebuild-finished' });
+  const { result } = await wait('check', [{ status: healthy }], null, [older, end, rebuild]);
+  t.like(result, {
+    waited: false,
+    message: 'check is complete',
+    ended_at: end.time,
+    mismatched_blocks: 8,
+    repaired_blocks: 0,
+    lost_blocks: 0,
+    findings_left: true,
+  });
+  const idle = await wait('idle', [{ status: healthy }], null, [end]);
+  t.like(idle.result, { waited: false, message: null, findings_left: null });
+  const stopped = eventOf(9, { kind: 'check-stopped', message: 'check has stopped' });
+  const { source } = film([{ status: healthy }], [end, stopped]);
+  const options = { name: 'tank', kind: 'check' as const, timeoutMs: null, progress: () => {} };
+  const error = await t.throwsAsync(() => waitFor(source, options));
+  t.is(error?.message, 'cannot wait for the check of tank: check has stopped');
+});
+
+test('a check that makes way for a rebuild is waited for until it has gone on', async (t) => {
+  const run = { mismatches: 0, lostBlocks: 0, repaired: 0, plan: { repair: false } };
+  const told = checkEnded(
+    { name: 'tank' } as RaidArray,
+    run as ProcessRun,
+    { kind: 'stopped' } as ProcessOutcome,
+    true,
+  );
+  const stopped = eventOf(3, { kind: told.kind, message: told.message, reason: told.reason! });
+  const moments = [
+    { status: rebuilding() },
+    { status: { ...healthy, activity: activity('check', 50) } as StatusDocument },
+    { status: healthy, events: [checked(0, 0, 0, null)] },
+  ];
+  const { result, looks } = await wait('check', moments, null, [stopped]);
+  t.like(result, { waited: true, message: 'check is complete', findings_left: false });
+  t.is(looks, 3);
+});
+
+test('the exit status tells what a check has found, and whether it is left', async (t) => {
+  const cases: readonly (readonly [end: EventDocument, status: StatusDocument, exit: number])[] = [
+    [checked(0, 0, 0, null), healthy, 0],
+    [checked(8, 8, 0, null), healthy, 3],
+    [checked(0, 0, 0, null), degraded, 3],
+    [checked(8, 8, 0, 'repair it'), healthy, 4],
+    [checked(8, 7, 0, null), healthy, 4],
+    [checked(0, 0, 1, null), healthy, 4],
+  ];
+  for (const [end, status, exit] of cases) {
+    const { result } = await wait('check', [{ status }], null, [end]);
+    t.is(waitExitStatus(result), exit, JSON.stringify(end.details));
+  }
+  t.is(waitExitStatus((await wait('check', [{ status: healthy }])).result), 0);
 });
 
 test('a failed stack is a failure of any wait', async (t) => {

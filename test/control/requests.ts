@@ -35,6 +35,7 @@ const MEMBER_REPLY = {
   replaces: null,
   rebuild_device: '/dev/sdd',
   rebuild_slot: 2,
+  waits_for: null,
   health: 'degraded',
 };
 const ACTIVITY_REPLY = {

@@ -10,12 +10,12 @@ import {
   managedReason,
   managedSpares,
 } from '../../src/stack/managed-status.ts';
-import { rememberMembers } from '../../src/stack/remember-members.ts';
+import { type PresentMembers, rememberMembers } from '../../src/stack/remember-members.ts';
 import type { RememberedStack } from '../../src/stack/state-store.ts';
 import { FakeManager, memberOf, NEW_UUID, processOf } from '../_helpers/fake-manager.ts';
 
-function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1') {
-  const stack = { name: 'tank', level, status, why: () => null };
+function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1', readOnly = false) {
+  const stack = { name: 'tank', level, readOnly, status, why: () => null };
   return [managedHealth(status), managedReason(stack), managedAction(stack)];
 }
 
@@ -48,15 +48,44 @@ test('a lost member asks for a device, and warns when nothing more may fail', (t
   ]);
 });
 
+test('a spare that is not taken by itself is taken by asking for it', (t) => {
+  const manager = new FakeManager();
+  manager.lose('missing', 2);
+  manager.spares = [{ uuid: NEW_UUID, device: '/dev/none9' }];
+  t.is(
+    wordsOf(manager.status())[2],
+    'begin the rebuild onto its spare: bandstand member remove tank /dev/none9, then bandstand member add tank /dev/none9',
+  );
+});
+
+test('a read-only stack is not asked for what cannot be done with it', (t) => {
+  const manager = new FakeManager();
+  manager.lose('missing', 2);
+  t.is(
+    wordsOf(manager.status(), 'raid1', true)[2],
+    'start it for writing, and add a device: bandstand stop tank, bandstand export tank',
+  );
+  t.is(
+    wordsOf(manager.status(), 'raid5f', true)[2],
+    'copy its data to another stack: this version cannot rebuild raid5f; a further failure loses data',
+  );
+});
+
 test('a rebuild asks for patience, a paused one to be resumed', (t) => {
   const manager = new FakeManager();
   manager.members = [memberOf(0), memberOf(1), memberOf(2, { health: 'rebuilding' })];
   manager.process = processOf();
   t.deepEqual(wordsOf(manager.status(), 'raid5f'), [
     'degraded',
-    '/dev/none2 (slot 2) is being rebuilt',
+    'slot 2 is being rebuilt onto /dev/none2',
     'let the rebuild finish; a further failure before that loses data',
   ]);
+  const stack = { name: 'tank', level: 'raid1' as const, readOnly: false };
+  t.is(
+    managedReason({ ...stack, status: manager.status(), why: () => 'a write failed (EIO)' }),
+    'slot 2 is being rebuilt onto /dev/none2',
+    'not the reason of the device that was lost',
+  );
   t.is(wordsOf(manager.status())[2], 'let the rebuild finish');
   manager.process = processOf({ paused: true });
   t.is(wordsOf(manager.status())[2], 'resume the rebuild: bandstand rebuild tank --resume');
@@ -67,7 +96,7 @@ test('a resync has a reason although the array is healthy', (t) => {
   manager.process = processOf({ kind: 'resync', slot: null, target: null });
   t.deepEqual(wordsOf(manager.status()), [
     'healthy',
-    'it was not stopped cleanly: what was being written then is made equal on all members',
+    'members may differ where a crash, a failed write or their creation left them so, and are made equal there',
     null,
   ]);
 });
@@ -112,7 +141,7 @@ test('a device that replaces a member in use stands before the spares, once', (t
   manager.spares = [other, target];
   manager.process = processOf({ replace: true, slot: 1, target });
   t.deepEqual(
-    managedSpares(manager.status()).map(({ slot, device, health }) => [slot, device, health]),
+    managedSpares(manager.status(), []).map(({ slot, device, health }) => [slot, device, health]),
     [
       [1, '/dev/none9', 'rebuilding'],
       [null, '/dev/none8', 'spare'],
@@ -133,21 +162,50 @@ const OLD: RememberedStack = {
     slot,
     uuid: memberOf(slot).uuid,
     path: `/dev/disk/by-id/old${slot}`,
+    health: 'ok' as const,
   })),
   spares: [],
 };
+const present = (manager: FakeManager): PresentMembers => ({
+  ...manager.status(),
+  absent: [],
+  sizeBytes: OLD.sizeBytes,
+});
 const byId = (device: string): string => device.replace('/dev/', '/dev/disk/by-id/');
 
 test('a missing member keeps its path until another one has its slot', (t) => {
   const manager = new FakeManager();
   manager.lose('missing', 2);
-  t.deepEqual(rememberMembers(OLD, manager.status(), byId).members, [
-    { slot: 0, uuid: memberOf(0).uuid, path: '/dev/disk/by-id/none0' },
-    { slot: 1, uuid: memberOf(1).uuid, path: '/dev/disk/by-id/none1' },
-    { slot: 2, uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2' },
+  t.deepEqual(rememberMembers(OLD, present(manager), byId).members, [
+    { slot: 0, uuid: memberOf(0).uuid, path: '/dev/disk/by-id/none0', health: 'ok' },
+    { slot: 1, uuid: memberOf(1).uuid, path: '/dev/disk/by-id/none1', health: 'ok' },
+    { slot: 2, uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2', health: 'missing' },
   ]);
   manager.members[2] = memberOf(2, { uuid: NEW_UUID, device: null, health: 'missing' });
-  t.is(rememberMembers(OLD, manager.status(), byId).members.length, 2);
+  t.is(rememberMembers(OLD, present(manager), byId).members.length, 2);
+});
+
+test('the path of a target is not remembered as that of the member it replaces', (t) => {
+  const manager = new FakeManager();
+  const target = { uuid: NEW_UUID, device: '/dev/none9' };
+  manager.process = processOf({ slot: 2, target });
+  // As the array shows it: the device is the target's, the UUID that of the member that was lost.
+  manager.members[2] = memberOf(2, { device: target.device, health: 'rebuilding' });
+  const during = rememberMembers(OLD, present(manager), byId);
+  t.like(during.members[2], { uuid: memberOf(2).uuid, path: '/dev/disk/by-id/old2' });
+  t.deepEqual(during.spares, [{ uuid: NEW_UUID, path: '/dev/disk/by-id/none9' }]);
+  // Started again without it: the superblock names it in the slot by now.
+  manager.process = null;
+  manager.members[2] = memberOf(2, { uuid: NEW_UUID, device: null, health: 'missing' });
+  const later = rememberMembers(during, present(manager), byId);
+  t.like(later.members[2], { uuid: NEW_UUID, path: '/dev/disk/by-id/none9' });
+  t.deepEqual(later.spares, []);
+});
+
+test('a spare that is not here stays remembered', (t) => {
+  const manager = new FakeManager();
+  const absent = [{ uuid: NEW_UUID, path: '/srv/away.img' }];
+  t.deepEqual(rememberMembers(OLD, { ...present(manager), absent }, byId).spares, absent);
 });
 
 test('spares and a copy in progress are remembered, no device twice', (t) => {
@@ -156,14 +214,14 @@ test('spares and a copy in progress are remembered, no device twice', (t) => {
   const other = { uuid: 'dddddddd-0000-4000-8000-000000000000', device: '/dev/none8' };
   manager.spares = [other];
   manager.process = processOf({ replace: true, target });
-  t.deepEqual(rememberMembers(OLD, manager.status(), byId).spares, [
+  t.deepEqual(rememberMembers(OLD, present(manager), byId).spares, [
     { uuid: other.uuid, path: '/dev/disk/by-id/none8' },
     { uuid: NEW_UUID, path: '/dev/disk/by-id/none9' },
   ]);
   // A rebuild has its target in the slot already.
   manager.members[2] = memberOf(2, { ...target, health: 'rebuilding' });
   manager.process = processOf({ target });
-  const remembered = rememberMembers(OLD, manager.status(), byId);
+  const remembered = rememberMembers(OLD, present(manager), byId);
   t.deepEqual(remembered.spares, [{ uuid: other.uuid, path: '/dev/disk/by-id/none8' }]);
   t.is(remembered.members[2]!.path, '/dev/disk/by-id/none9');
 });

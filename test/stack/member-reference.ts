@@ -29,7 +29,7 @@ const MEMBERS: readonly MemberCandidate[] = [
     uuid: '7777aaaa-0000-4000-8000-000000000009',
     device: '/dev/nvme7n1',
     health: 'rebuilding',
-    isTarget: true,
+    beside: 'target',
   },
 ];
 

@@ -47,7 +47,8 @@ test('a stack is opened in named steps and closed again', async (t) => {
   t.is(opened.level, 'raid1');
   t.is(opened.health, 'healthy');
   t.deepEqual(opened.notes, []);
-  t.is(opened.geometry.blockCount * opened.geometry.blockBytes, 15 * MIB);
+  const geometry = await host.call('geometry', null);
+  t.is(geometry.blockCount * geometry.blockBytes, 15 * MIB);
   t.deepEqual(
     opened.remembered?.members.map(({ path }) => path),
     disks,
@@ -64,7 +65,10 @@ test('a stack is opened in named steps and closed again', async (t) => {
 
 test('an error of the worker is the error of the call, and the thread goes on', async (t) => {
   const { plan } = await world(t);
-  const elsewhere = { ...plan.remembered!, members: [{ slot: 0, uuid: null, path: '/nowhere' }] };
+  const elsewhere = {
+    ...plan.remembered!,
+    members: [{ slot: 0, uuid: null, path: '/nowhere', health: 'ok' as const }],
+  };
   const host = await start({ ...plan, remembered: elsewhere });
   const error = (await t.throwsAsync(host.call('open', null))) as unknown as BandstandError;
   t.is(error.code, 'BANDSTAND_ARRAY_NOT_FOUND');

@@ -14,8 +14,13 @@ const STACK: RememberedStack = {
   superblock: true,
   ftl: false,
   members: [
-    { slot: 0, uuid: '00000000-0000-4000-8000-000000000001', path: '/dev/disk/by-id/a' },
-    { slot: 1, uuid: null, path: '/dev/disk/by-id/b' },
+    {
+      slot: 0,
+      uuid: '00000000-0000-4000-8000-000000000001',
+      path: '/dev/disk/by-id/a',
+      health: 'failed',
+    },
+    { slot: 1, uuid: null, path: '/dev/disk/by-id/b', health: 'ok' },
   ],
   spares: [{ uuid: '00000000-0000-4000-8000-000000000009', path: '/dev/disk/by-id/s' }],
 };
@@ -36,6 +41,19 @@ test('what was saved is loaded, and nothing else lies about', (t) => {
   t.deepEqual(readdirSync(states.directory), ['tank.json']);
   states.forget('tank');
   t.is(states.load('tank'), null);
+});
+
+test('members in a file of a version that did not know their health count as ok', (t) => {
+  const states = store(t);
+  states.save(STACK);
+  const file = states.path('tank');
+  const old = JSON.parse(readFileSync(file, 'utf8'));
+  for (const member of old.members) delete member.health;
+  writeFileSync(file, JSON.stringify(old));
+  t.deepEqual(
+    states.load('tank')!.members.map(({ health }) => health),
+    ['ok', 'ok'],
+  );
 });
 
 test('a file of a version without spares has none', (t) => {
@@ -82,6 +100,10 @@ const DAMAGE: readonly (readonly [
   [
     'the uuid of a member is no UUID',
     (value) => ({ ...value, members: [{ slot: 0, path: '/a', uuid: 'x' }] }),
+  ],
+  [
+    'the health of a member is unknown',
+    (value) => ({ ...value, members: [{ slot: 0, uuid: null, path: '/a', health: 'fine' }] }),
   ],
   ['its spares are no list of spares', (value) => ({ ...value, spares: {} })],
   ['a spare is not an object', (value) => ({ ...value, spares: ['/dev/sda'] })],

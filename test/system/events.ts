@@ -74,6 +74,8 @@ test.serial('a server starts beside the spares that it remembers', async (t) => 
   await world.export('tank');
   const status = JSON.parse((await world.ok('status', 'tank', '--json')).stdout).data;
   t.is(status.health, 'healthy');
+  t.is(status.array.spares.length, 1);
+  t.like(status.array.spares[0], { slot: null, device: spare, health: 'spare' });
   await world.ok('stop', 'tank');
   const remembered = JSON.parse(readFileSync(world.path('state/tank.json'), 'utf8'));
   t.is(remembered.spares[0].path, spare);

@@ -107,3 +107,23 @@ test.serial('an array without superblock is exported from what is remembered', a
   const images = referenceImages(layout, BLOCK, content);
   for (const [slot, disk] of disks.entries()) t.true(readFileSync(disk).equals(images[slot]!));
 });
+
+test.serial('a read-only parity array refuses changes with a reason that is true', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, DISK_BYTES);
+  await world.ok('create', 'p', '--raid', 'raid5f', ...disks);
+  await world.export('p', '--read-only');
+  const added = world.file('new.img', DISK_BYTES);
+  for (const words of [
+    ['check', 'p'],
+    ['check', 'p', '--repair', '--dry-run'],
+    ['member', 'fail', 'p', '1'],
+    ['member', 'add', 'p', added],
+  ]) {
+    const { status, stderr } = await world.spawn(...words);
+    t.is(status, 1);
+    t.regex(stderr, /: p is raid5f, which this version exports read-only\n {2}copy the data to /);
+  }
+  t.is((await world.status('p'))['health'], 'healthy' as never, 'its server is well');
+  await world.ok('stop', 'p');
+});

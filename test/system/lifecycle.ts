@@ -50,7 +50,8 @@ test.serial('status, list and the sockets say what is running, and who may ask',
   t.is(data.health, 'healthy');
   t.is(data.reason, null);
   t.is(data.server.pid, await world.serverPid('tank'));
-  t.deepEqual(data.exports, [{ kind: 'nbd', address: uri, read_only: false }]);
+  const { size_bytes } = data;
+  t.deepEqual(data.exports, [{ kind: 'nbd', address: uri, read_only: false, size_bytes }]);
   t.deepEqual(data.activity, IDLE);
   t.is(data.array.level, 'raid1');
   t.is(data.array.superblock_seq, 1);

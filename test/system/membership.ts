@@ -134,6 +134,40 @@ test.serial('a spare takes the place of a failed member by itself', async (t) =>
   t.true(world.dataOf(spare).equals(world.dataOf(b)));
 });
 
+test.serial('a failed member is let go of while a spare takes its slot', async (t) => {
+  const world = new Mirror(t);
+  const spare = world.file('spare.img', DISK_BYTES);
+  await world.start('--spare', spare);
+  const [, b] = world.disks as [string, string, string];
+  await world.ok('wait', 'tank', '--for', 'resync', '--timeout', '60s');
+  await world.ok('rebuild', 'tank', '--rate', '512K');
+  await world.ok('member', 'fail', 'tank', b);
+  const added = await world.spawn('member', 'add', 'tank', b);
+  t.is(added.status, 1);
+  t.is(
+    added.stderr,
+    `bandstand: cannot add ${b} to tank: it has failed in slot 1, which is being rebuilt onto another device\n` +
+      `  take it out first, then add it again: bandstand member remove tank ${b}\n`,
+  );
+  t.is((await world.ok('member', 'remove', 'tank', b)).stdout, `removed ${b} (slot 1) from tank\n`);
+  t.is((await world.shown()).activity.kind, 'rebuild', 'which goes on');
+  t.is(
+    (await world.ok('member', 'add', 'tank', b)).stdout,
+    `added ${b} as a spare\n` +
+      `  slot 1 is being rebuilt onto ${spare}: bandstand wait tank --for rebuild\n`,
+  );
+  await world.ok('rebuild', 'tank', '--rate', 'auto');
+  await world.ok('wait', 'tank', '--for', 'rebuild', '--timeout', '60s');
+  const { array, health } = await world.shown();
+  t.is(health, 'healthy');
+  t.is(array.members[1]!.device, spare);
+  t.deepEqual(
+    array.spares.map(({ device }) => device),
+    [b],
+  );
+  await world.ok('stop', 'tank');
+});
+
 test.serial('a member in use is replaced while the stack stays healthy', async (t) => {
   const world = new Mirror(t);
   await world.start();
@@ -151,6 +185,40 @@ test.serial('a member in use is replaced while the stack stays healthy', async (
   await world.export('tank');
   t.deepEqual(await world.devices(), [a, added, c]);
   await world.ok('stop', 'tank');
+});
+
+test.serial('a member that has failed, or is not there, is replaced by a rebuild', async (t) => {
+  const world = new Mirror(t);
+  await world.start();
+  const [a, b, c] = world.disks as [string, string, string];
+  const second = world.file('second.img', DISK_BYTES);
+  const third = world.file('third.img', DISK_BYTES);
+  const finished = ['wait', 'tank', '--for', 'rebuild', '--timeout', '60s'];
+  await world.ok('wait', 'tank', '--for', 'resync', '--timeout', '60s');
+  await world.ok('member', 'fail', 'tank', b);
+  t.is(
+    (await world.ok('member', 'replace', 'tank', b, second, '--dry-run')).stdout,
+    `would replace ${b} (slot 1) with ${second} and rebuild slot 1 onto it; nothing was changed\n`,
+  );
+  t.is(
+    (await world.ok('member', 'replace', 'tank', b, second)).stdout,
+    `replacing ${b} (slot 1) with ${second}: rebuild of slot 1 started, of everything\n${WAIT}`,
+  );
+  await world.ok(...finished);
+  t.deepEqual(await world.devices(), [a, second, c]);
+  await world.ok('member', 'fail', 'tank', '2');
+  await world.ok('member', 'remove', 'tank', '2');
+  t.is(
+    (await world.ok('member', 'replace', 'tank', '2', third)).stdout,
+    `replacing slot 2 with ${third}: rebuild of slot 2 started, of everything\n${WAIT}`,
+  );
+  await world.ok(...finished);
+  t.deepEqual(await world.devices(), [a, second, third]);
+  t.is((await world.shown()).health, 'healthy');
+  t.true((await world.read('tank', CONTENT.length)).equals(CONTENT));
+  await world.ok('stop', 'tank');
+  t.true(world.dataOf(second).equals(world.dataOf(a)));
+  t.true(world.dataOf(third).equals(world.dataOf(a)));
 });
 
 test.serial('what would cost data or makes no sense is refused in words', async (t) => {
@@ -176,7 +244,7 @@ test.serial('what would cost data or makes no sense is refused in words', async 
   );
   await refusal(
     ['add', 'tank', small],
-    `cannot add ${small} to tank: it has ${2 * MIB} bytes, at least ${DISK_BYTES} (16 MiB) are needed\n` +
+    `cannot add ${small} to tank: it has 2 MiB (${2 * MIB} bytes), at least 16 MiB (${DISK_BYTES} bytes) are needed\n` +
       '  name a larger device\n',
   );
   await world.ok('member', 'fail', 'tank', '0');
@@ -197,6 +265,11 @@ test.serial('what would cost data or makes no sense is refused in words', async 
   );
   t.true((await world.read('tank', CONTENT.length)).equals(CONTENT), 'one member is enough');
   await world.ok('stop', 'tank');
+  t.deepEqual(
+    (await world.shown()).array.members.map(({ health }) => health),
+    ['failed', 'failed', 'ok'],
+    'also when it is stopped',
+  );
 });
 
 test.serial('a check finds what disagrees, and repairs it when asked to', async (t) => {
@@ -220,11 +293,20 @@ test.serial('a check finds what disagrees, and repairs it when asked to', async 
     'tank: check started\n  wait for it: bandstand wait tank --for check\n',
   );
   await world.ok('wait', 'tank', '--for', 'check', '--timeout', '60s');
+  const late = await world.spawn('wait', 'tank', '--for', 'check', '--exit-code');
+  t.is(late.status, 4, 'blocks disagree and were left so');
+  t.regex(
+    late.stdout,
+    /^tank: no check is running; the last one, [-0-9]+ [:0-9]+ UTC: check is complete: 1 blocks? disagreed, .*\n {2}repair it: bandstand check tank --repair\n$/,
+  );
   const first = await kinds();
   t.true(first.includes('mismatch-found'), first.join(' '));
   t.true(first.includes('check-finished'), first.join(' '));
   await world.ok('check', 'tank', '--repair');
-  await world.ok('wait', 'tank', '--for', 'check', '--timeout', '60s');
+  const repaired = await world.spawn('wait', 'tank', '--for', 'check', '--exit-code');
+  t.is(repaired.status, 3, 'found and repaired');
+  await world.ok('check', 'tank');
+  await world.ok('wait', 'tank', '--for', 'check', '--exit-code');
   await world.ok('stop', 'tank');
   t.true(world.dataOf(b).equals(world.dataOf(a)));
   t.true(world.dataOf(a).subarray(0, CONTENT.length).equals(CONTENT), 'the lowest slot won');

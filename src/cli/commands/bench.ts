@@ -81,14 +81,19 @@ function benchRequest(args: Arguments): BenchRequest {
     throw usageError(`cannot use --mix with --rw ${rw}`, 'use it with --rw randrw');
   }
   const requestBytes = args.sizeBytes('bs') ?? 4096;
-  if (requestBytes === 0) throw usageError('cannot use --bs 0: an operation has at least a block');
+  if (requestBytes === 0)
+    throw usageError('cannot use --bs 0: an operation has at least a block', 'write --bs 4K');
   const blockBytes = args.sizeBytes('block-size');
   if (blockBytes !== null && blockBytes !== 512 && blockBytes !== 4096) {
-    throw usageError(`cannot use --block-size ${blockBytes}: it has to be 512 or 4096`);
+    throw usageError(
+      `cannot use --block-size ${blockBytes}: it has to be 512 or 4096`,
+      "leave it out for the device's own",
+    );
   }
   const ios = args.count('ios', 1, Number.MAX_SAFE_INTEGER);
   const timeMs = args.durationMs('time') ?? (ios === null ? TIME_MS_DEFAULT : null);
-  if (timeMs === 0) throw usageError('cannot use --time 0: measure for a while');
+  if (timeMs === 0)
+    throw usageError('cannot use --time 0: measure for a while', 'write --time 10s');
   const regionBytes = args.sizeBytes('size');
   return {
     target,

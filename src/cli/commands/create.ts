@@ -91,7 +91,10 @@ function createRequest(args: Arguments): CreateRequest {
   const uuidText = args.text('uuid');
   const uuid = uuidText === null ? null : parseUuid(uuidText);
   if (uuidText !== null && uuid === null) {
-    throw usageError(`cannot use --uuid '${uuidText}': it is not a UUID`);
+    throw usageError(
+      `cannot use --uuid '${uuidText}': it is not a UUID`,
+      'leave it out, and a random one is made',
+    );
   }
   const strip = args.sizeBytes('strip-size');
   if (level === 'raid1' && strip !== null) {

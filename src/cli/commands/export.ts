@@ -208,7 +208,7 @@ function serveOptions(
 }
 
 function report(context: CommandContext, name: string, reply: ExportReply): CommandResult {
-  for (const note of reply.notes) context.note(note);
+  for (const note of reply.notes) context.note(`${name}: ${note}`);
   if (!reply.started) context.detail(`${name} is exported already`);
   return result(name, reply);
 }
@@ -231,7 +231,7 @@ async function stay(context: CommandContext, options: ServeOptions): Promise<Com
   // The server goes on when nobody reads its output any more.
   stdout.removeAllListeners('error').on('error', () => {});
   const exitStatus = await serve(options, (reply) => {
-    for (const note of reply.notes) context.note(note);
+    for (const note of reply.notes) context.note(`${name}: ${note}`);
     const done = result(name, reply);
     if (context.json) {
       const document = {

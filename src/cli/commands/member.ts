@@ -34,7 +34,11 @@ export const member: Command = {
     { name: 'NEW', required: false, many: false },
   ],
   options: [
-    { name: 'spare', kind: 'flag', summary: 'with add: keep it as a spare, rebuild nothing now' },
+    {
+      name: 'spare',
+      kind: 'flag',
+      summary: 'with add: as a spare, which begins no cancelled rebuild',
+    },
     DRY_RUN,
   ],
   examples: [

@@ -84,7 +84,12 @@ export function rebuildText(name: string, reply: ActivityReply): string {
   if (action === 'resume') {
     return `${name}: ${what} ${changed ? 'goes on' : 'was not paused'}, at ${shareText(activity)}`;
   }
-  if (action === 'cancel') return `${name}: ${what} cancelled, at ${shareText(activity)}`;
+  if (action === 'cancel') {
+    const line = `${name}: ${what} cancelled, at ${shareText(activity)}`;
+    const again =
+      activity.step === 'copy' ? `member replace ${name} ${slot} NEW` : `member add ${name} DEVICE`;
+    return `${line}\n  begin one again: bandstand ${again}`;
+  }
   return `${name}: ${what}, ${activityLine(activity)}`;
 }
 

@@ -1,7 +1,8 @@
 /**
  * `bandstand wait NAME`: returns when a stack is done with something.               (control plane)
  *
- * Ends with 0 when it is done, with 1 when it ended without success or took longer than --timeout.
+ * Ends with 0 when it is done, with 1 when it ended without success or took longer than --timeout;
+ * with --exit-code also by what a check has found.
  * Needs no privileges: it looks at the status, as everybody may.
  */
 
@@ -9,6 +10,7 @@ import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BandstandError } from '../../block/errors.ts';
 import { formatDuration } from '../../block/quantities.ts';
+import type { EventDocument } from '../../control/schema-events.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import type { Command } from '../command.ts';
@@ -16,7 +18,13 @@ import type { CommandContext } from '../command-context.ts';
 import { readStatus } from '../known-stacks.ts';
 import { ProgressReport, writeTo } from '../progress-report.ts';
 import { findRunning, readEvents } from '../read-events.ts';
-import { WAIT_FOR, type WaitResult, type WaitSource, waitFor } from '../wait-loop.ts';
+import {
+  WAIT_FOR,
+  type WaitResult,
+  type WaitSource,
+  waitExitStatus,
+  waitFor,
+} from '../wait-loop.ts';
 
 const FD_MAX = 2 ** 20;
 
@@ -37,10 +45,15 @@ export const wait: Command = {
       value: 'FD',
       summary: 'write lines of N/100 to this descriptor',
     },
+    {
+      name: 'exit-code',
+      kind: 'flag',
+      summary: 'end with 3 or 4 when a check found something or the stack is not healthy',
+    },
   ],
   examples: [
     ['wait tank --for rebuild', 'returns when tank is redundant again'],
-    ['wait tank --timeout 10m', 'ends with 1 if it is not idle within ten minutes'],
+    ['wait tank --for check --exit-code', 'ends with 4 when blocks disagree and were left so'],
   ],
   async run(context, args) {
     const name = args.positional('NAME');
@@ -58,7 +71,8 @@ export const wait: Command = {
         schema: 'bandstand.wait/1',
         data: result,
         text: () => waitText(result),
-        plain: () => [[name, kind, result.waited ? 'done' : 'nothing', result.health]],
+        plain: () => [waitRecord(result)],
+        exitStatus: args.flag('exit-code') ? waitExitStatus(result) : 0,
       };
     } finally {
       report.end(done);
@@ -86,7 +100,7 @@ async function sourceOf(context: CommandContext, name: string): Promise<WaitSour
   // A stack that nobody knows is another mistake than one that is not running.
   await readStatus(directories, name);
   let socket = await findRunning(directories, name);
-  let last: number | null = null;
+  let last = 0;
   return {
     nowMs: () => performance.now(),
     sleep: (ms) => sleep(ms),
@@ -95,13 +109,17 @@ async function sourceOf(context: CommandContext, name: string): Promise<WaitSour
       return status.server === null ? null : status;
     },
     async events() {
+      const events: EventDocument[] = [];
       socket ??= await findRunning(directories, name);
-      const since = last ?? Number.MAX_SAFE_INTEGER;
-      // A server that has just ended says so by its status.
-      const reply = socket === null ? null : await readEvents(socket, name, since, 0).catch(ended);
-      if (reply === null) return [];
-      last = reply.last;
-      return reply.events;
+      while (socket !== null) {
+        // A server that has just ended says so by its status.
+        const reply = await readEvents(socket, name, last, 0).catch(ended);
+        if (reply === null) break;
+        last = reply.last;
+        events.push(...reply.events);
+        if (reply.events.length === 0) break;
+      }
+      return events;
     },
   };
 }
@@ -111,16 +129,30 @@ function ended(error: unknown): null {
   throw error;
 }
 
-function waitText({
-  name,
-  for: kind,
-  waited,
-  waited_seconds,
-  message,
-  health,
-}: WaitResult): string {
-  if (message !== null) return `${name}: ${message}`;
-  if (!waited) return kind === 'idle' ? `${name} is idle` : `${name}: no ${kind} is running`;
-  const what = kind === 'idle' ? 'idle' : `${kind} over`;
-  return `${name}: ${what} after ${formatDuration(waited_seconds * 1000)}; it is ${health}`;
+/** Name, what for, whether it was waited for, health; then what the end of it tells. */
+function waitRecord(result: WaitResult): (string | number | null)[] {
+  const { name, for: kind, waited, health, ended_at, message } = result;
+  const { mismatched_blocks, repaired_blocks, lost_blocks } = result;
+  const counts = [mismatched_blocks, repaired_blocks, lost_blocks];
+  return [name, kind, waited ? 'done' : 'nothing', health, ended_at, ...counts, message];
+}
+
+function waitText(result: WaitResult): string {
+  const { name, for: kind, waited, waited_seconds, message, action, ended_at, health } = result;
+  const lines: string[] = [];
+  if (waited || kind === 'idle') {
+    const what = kind === 'idle' ? 'idle' : `${kind} over`;
+    const time = formatDuration(waited_seconds * 1000);
+    const over = waited ? `${name}: ${what} after ${time}; it is ${health}` : `${name} is idle`;
+    lines.push(message === null ? over : `${name}: ${message}`);
+  } else {
+    const time = ended_at === null ? null : ended_at.slice(0, 19).replace('T', ' ');
+    const last = time === null ? '' : `; the last one, ${time} UTC: ${message}`;
+    lines.push(`${name}: no ${kind} is running${last}`);
+  }
+  if (result.findings_left === true) {
+    const where = `see which blocks: bandstand events ${name}`;
+    lines.push(`  ${action === null ? where : `repair it: ${action}`}`);
+  }
+  return lines.join('\n');
 }
