@@ -137,7 +137,7 @@ function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
 
 /** A check that was stopped for a rebuild, and goes on after it. */
 function makesWay(last: EventDocument | undefined): boolean {
-  return last?.kind === 'check-stopped' && /goes on after it$/.test(last.reason ?? '');
+  return last?.kind === 'check-stopped' && last.details['waits'] === true;
 }
 
 function concerns(event: string, kind: WaitFor): boolean {

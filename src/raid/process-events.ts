@@ -6,7 +6,7 @@
  */
 
 import type { BandstandError } from '../block/errors.ts';
-import { formatSize } from '../block/quantities.ts';
+import { formatCount, formatSize } from '../block/quantities.ts';
 import { EIO, statusName, statusText } from '../block/status.ts';
 import type { EventParts } from './array-events.ts';
 import type { Target } from './member.ts';
@@ -42,7 +42,7 @@ export function rangeLost(run: ProcessRun, memberBlock: number, count: number): 
   return {
     kind: 'range-lost',
     severity: 'error',
-    message: `${count} blocks from member block ${memberBlock} on cannot be read from any member`,
+    message: `${blocks(count)} from member block ${memberBlock} on cannot be read from any member`,
     reason: `found by the ${run.plan.kind}`,
     action: 'write them again, or restore them from a backup',
     details: { member_block: memberBlock, blocks: count },
@@ -68,12 +68,12 @@ export function resyncEnded(
 ): EventParts {
   const { repaired, lostBlocks } = run;
   const whole = outcome.kind === 'done' && lostBlocks === 0;
-  const trouble = outcome.kind === 'done' ? `could not read ${lostBlocks} blocks` : 'has stopped';
+  const trouble = outcome.kind === 'done' ? `could not read ${blocks(lostBlocks)}` : 'has stopped';
   return {
     kind: whole ? 'resync-finished' : 'resync-stopped',
     severity: whole ? 'info' : 'error',
     message: whole
-      ? `resync is complete: ${repaired} blocks differed and are equal now`
+      ? `resync is complete: ${blocks(repaired)} differed and are equal now`
       : `resync ${trouble}`,
     reason: outcomeText(array, outcome),
     action: whole ? null : 'look at the members (dmesg), and replace the one that cannot be read',
@@ -178,7 +178,7 @@ export function checkEnded(
   const { repair } = run.plan;
   const done = outcome.kind === 'done';
   const bad = mismatches > 0 || lostBlocks > 0;
-  const found = `${mismatches} blocks disagreed, ${lostBlocks} could not be read`;
+  const found = `${blocks(mismatches)} disagreed, ${blocks(lostBlocks)} could not be read`;
   const left = bad && !repair ? 'nothing was changed' : `${repaired} were repaired`;
   return {
     kind: done ? 'check-finished' : 'check-stopped',
@@ -192,8 +192,13 @@ export function checkEnded(
       mismatched_blocks: mismatches,
       repaired_blocks: repaired,
       lost_blocks: lostBlocks,
+      waits,
     },
   };
+}
+
+function blocks(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? 'block' : 'blocks'}`;
 }
 
 /** Null when it would be one of too many: they are told ever more rarely. */
@@ -209,7 +214,7 @@ export function mismatchFound(
   return {
     kind: 'mismatch-found',
     severity: 'warning',
-    message: `${total} blocks disagreed so far, now at member block ${memberBlock}`,
+    message: `${blocks(total)} disagreed so far, now at member block ${memberBlock}`,
     reason: repaired ? 'they were repaired' : 'nothing was changed',
     details: { member_block: memberBlock, blocks: count, total },
   };

@@ -219,15 +219,18 @@ test('a check that makes way for a rebuild is waited for until it has gone on', 
     { kind: 'stopped' } as ProcessOutcome,
     true,
   );
-  const stopped = eventOf(3, { kind: told.kind, message: told.message, reason: told.reason! });
+  const { kind, message, reason, details } = told;
+  const stopped = eventOf(3, { kind, message, reason: reason!, details: details! });
   const moments = [
+    { status: rebuilding() },
+    { status: rebuilding() },
     { status: rebuilding() },
     { status: { ...healthy, activity: activity('check', 50) } as StatusDocument },
     { status: healthy, events: [checked(0, 0, 0, null)] },
   ];
   const { result, looks } = await wait('check', moments, null, [stopped]);
   t.like(result, { waited: true, message: 'check is complete', findings_left: false });
-  t.is(looks, 3);
+  t.is(looks, 5);
 });
 
 test('the exit status tells what a check has found, and whether it is left', async (t) => {
