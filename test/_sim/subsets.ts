@@ -3,8 +3,13 @@
  * every combination of the writes that nobody may rely on at that instant is tried, each in a world
  * of its own: lost or kept, and, for a write of several atomic units, either half of it. Where more
  * is open than can be enumerated, combinations are drawn (`drawKept`).
+ *
+ * Different combinations may leave the same on every disk: where a write changed nothing, or a later
+ * one that was kept covers it. What is on the disks is all that the next program can see, so each
+ * such outcome is started once.
  */
 
+import { createHash } from 'node:crypto';
 import { Crashed } from './driver.ts';
 import type { SimMedium, SimWrite } from './medium.ts';
 import { inTurn, type PlayOptions, playUntilCut } from './player.ts';
@@ -31,6 +36,8 @@ export interface SubsetResult {
   readonly cut: boolean;
   /** Combinations tried: one even when nothing was open, none when there was no cut. */
   readonly tried: number;
+  /** Different outcomes among them: each was started and looked at. */
+  readonly outcomes: number;
   /** True when they were drawn, because there are too many to try them all. */
   readonly sampled: boolean;
   readonly violation: string | null;
@@ -43,26 +50,34 @@ export async function trySubsets(
 ): Promise<SubsetResult> {
   const trigger = { kind: 'power' as const, at };
   const { outcome, world } = await playUntilCut(history, { ...options, trigger });
-  const { violation } = outcome;
-  if (violation !== null) return { cut: true, tried: 0, sampled: false, violation };
-  if (world === null) return { cut: false, tried: 0, sampled: false, violation: null };
+  const none = { tried: 0, outcomes: 0, sampled: false };
+  if (outcome.violation !== null) return { ...none, cut: true, violation: outcome.violation };
+  if (world === null) return { ...none, cut: false, violation: null };
   const parts = partsOf(world);
   const sampled = parts.length > PARTS_MAX;
   const count = sampled ? SAMPLES : 2 ** parts.length;
   const draw = new Random(mixSeed(history.seed, 4, at));
+  const disks = world.cut!.media.map((_, disk) => new CutDisk(world, disk, parts));
+  const seen = new Set<string>();
   for (let number = 0; number < count; number += 1) {
     const kept = sampled
       ? drawKept(parts, number, draw)
       : parts.map((_, bit) => ((number >> bit) & 1) === 1);
+    const left = disks.map((disk) => disk.after(kept));
+    const contents = left.map(({ content }) => content).join();
+    if (seen.has(contents)) continue;
+    seen.add(contents);
+    const media = left.map(({ medium }) => medium);
     const random = new Random(mixSeed(history.seed, 2, at, number));
-    const wrong = await inTurn(() => tryOne(world, parts, kept, random));
+    const wrong = await inTurn(() => tryOne(world.fork(random, media)));
     if (wrong === null) continue;
     const texts = parts.filter((_, index) => kept[index]).map(partText);
     const list = texts.length === 0 ? 'nothing' : texts.join(', ');
     const which = `combination ${number} of ${count}${sampled ? ' drawn' : ''}, kept: ${list}`;
-    return { cut: true, tried: number + 1, sampled, violation: `${which}: ${wrong}` };
+    const violation = `${which}: ${wrong}`;
+    return { cut: true, tried: number + 1, outcomes: seen.size, sampled, violation };
   }
-  return { cut: true, tried: count, sampled, violation: null };
+  return { cut: true, tried: count, outcomes: seen.size, sampled, violation: null };
 }
 
 /**
@@ -120,27 +135,73 @@ function partText({ disk, write, half }: Part): string {
   return `write ${write.block}+${write.blockCount} of disk ${disk}${of}`;
 }
 
-async function tryOne(
-  world: World,
-  parts: readonly Part[],
-  kept: readonly boolean[],
-  random: Random,
-): Promise<string | null> {
-  const { media, flying } = world.cut!;
-  const fork = world.fork(random, media);
-  fork.media.forEach((medium, index) => {
-    if (medium.away) return;
+/** What a power cut has left on one disk. */
+interface Left {
+  readonly medium: SimMedium;
+  /** Equal for outcomes that are equal on this disk. */
+  readonly content: string;
+}
+
+/** One disk at an open power cut, with every outcome that was asked for so far. */
+class CutDisk {
+  readonly #before: SimMedium;
+  readonly #flying: readonly SimWrite[];
+  readonly #all: readonly Part[];
+  readonly #parts: readonly Part[];
+  /** By the parts that were kept. */
+  readonly #known = new Map<string, Left>();
+
+  constructor({ cut }: World, disk: number, all: readonly Part[]) {
+    this.#before = cut!.media[disk]!;
+    this.#flying = cut!.flying[disk]!;
+    this.#all = all;
+    this.#parts = all.filter((part) => part.disk === disk);
+  }
+
+  /** `kept` goes with the parts of all disks. */
+  after(kept: readonly boolean[]): Left {
+    const own = this.#parts.filter((part) => kept[this.#all.indexOf(part)]);
+    const key = own.map((part) => this.#parts.indexOf(part)).join();
+    let left = this.#known.get(key);
+    if (left === undefined) {
+      left = this.#cut(own);
+      this.#known.set(key, left);
+    }
+    return left;
+  }
+
+  #cut(kept: readonly Part[]): Left {
+    const medium = this.#before.clone();
+    if (medium.away) return { medium, content: '' };
     medium.cutPower(
       (write, unit) =>
-        parts.some(
-          (part, bit) =>
+        kept.some(
+          (part) =>
             part.write === write &&
-            kept[bit] === true &&
             (part.half === 'whole' || (part.half === 'first') === unit < part.middle),
         ),
-      flying[index]!,
+      this.#flying,
     );
-  });
+    return { medium, content: this.#contentOf(medium) };
+  }
+
+  /** The blocks on which the parts lie, and which blocks cannot be read. */
+  #contentOf({ now, bad, options }: SimMedium): string {
+    const { blockBytes, unitBytes } = options;
+    const hash = createHash('sha1');
+    for (const { write } of this.#parts) {
+      const from = Math.floor((write.block * blockBytes) / unitBytes) * unitBytes;
+      const end = Math.ceil(((write.block + write.blockCount) * blockBytes) / unitBytes);
+      const bytes = new Uint8Array(end * unitBytes - from);
+      now.read(from, bytes, 0, bytes.length);
+      hash.update(bytes);
+    }
+    return hash.update([...bad].join()).digest('base64');
+  }
+}
+
+/** Starts the array, reads everything, stops it and looks at the members: what is wrong, or null. */
+async function tryOne(fork: World): Promise<string | null> {
   try {
     if (!(await fork.start())) return 'it refuses to start';
     await fork.user.readAll();

@@ -50,6 +50,7 @@ test('a cut with too much open is sampled, the same way each time', async (t) =>
     const result = await trySubsets(history, { subject: PLAIN }, at);
     if (!result.cut) break;
     t.is(result.violation, null);
+    t.true(result.outcomes >= 1 && result.outcomes <= result.tried);
     if (result.sampled) t.is(result.tried, SAMPLES);
     else t.true(result.tried >= 1 && result.tried <= 2 ** PARTS_MAX);
     seen.add(result.sampled ? 'drawn' : result.tried === 1 ? 'one' : 'all');
