@@ -38,7 +38,7 @@ import { shrink } from '../test/_sim/shrink.ts';
 import { SUBJECTS, subjectByName } from '../test/_sim/subjects.ts';
 import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
 
-const batchSeeds = 200;
+const batchSeeds = 20;
 
 const { values } = parseArgs({
   options: {

@@ -14,6 +14,9 @@ const LEVELS: readonly LevelName[] = ['raid1', 'raid1', 'raid5f', 'raid5f', 'rai
  * is rewritten can cost the member: known, see test/sim/known.ts.
  */
 export const TORN_SUPERBLOCK_MEMBERS = 4;
+/** Histories that create their array, and those in which power fails at the first start. */
+const BLANK_CHANCE = 0.15;
+const EARLY_CHANCE = 0.25;
 const STEPS_MIN = 20;
 const STEPS_MAX = 160;
 
@@ -48,7 +51,10 @@ function drawConfig(random: Random): Config {
     ]),
     concurrency: random.pick([1, 2, 4, 8, 16]),
     depth: random.pick([16, 32]),
-    blank: false,
+    blank: random.chance(BLANK_CHANCE),
+    earlyCuts: random.chance(EARLY_CHANCE)
+      ? Array.from({ length: random.between(1, 2) }, () => random.between(1, 40 * members))
+      : [],
   };
 }
 

@@ -20,6 +20,7 @@ import {
   OP_WRITE_ZEROES,
   type Op,
 } from '../../src/block/block-io.ts';
+import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
 import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
@@ -132,7 +133,10 @@ class Player {
 
   constructor(history: History, options: PlayOptions) {
     this.#history = history;
-    this.#options = options;
+    const { config } = history;
+    const { subject } = options;
+    this.#options = { ...options, subject: config.blank ? creatingKind(subject, config) : subject };
+    this.#again = [...config.earlyCuts];
     this.#trace = new Trace(options.verbose ?? false);
     const trigger = options.trigger ?? null;
     this.#random = new Random(mixSeed(history.seed, 1, trigger?.at ?? 0));

@@ -67,6 +67,8 @@ export interface Config {
   readonly depth: number;
   /** The disks are blank: the subject creates the array at the first start. */
   readonly blank: boolean;
+  /** Power fails already during the first starts: member I/Os until each cut. */
+  readonly earlyCuts: readonly number[];
 }
 
 export interface History {

@@ -3,8 +3,7 @@
  * its member I/Os, until it has run through without that I/O being reached.
  */
 
-import { creatingKind } from './creating-subject.ts';
-import { type PlayOptions, play, type SubjectKind } from './player.ts';
+import { play, type SubjectKind } from './player.ts';
 import type { Scenario } from './scenario.ts';
 import { trySubsets } from './subsets.ts';
 import type { Trigger } from './world.ts';
@@ -43,11 +42,6 @@ export interface SweepResult {
   readonly failure: SweepFailure | null;
 }
 
-export function playOptions(scenario: Scenario, subject: SubjectKind): PlayOptions {
-  const { config } = scenario.history;
-  return { subject: config.blank ? creatingKind(subject, config) : subject };
-}
-
 /** Plays one place once more, for a person to read. */
 export async function replayPlace(
   scenario: Scenario,
@@ -55,7 +49,7 @@ export async function replayPlace(
   at: number,
   subject: SubjectKind,
 ): Promise<{ violation: string | null; lines: readonly string[] }> {
-  const options = { ...playOptions(scenario, subject), verbose: true };
+  const options = { subject, verbose: true };
   if (kind === 'subsets') {
     const { violation } = await trySubsets(scenario.history, options, at);
     const trigger = { kind: 'power' as const, at };
@@ -73,7 +67,7 @@ async function playPlace(
   at: number,
   subject: SubjectKind,
 ): Promise<{ violation: string | null; plays: number; reached: boolean; sampled: boolean }> {
-  const options = playOptions(scenario, subject);
+  const options = { subject };
   if (kind === 'subsets') {
     const { tried, cut, sampled, ...rest } = await trySubsets(scenario.history, options, at);
     // A power cut after which nothing is tried proves nothing.
@@ -91,7 +85,7 @@ export async function sweep(
   kind: SweepKind,
   { subject, placesMax, over }: SweepOptions,
 ): Promise<SweepResult> {
-  const calm = await play(scenario.history, playOptions(scenario, subject));
+  const calm = await play(scenario.history, { subject });
   const failed = (at: number, violation: string): SweepFailure => ({
     scenario: scenario.name,
     kind,
