@@ -1,10 +1,10 @@
 /**
- * `npm run test:mutants [-- TEXT]`: does the simulator find known defects?
+ * `npm run test:mutants [-- [--histories] [TEXT]]`: does the simulator find known defects?
  *
  * Each mutant of test/_sim/mutant.ts (or those whose name contains TEXT) is put into a copy of the
  * sources in a temporary folder, where random histories run until one fails, and if none does, the
- * scenarios. Prints what found it, with the first seed that does, and after how long; a mutant that
- * survives is a failure.
+ * scenarios, unless --histories leaves them out. Prints what found it, with the first seed that
+ * does, and after how long; a mutant that survives is a failure.
  *
  * BANDSTAND_SIM_SEEDS: random histories for each, default 10 000. BANDSTAND_SIM_SECONDS: default
  * 300, for the random histories and for the scenarios each.
@@ -14,8 +14,13 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { MUTANTS } from '../test/_sim/mutant.ts';
 
+const { values, positionals } = parseArgs({
+  options: { histories: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
 const clone = path.join(import.meta.dirname, '..');
 const copied = ['src', 'test/_sim', 'test/_helpers', 'scripts', 'package.json', 'tsconfig.json'];
 const seeds = process.env.BANDSTAND_SIM_SEEDS ?? '10000';
@@ -34,7 +39,8 @@ function hunt(mutant, folder) {
   );
   try {
     const history = simulate(folder, ['--seeds', seeds]);
-    return history ?? simulate(folder, ['--scenario', '', '--places', '32']);
+    if (history !== null || values.histories) return history;
+    return simulate(folder, ['--scenario', '', '--places', '32']);
   } finally {
     writeFileSync(file, text);
   }
@@ -66,7 +72,6 @@ function simulate(folder, options) {
   return found.reduce((first, one) => (one.seed < first.seed ? one : first)).what;
 }
 
-const text = process.argv[2] ?? '';
 const folder = mkdtempSync(path.join(tmpdir(), 'bandstand-mutants-'));
 let found = 0;
 let survived = 0;
@@ -75,7 +80,7 @@ try {
     cpSync(path.join(clone, name), path.join(folder, name), { recursive: true });
   }
   symlinkSync(path.join(clone, 'node_modules'), path.join(folder, 'node_modules'));
-  for (const mutant of MUTANTS.filter(({ name }) => name.includes(text))) {
+  for (const mutant of MUTANTS.filter(({ name }) => name.includes(positionals[0] ?? ''))) {
     const began = Date.now();
     const how = hunt(mutant, folder);
     const took = ((Date.now() - began) / 1000).toFixed(0);

@@ -11,6 +11,7 @@
  * unit can come back with the durable content or with any one of the versions since.
  */
 
+import { freshBytes } from './fresh-bytes.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 
 /** One write (or trim, or write-zeroes) as the disk sees it. */
@@ -215,7 +216,7 @@ export class SimMedium {
 
   #read(unit: number): Uint8Array {
     const { unitBytes } = this.options;
-    const bytes = new Uint8Array(unitBytes);
+    const bytes = freshBytes(unitBytes);
     this.now.read(unit * unitBytes, bytes, 0, unitBytes);
     return bytes;
   }
