@@ -52,6 +52,7 @@ export function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
     depth: 16,
     blank: false,
     earlyCuts: [],
+    spares: 0,
     ...changes,
   };
 }

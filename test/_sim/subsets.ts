@@ -4,9 +4,9 @@
  * of its own: lost or kept, and, for a write of several atomic units, either half of it. Where more
  * is open than can be enumerated, combinations are drawn (`drawKept`).
  *
- * Different combinations may leave the same on every disk: where a write changed nothing, or a later
- * one that was kept covers it. What is on the disks is all that the next program can see, so each
- * such outcome is started once.
+ * Different combinations may leave the same on every disk: where a write changed nothing, or a
+ * later one that was kept covers it. What is on the disks is all that the next program can see, so
+ * each such outcome is started once.
  */
 
 import { createHash } from 'node:crypto';
@@ -200,7 +200,7 @@ class CutDisk {
   }
 }
 
-/** Starts the array, reads everything, stops it and looks at the members: what is wrong, or null. */
+/** Starts the array, reads everything, stops it and looks at the members: what is wrong. */
 async function tryOne(fork: World): Promise<string | null> {
   try {
     if (!(await fork.start())) return 'it refuses to start';
