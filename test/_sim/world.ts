@@ -12,6 +12,7 @@ import { OK, statusName } from '../../src/block/status.ts';
 import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
+import { followDisks } from './follow-disks.ts';
 import { Life } from './life.ts';
 import type { SimMedium, SimWrite } from './medium.ts';
 import { checkMembers, countMismatches } from './member-check.ts';
@@ -194,20 +195,12 @@ export class World implements DiskHost {
   #followDisks(): void {
     const { admin } = this.subject;
     if (admin === null || this.extras.length === 0) return;
-    this.media.forEach((before, slot) => {
-      const name = admin.deviceIn(slot);
-      if (name === null || name === before.name) return;
-      const at = this.extras.findIndex((extra) => extra.name === name);
-      if (at === -1) {
-        this.violate(`slot ${slot} has ${name} in service, which belongs to another slot`);
-        return;
-      }
-      this.options.trace.say(`slot ${slot}: ${name} has taken the place of ${before.name}`);
-      this.media[slot] = this.extras[at]!;
-      this.extras[at] = before;
+    const names = this.media.map((_, slot) => admin.deviceIn(slot));
+    for (const slot of followDisks(names, this.media, this.extras)) {
+      this.options.trace.say(`slot ${slot} has ${this.media[slot]!.name} now`);
       this.atlas.faults[slot] = [];
       this.#pulledSlots.delete(slot);
-    });
+    }
   }
 
   /** True while a crash may have left members different that nothing has made equal yet. */

@@ -67,13 +67,22 @@ test('members are failed, removed and returned, and a spare takes a place', asyn
   t.regex(returned.said, /fail slot 1: done.*remove slot 1: done.*add \/dev\/sim1: done/s);
   const spare = await played([member('add', 0), ...steps.slice(0, 2)], { ...MIRROR, spares: 1 });
   t.is(spare.violation, null);
-  t.regex(spare.said, /slot 1: \/dev\/sim3 has taken the place of \/dev\/sim1/);
+  t.regex(spare.said, /slot 1 has \/dev\/sim3 now/);
   const replaced = await played([CHECK, write(0, 8), member('replace', 2)], {
     ...PARITY,
     spares: 1,
   });
   t.is(replaced.violation, null);
-  t.regex(replaced.said, /slot 2: \/dev\/sim3 has taken the place of \/dev\/sim2/);
+  t.regex(replaced.said, /slot 2 has \/dev\/sim3 now/);
+});
+
+test('a member that a spare has replaced takes the place of the next one that is lost', async (t) => {
+  const config = { ...MIRROR, spares: 1 };
+  const taken = [member('add', 0), CHECK, member('fail', 1), member('remove', 1)];
+  const steps: Step[] = [...taken, { do: 'unplug', disk: 0, power: true }, member('add', 1)];
+  const { violation, said } = await played(steps, config);
+  t.is(violation, null);
+  t.regex(said, /slot 0 has \/dev\/sim1 now/);
 });
 
 test('a request that cannot be granted is refused', async (t) => {
