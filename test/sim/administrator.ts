@@ -76,7 +76,7 @@ test('members are failed, removed and returned, and a spare takes a place', asyn
   t.regex(replaced.said, /slot 2 has \/dev\/sim3 now/);
 });
 
-test('a member that a spare has replaced takes the place of the next one that is lost', async (t) => {
+test('a member that a spare has replaced takes the place of the next one lost', async (t) => {
   const config = { ...MIRROR, spares: 1 };
   const taken = [member('add', 0), CHECK, member('fail', 1), member('remove', 1)];
   const steps: Step[] = [...taken, { do: 'unplug', disk: 0, power: true }, member('add', 1)];
