@@ -8,6 +8,7 @@ import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { EIO, OK } from '../../src/block/status.ts';
 import type { ArrayManager } from '../../src/raid/array-manager.ts';
+import { drive } from '../_sim/driver.ts';
 import { Random } from './array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, type ManagedOptions, OFFSET } from './managed-array.ts';
 import type { RamDevice } from './ram-device.ts';
@@ -104,6 +105,8 @@ export interface Scenario {
   run(walk: Walk): Promise<void>;
 }
 
+const IMMORTAL = { dead: false };
+
 /** User I/O is not given way to: what is tested is the order of things, not their pace. */
 const UNPACED = { process: { ...FAST.process, limitBytesPerSecond: 2 ** 40 } };
 
@@ -114,9 +117,30 @@ function isMetadata(op: number, block: number): boolean {
   return op === OP_FLUSH || (op === OP_WRITE && block < OFFSET);
 }
 
-async function prepared({ options, seed }: Scenario): Promise<Walk> {
-  const bench = new ManagedBench(options);
-  await bench.create();
+/** Goes through the event loop of Node only once per walk, not once per turn. */
+class WalkBench extends ManagedBench {
+  override drive<Result>(work: Promise<Result>): Promise<Result> {
+    return drive(this.reactor, IMMORTAL, work, 'a walk');
+  }
+}
+
+/** What creation has written for each scenario: every walk of it begins with a copy. */
+const created = new Map<Scenario, ManagedBench>();
+
+async function withNewArray(scenario: Scenario): Promise<ManagedBench> {
+  const { options } = scenario;
+  let creator = created.get(scenario);
+  if (creator === undefined) {
+    creator = new WalkBench(options);
+    await creator.create();
+    created.set(scenario, creator);
+  }
+  return new WalkBench(options, creator.crash());
+}
+
+async function prepared(scenario: Scenario): Promise<Walk> {
+  const { options, seed } = scenario;
+  const bench = await withNewArray(scenario);
   await bench.start(bench.disks.slice(0, bench.disks.length - (options.blanks ?? 0)), {}, UNPACED);
   const { blockCount } = bench.manager!.array.geometry;
   const content = new Random(seed).bytes(blockCount * BLOCK);
@@ -172,7 +196,7 @@ async function verify(
   expected: Expectation,
   label: string,
 ): Promise<void> {
-  const bench = new ManagedBench(options, disks);
+  const bench = new WalkBench(options, disks);
   await bench.start(disks, { degraded: true, scan: true }, UNPACED);
   const { blockCount } = bench.manager!.array.geometry;
   const whole = async (when: string): Promise<void> => {

@@ -33,9 +33,10 @@ export class Atlas {
   readonly struckAt: number[];
   /** The oldest operation that is under way. */
   oldestPending = Number.POSITIVE_INFINITY;
-  readonly #media: readonly SimMedium[];
+  /** The disk of each slot; another one may take its place. */
+  readonly media: SimMedium[];
 
-  constructor(level: LevelName, media: readonly SimMedium[], promises: Promises) {
+  constructor(level: LevelName, media: SimMedium[], promises: Promises) {
     this.level = level;
     this.members = media.length;
     this.tolerates = tolerates(level, media.length);
@@ -44,11 +45,11 @@ export class Atlas {
     this.unsure = media.map(() => false);
     this.faults = media.map(() => []);
     this.struckAt = media.map(() => -1);
-    this.#media = media;
+    this.media = media;
   }
 
   isVictim(slot: number): boolean {
-    const medium = this.#media[slot]!;
+    const medium = this.media[slot]!;
     return (
       !this.current[slot] ||
       medium.away ||
@@ -57,6 +58,10 @@ export class Atlas {
       this.oldestPending < this.struckAt[slot]! ||
       medium.hasDropped
     );
+  }
+
+  get isAnyVictim(): boolean {
+    return this.media.some((_, slot) => this.isVictim(slot));
   }
 
   /** True when the level bears that something happens to the disk in this slot too. */
@@ -91,7 +96,7 @@ export class Atlas {
 
   /** Whether the disk may be pulled out: an array without it must still be whole. */
   allowsUnplug(slot: number): boolean {
-    return !this.#media[slot]!.away && this.bears(slot);
+    return !this.media[slot]!.away && this.bears(slot);
   }
 
   /**
@@ -99,17 +104,17 @@ export class Atlas {
    * missed until a start has recorded its loss.
    */
   allowsPlug(slot: number): boolean {
-    return this.#media[slot]!.away && (this.promises.ejects || !this.current[slot]);
+    return this.media[slot]!.away && (this.promises.ejects || !this.current[slot]);
   }
 
   /** Members that a start would miss. */
   missing(): number[] {
-    return this.#media.flatMap(({ away }, slot) => (away && this.current[slot] ? [slot] : []));
+    return this.media.flatMap(({ away }, slot) => (away && this.current[slot] ? [slot] : []));
   }
 
   /** What a start has to find in service; null leaves it open. */
   expected(slot: number): boolean | null {
-    if (this.#media[slot]!.away) return false;
+    if (this.media[slot]!.away) return false;
     return this.unsure[slot] ? null : this.current[slot]!;
   }
 }

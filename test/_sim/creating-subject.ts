@@ -50,7 +50,8 @@ function withOpen(subject: Subject, open: Subject['open']): Subject {
   };
 }
 
-async function create(reactor: Reactor, disks: readonly SimDisk[], config: Config): Promise<void> {
+async function create(reactor: Reactor, all: readonly SimDisk[], config: Config): Promise<void> {
+  const disks = all.slice(0, config.members);
   try {
     for (const disk of disks) await disk.open(reactor);
     await createArray(reactor, planOf(config, disks), disks, { overwrite: disks });

@@ -14,28 +14,36 @@ const LEVELS: readonly LevelName[] = ['raid1', 'raid1', 'raid5f', 'raid5f', 'rai
  * is rewritten can cost the member: known, see test/sim/known.ts.
  */
 export const TORN_SUPERBLOCK_MEMBERS = 4;
+/** Histories that create their array, and those in which power fails at the first start. */
+const BLANK_CHANCE = 0.15;
+const EARLY_CHANCE = 0.25;
 const STEPS_MIN = 20;
 const STEPS_MAX = 160;
 
 export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
-  const config = drawConfig(random);
+  const config = drawConfig(random, promises);
   return { seed, config, steps: new Generator(random, config, promises).steps() };
 }
 
-function drawConfig(random: Random): Config {
+function drawConfig(random: Random, promises: Promises): Config {
   const level = random.pick(LEVELS);
   const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
   const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
   const blockBytes = random.chance(0.3) ? 4096 : 512;
   const stripBlocks = level === 'raid1' ? 1 : random.pick(blockBytes === 512 ? [1, 4, 16] : [1, 4]);
   const blocks = random.pick(blockBytes === 512 ? [64, 160] : [24, 48]);
+  const redundant = level === 'raid1' || level === 'raid5f';
+  const spares = promises.rebuilds && redundant && random.chance(0.4) ? random.between(1, 2) : 0;
+  // A spare takes any place.
+  const step = spares > 0 ? 0 : stripBlocks;
   return {
     level,
     members,
+    spares,
     blockBytes,
     stripBlocks,
-    dataBlocks: Array.from({ length: members }, (_, slot) => blocks + (slot % 3) * stripBlocks),
+    dataBlocks: Array.from({ length: members }, (_, slot) => blocks + (slot % 3) * step),
     unitBytes: members > TORN_SUPERBLOCK_MEMBERS ? 4096 : random.pick([512, 4096]),
     volatileCache: random.chance(0.8),
     nativeFua: random.chance(0.6),
@@ -48,7 +56,10 @@ function drawConfig(random: Random): Config {
     ]),
     concurrency: random.pick([1, 2, 4, 8, 16]),
     depth: random.pick([16, 32]),
-    blank: false,
+    blank: random.chance(BLANK_CHANCE),
+    earlyCuts: random.chance(EARLY_CHANCE)
+      ? Array.from({ length: random.between(1, 2) }, () => random.between(1, 40 * members))
+      : [],
   };
 }
 
@@ -90,6 +101,7 @@ class Generator {
     optional(0.3, 1, () => ({ do: 'restart' }));
     optional(0.7, random.pick([1, 3]), () => this.#crash());
     this.#addFaults(optional);
+    this.#addRequests(optional);
     const total = kinds.reduce((sum, [weight]) => sum + weight, 0);
     const count = random.between(STEPS_MIN, STEPS_MAX);
     return Array.from({ length: count }, () => {
@@ -143,6 +155,39 @@ class Generator {
     }));
     optional(0.3, 1, () => ({ do: 'unplug', disk: disk(), power: random.chance(0.5) }));
     optional(0.5, 1, () => ({ do: 'plug', disk: disk() }));
+  }
+
+  /** What an administrator asks for. */
+  #addRequests(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
+    const { members, spares } = this.#config;
+    if (!this.#promises.rebuilds) return;
+    const request = (chance: number, weight: number, what: 'add' | 'fail' | 'remove' | 'replace') =>
+      optional(chance, weight, () => ({
+        do: 'member',
+        what,
+        slot: random.below(members),
+        disk: random.below(members + spares),
+      }));
+    const changes = random.chance(0.5);
+    request(changes ? 0.7 : 0, 1, 'fail');
+    request(changes ? 0.6 : 0, 2, 'remove');
+    request(changes ? 0.8 : 0, 2, 'add');
+    request(changes ? 0.5 : 0, 1, 'replace');
+    optional(0.3, 1, () => ({
+      do: 'check',
+      repair: random.chance(0.5),
+      alone: random.chance(0.5),
+    }));
+    optional(0.3, 2, () => ({
+      do: 'process',
+      what: random.pick(['pause', 'resume', 'resume', 'cancel'] as const),
+    }));
+    optional(0.2, 1, () => ({
+      do: 'corrupt',
+      slot: random.below(members),
+      block: random.below(Math.min(...this.#config.dataBlocks)),
+    }));
   }
 
   #range(most: number): { block: number; count: number } {

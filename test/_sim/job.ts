@@ -35,6 +35,8 @@ export interface JobResult {
   readonly plays: number;
   readonly ios: number;
   readonly crashes: number;
+  /** Power cuts with too many outcomes to try them all: some were drawn. */
+  readonly sampled: number;
   readonly failures: readonly JobFailure[];
 }
 
@@ -48,14 +50,15 @@ export async function runJob(job: Job): Promise<JobResult> {
       violation: outcome.violation!,
       replay: replayCommand(subject, seed),
     }));
-    return { plays: result.seeds, ios: result.ios, crashes: result.crashes, failures };
+    return { ...result, plays: result.seeds, sampled: 0, failures };
   }
   const { what, placesMax } = job;
   const scenario = SCENARIOS.find(({ name }) => name === job.scenario)!;
-  const { plays, failure } = await sweep(scenario, what, { subject, placesMax });
-  if (failure === null) return { plays, ios: 0, crashes: 0, failures: [] };
+  const { plays, sampled, failure } = await sweep(scenario, what, { subject, placesMax });
+  const rest = { plays, sampled, ios: 0, crashes: 0 };
+  if (failure === null) return { ...rest, failures: [] };
   const { at, violation } = failure;
   const title = `${scenario.name}: ${what} at member I/O ${at}`;
   const replay = replayPlaceCommand(subject, scenario.name, what, at);
-  return { plays, ios: 0, crashes: 0, failures: [{ title, violation, replay }] };
+  return { ...rest, failures: [{ title, violation, replay }] };
 }

@@ -12,6 +12,16 @@ import type { Subject } from './subject.ts';
 const ARENA_BYTES = 4 * 2 ** 20;
 /** One life is alive at a time, in any world, so that all of them use the same memory. */
 const memory = new ArrayBuffer(ARENA_BYTES);
+/** Bytes from 0 on that lives have had since the memory was last made unknown. */
+let usedBytes = ARENA_BYTES;
+
+class LifeArena extends Arena {
+  override allocate(bytes: number, alignment?: number): number {
+    const at = super.allocate(bytes, alignment);
+    usedBytes = Math.max(usedBytes, at + Math.ceil(bytes / 64) * 64);
+    return at;
+  }
+}
 
 export class Life implements Mortal {
   dead = false;
@@ -20,9 +30,10 @@ export class Life implements Mortal {
   #subject: Subject | null = null;
 
   constructor(seed: number) {
-    const arena = new Arena(memory, 0);
+    const arena = new LifeArena(memory, 0);
     // What an earlier life left there must not decide anything.
-    arena.u32.fill(0xa5a5a5a5);
+    arena.u8.fill(0xa5, 0, usedBytes);
+    usedBytes = 0;
     this.reactor = new SimulatedReactor({ seed, arena });
   }
 

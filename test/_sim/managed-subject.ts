@@ -44,24 +44,41 @@ export class ManagedSubject implements Subject {
     this.#options = options;
     const manager = (): ArrayManager => this.#manager!;
     this.admin = {
-      addMember: async (disk) => void (await manager().addMember(disk)),
+      deviceIn: (slot) => manager().array.members[slot]!.device?.name ?? null,
+      process: null,
+      addMember: (disk) => this.#give(disk, () => manager().addMember(disk)),
       failMember: (slot) => manager().failMember(slot),
       removeMember: (slot) => manager().removeMember(slot),
-      replaceMember: async (slot, disk) => void (await manager().replaceMember(slot, disk)),
-      startCheck: (repair) => manager().startCheck({ repair }),
+      replaceMember: (slot, disk) => this.#give(disk, () => manager().replaceMember(slot, disk)),
+      startCheck: (repair) => {
+        this.#mismatches = null;
+        return manager().startCheck({ repair });
+      },
       pauseProcess: () => manager().pauseProcess(),
       resumeProcess: () => manager().resumeProcess(),
       cancelProcess: () => manager().cancelProcess(),
       mismatches: null,
     };
     Object.defineProperty(this.admin, 'mismatches', { get: () => this.#mismatches });
+    Object.defineProperty(this.admin, 'process', { get: () => manager().status().process });
+  }
+
+  /** Opens a disk for the array, which may refuse it. */
+  async #give(disk: SimDisk, work: () => Promise<unknown>): Promise<void> {
+    await disk.open(this.#reactor);
+    try {
+      await work();
+    } catch (error) {
+      await disk.close();
+      throw error;
+    }
   }
 
   get device(): RaidArray {
     return this.#manager!.array;
   }
 
-  async open({ degraded }: OpenOptions): Promise<void> {
+  async open({ degraded, scan }: OpenOptions): Promise<void> {
     const reactor = this.#reactor;
     const devices = new Map<string, SimDisk>();
     try {
@@ -71,7 +88,7 @@ export class ManagedSubject implements Subject {
         devices.set(disk.name, disk);
         examinations.push(await examineDevice(reactor, disk));
       }
-      const assembly = assembleArray(examinations, { uuid: this.#options.uuid, degraded });
+      const assembly = assembleArray(examinations, { uuid: this.#options.uuid, degraded, scan });
       const options: ManagerOptions = {
         depth: this.#options.depth,
         regionBlocks: REGION_BLOCKS,

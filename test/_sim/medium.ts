@@ -11,6 +11,8 @@
  * unit can come back with the durable content or with any one of the versions since.
  */
 
+import { assert } from '../../src/block/assert.ts';
+import { freshBytes } from './fresh-bytes.ts';
 import { SparseBytes } from './sparse-bytes.ts';
 
 /** One write (or trim, or write-zeroes) as the disk sees it. */
@@ -165,6 +167,20 @@ export class SimMedium {
     }
   }
 
+  /** Bytes change by themselves; gives what they were. What was written there is durable. */
+  corrupt(at: number, bytes: number): Uint8Array {
+    const before = new Uint8Array(bytes);
+    this.now.read(at, before, 0, bytes);
+    const { unitBytes } = this.options;
+    for (let unit = Math.floor(at / unitBytes); unit * unitBytes < at + bytes; unit += 1) {
+      assert(!this.#dirty.has(unit), 'what changes by itself is on the medium');
+    }
+    const after = before.slice();
+    after[Math.floor(bytes / 2)]! ^= 0x10;
+    this.now.write(at, after, 0, bytes);
+    return before;
+  }
+
   /** True when it holds something that no later flush makes durable. */
   get hasDropped(): boolean {
     for (const { versions } of this.#dirty.values()) {
@@ -215,7 +231,7 @@ export class SimMedium {
 
   #read(unit: number): Uint8Array {
     const { unitBytes } = this.options;
-    const bytes = new Uint8Array(unitBytes);
+    const bytes = freshBytes(unitBytes);
     this.now.read(unit * unitBytes, bytes, 0, unitBytes);
     return bytes;
   }

@@ -60,3 +60,29 @@ function checkParity(array: SimArray, media: readonly SimMedium[], model: Model)
   }
   return null;
 }
+
+/** Member blocks in which a check has to find that the members in service disagree. */
+export function countMismatches(
+  { layout, blockBytes, dataOffset }: SimArray,
+  media: readonly SimMedium[],
+  inService: readonly boolean[],
+): number {
+  const used = media.filter((_, slot) => inService[slot]);
+  const parity = layout.level === 'raid5f';
+  const perMember = parity ? layout.sizes.length - 1 : 1;
+  const blocks = referenceSize(layout) / perMember;
+  const sum = new Uint8Array(blockBytes);
+  const bytes = new Uint8Array(blockBytes);
+  let count = 0;
+  for (let block = 0; block < blocks; block += 1) {
+    sum.fill(0);
+    let differ = false;
+    used.forEach(({ now }, index) => {
+      now.read((dataOffset + block) * blockBytes, bytes, 0, blockBytes);
+      if (!parity && index > 0) differ ||= Buffer.compare(bytes, sum) !== 0;
+      else for (let at = 0; at < blockBytes; at += 1) sum[at]! ^= bytes[at]!;
+    });
+    if (parity ? sum.some((byte) => byte !== 0) : differ) count += 1;
+  }
+  return count;
+}

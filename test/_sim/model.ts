@@ -183,6 +183,11 @@ export class Model {
     for (let index = 0; index < ticket.blockCount; index += 1) {
       const values = ticket.before[index]!;
       const block = ticket.block + index;
+      if (values.length === 1 && ticket.since.length === 0) {
+        const wrong = this.#check(block, values, words, at + index * blockBytes);
+        if (wrong !== null) return wrong;
+        continue;
+      }
       const since = ticket.since.filter((value) => holds(value, block));
       const allowed = [...visible(values, ticket.submitted), ...since];
       const wrong = this.#check(block, allowed, words, at + index * blockBytes);
@@ -311,8 +316,18 @@ export class Model {
     this.#volatile.push(pinned);
   }
 
+  /** True when the whole block is what the value says. */
+  #isAll(block: number, value: Value, words: Uint32Array, at: number): boolean {
+    const version = versionOf(value);
+    for (let unit = 0; unit < this.options.blockBytes / UNIT_BYTES; unit += 1) {
+      if (unitVersion(words, at, unit, block) !== version) return false;
+    }
+    return true;
+  }
+
   #check(block: number, allowed: readonly Value[], words: Uint32Array, at: number): string | null {
     const { blockBytes, atomicBlocks } = this.options;
+    if (allowed.length === 1 && this.#isAll(block, allowed[0]!, words, at)) return null;
     if (allowed.some(({ content }) => content === 'any')) return null;
     let first = GARBAGE;
     for (let unit = 0; unit < blockBytes / UNIT_BYTES; unit += 1) {

@@ -127,4 +127,28 @@ export const MUTANTS: readonly Mutant[] = [
     find: "    this.eject(slot, 'failed', flushStatus);\n    return OK;",
     replace: '    return OK;',
   },
+  {
+    name: 'a check takes the first copy for right',
+    file: 'src/raid/process-verify.ts',
+    find: '    const votes = this.work.majority && this.#goodCount > 2;',
+    replace: '    const votes = this.work.majority && this.#goodCount > 200;',
+  },
+  {
+    name: 'a check corrects parity by what lies elsewhere',
+    file: 'src/raid/process-verify.ts',
+    find: '    this.#sources[1] = this.buffer(this.#slots) + offset;',
+    replace: '    this.#sources[1] = this.buffer(this.#slots);',
+  },
+  {
+    name: 'a checkpoint of a rebuild is written without a flush',
+    file: 'src/raid/rebuild-steps.ts',
+    find: '  const status = await submitStatus(target.device, OP_FLUSH, 0, 0, 0);\n  if (status !== OK) {',
+    replace: '  const status: number = target.slot < 0 ? OP_FLUSH : OK;\n  if (status !== OK) {',
+  },
+  {
+    name: 'an interrupted rebuild goes on where any member thinks',
+    file: 'src/raid/rebuild-target.ts',
+    find: '    block: inStep ? Math.min(...blocks, slot.dataSize) : 0,',
+    replace: '    block: Math.max(...blocks),',
+  },
 ];

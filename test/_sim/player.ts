@@ -20,6 +20,8 @@ import {
   OP_WRITE_ZEROES,
   type Op,
 } from '../../src/block/block-io.ts';
+import { Administrator } from './administrator.ts';
+import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
 import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
@@ -132,7 +134,10 @@ class Player {
 
   constructor(history: History, options: PlayOptions) {
     this.#history = history;
-    this.#options = options;
+    const { config } = history;
+    const { subject } = options;
+    this.#options = { ...options, subject: config.blank ? creatingKind(subject, config) : subject };
+    this.#again = [...config.earlyCuts];
     this.#trace = new Trace(options.verbose ?? false);
     const trigger = options.trigger ?? null;
     this.#random = new Random(mixSeed(history.seed, 1, trigger?.at ?? 0));
@@ -151,7 +156,10 @@ class Player {
       for (; this.#position < steps.length; this.#position += 1) {
         const step = steps[this.#position]!;
         this.#trace.say(`step ${this.#position}: ${stepText(step)}`);
-        await this.#survive(() => this.#step(step));
+        await this.#survive(async () => {
+          this.#administrator?.judge();
+          await this.#step(step);
+        });
       }
       await this.#finish();
     } catch (error) {
@@ -182,7 +190,9 @@ class Player {
     const { config } = this.#history;
     const array = simArray(config);
     const contents = config.blank ? null : await createdContent(config);
-    const media = config.dataBlocks.map(
+    const most = Math.max(...config.dataBlocks);
+    const sizes = [...config.dataBlocks, ...new Array<number>(config.spares).fill(most)];
+    const media = sizes.map(
       (blocks, index) =>
         new SimMedium(
           {
@@ -258,7 +268,7 @@ class Player {
       const done = await this.#survive(async () => {
         await world.user.verify();
         if (world.options.promises.rebuilds) {
-          await world.life.until(() => !world.settling, 'a rebuild or resync');
+          await this.#administrator?.settle();
           await world.user.verify();
         }
         await world.stop();
@@ -328,6 +338,11 @@ class Player {
         this.#again = [...step.again];
         world.armed = { ios: step.ios, strike: () => world.crash(step.how) };
         return;
+      case 'member':
+      case 'process':
+      case 'check':
+      case 'corrupt':
+        return this.#administrator?.carryOut(step);
       default:
         return this.#disturb(step);
     }
@@ -350,6 +365,13 @@ class Player {
     if (world.violation === null) await this.#startAgain();
   }
 
+  /** Null where there is nothing to administer. */
+  get #administrator(): Administrator | null {
+    const world = this.#w;
+    const { admin } = world.subject;
+    return admin === null || world.atlas.tolerates === 0 ? null : new Administrator(world, admin);
+  }
+
   async #disturb(step: Step): Promise<void> {
     const world = this.#w;
     const { atlas, media } = world;
@@ -363,7 +385,9 @@ class Player {
     } else if (step.do === 'unplug') {
       if (world.mayUnplug(step.disk)) world.unplug(step.disk, step.power);
     } else if (step.do === 'plug') {
+      const lost = world.extras.find(({ away }) => away);
       if (atlas.allowsPlug(step.disk)) media[step.disk]!.away = false;
+      else if (lost !== undefined) lost.away = false;
     }
   }
 }

@@ -51,6 +51,8 @@ export function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
     concurrency: 4,
     depth: 16,
     blank: false,
+    earlyCuts: [],
+    spares: 0,
     ...changes,
   };
 }

@@ -64,6 +64,8 @@ class Shrinker {
 
   async #simplify(): Promise<void> {
     const simpler: Partial<Config>[] = [
+      { blank: false },
+      { earlyCuts: [] },
       { concurrency: 1 },
       { latency: { leastUs: 10, mostUs: 10, slowChance: 0 } },
       { latency: { leastUs: 10, mostUs: 200, slowChance: 0 } },

@@ -31,6 +31,7 @@ import { BandstandError } from '../../src/block/errors.ts';
 import { type Reactor, Timer } from '../../src/block/reactor.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import type { DiskFault } from './disk-fault.ts';
+import { freshBytes } from './fresh-bytes.ts';
 import type { Decide, SimMedium, SimWrite } from './medium.ts';
 import type { Random } from './random.ts';
 
@@ -301,7 +302,8 @@ export class SimDisk implements BlockDevice {
     const { io, write, fault } = flight;
     if (flight.op !== OP_WRITE || write === null || write.bytes !== null) return;
     const bytes = write.blockCount * this.geometry.blockBytes;
-    write.bytes = this.#reactor!.arena.u8.slice(io.buffer, io.buffer + bytes);
+    write.bytes = freshBytes(bytes);
+    write.bytes.set(this.#reactor!.arena.u8.subarray(io.buffer, io.buffer + bytes));
     if (fault?.kind === 'flipped') this.#flip(write.bytes, 0, bytes);
   }
 

@@ -4,6 +4,8 @@
  * world at a crash costs next to nothing.
  */
 
+import { freshBytes } from './fresh-bytes.ts';
+
 const CHUNK_BYTES = 4096;
 const ZEROES = new Uint8Array(CHUNK_BYTES);
 
@@ -67,7 +69,7 @@ export class SparseBytes {
   #own(index: number): Uint8Array {
     const chunk = this.#chunks[index];
     if (chunk != null && this.#owned[index] === 1) return chunk;
-    const fresh = new Uint8Array(CHUNK_BYTES);
+    const fresh = freshBytes(CHUNK_BYTES);
     if (chunk != null) fresh.set(chunk);
     this.#chunks[index] = fresh;
     this.#owned[index] = 1;

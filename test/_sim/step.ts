@@ -45,7 +45,22 @@ export type Step =
   /** The disk is pulled out, its cache with it when `power` is lost. */
   | { readonly do: 'unplug'; readonly disk: number; readonly power: boolean }
   /** It is there again, for the next start. */
-  | { readonly do: 'plug'; readonly disk: number };
+  | { readonly do: 'plug'; readonly disk: number }
+  /**
+   * What an administrator asks for. `disk` chooses among those that the array does not use; it
+   * counts for add and replace.
+   */
+  | {
+      readonly do: 'member';
+      readonly what: 'add' | 'fail' | 'remove' | 'replace';
+      readonly slot: number;
+      readonly disk: number;
+    }
+  | { readonly do: 'process'; readonly what: 'pause' | 'resume' | 'cancel' }
+  /** `alone`: nothing else goes on, so that what it finds can be counted beforehand. */
+  | { readonly do: 'check'; readonly repair: boolean; readonly alone: boolean }
+  /** A block of one member changes by itself, and a check with repair has to put it right. */
+  | { readonly do: 'corrupt'; readonly slot: number; readonly block: number };
 
 export type CrashKind = 'power' | 'kill';
 
@@ -67,6 +82,10 @@ export interface Config {
   readonly depth: number;
   /** The disks are blank: the subject creates the array at the first start. */
   readonly blank: boolean;
+  /** Power fails already during the first starts: member I/Os until each cut. */
+  readonly earlyCuts: readonly number[];
+  /** Disks beside the members, which know nothing of the array at first. */
+  readonly spares: number;
 }
 
 export interface History {

@@ -38,10 +38,17 @@ export interface OpenOptions {
   readonly degraded: boolean;
   /** No start has succeeded yet: there need not be an array. */
   readonly mayCreate: boolean;
+  /** There are disks that need not be members. */
+  readonly scan: boolean;
 }
 
-/** What an administrator can do; a subject without it throws nothing, it lacks the method. */
+/** What an administrator can do and see. Requests throw BandstandError where they are refused. */
 export interface SubjectAdmin {
+  /** The name of the device that is in service in the slot, or null. */
+  deviceIn(slot: number): string | null;
+  /** What goes on, if anything does. */
+  readonly process: { readonly kind: string; readonly paused: boolean } | null;
+  /** The disk is closed; it is open when the array has taken it. */
   addMember(disk: SimDisk): Promise<void>;
   failMember(slot: number): Promise<void>;
   removeMember(slot: number): Promise<void>;
@@ -50,7 +57,7 @@ export interface SubjectAdmin {
   pauseProcess(): Promise<void>;
   resumeProcess(): Promise<void>;
   cancelProcess(): Promise<void>;
-  /** Mismatches that the last check found and did not repair, or null when none has ended. */
+  /** Mismatches that the last check found, or null when none has ended since one was begun. */
   readonly mismatches: number | null;
 }
 

@@ -3,8 +3,7 @@
  * its member I/Os, until it has run through without that I/O being reached.
  */
 
-import { creatingKind } from './creating-subject.ts';
-import { type PlayOptions, play, type SubjectKind } from './player.ts';
+import { play, type SubjectKind } from './player.ts';
 import type { Scenario } from './scenario.ts';
 import { trySubsets } from './subsets.ts';
 import type { Trigger } from './world.ts';
@@ -38,12 +37,9 @@ export interface SweepResult {
   readonly plays: number;
   /** Null when it was passed over because the time was up. */
   readonly places: number | null;
+  /** Power cuts with too many outcomes to try them all: some were drawn. */
+  readonly sampled: number;
   readonly failure: SweepFailure | null;
-}
-
-export function playOptions(scenario: Scenario, subject: SubjectKind): PlayOptions {
-  const { config } = scenario.history;
-  return { subject: config.blank ? creatingKind(subject, config) : subject };
 }
 
 /** Plays one place once more, for a person to read. */
@@ -53,7 +49,7 @@ export async function replayPlace(
   at: number,
   subject: SubjectKind,
 ): Promise<{ violation: string | null; lines: readonly string[] }> {
-  const options = { ...playOptions(scenario, subject), verbose: true };
+  const options = { subject, verbose: true };
   if (kind === 'subsets') {
     const { violation } = await trySubsets(scenario.history, options, at);
     const trigger = { kind: 'power' as const, at };
@@ -70,15 +66,18 @@ async function playPlace(
   kind: SweepKind,
   at: number,
   subject: SubjectKind,
-): Promise<{ violation: string | null; plays: number; reached: boolean }> {
-  const options = playOptions(scenario, subject);
+): Promise<{ violation: string | null; plays: number; reached: boolean; sampled: boolean }> {
+  const options = { subject };
   if (kind === 'subsets') {
-    const { violation, tried, cut } = await trySubsets(scenario.history, options, at);
-    return { violation, plays: tried + 1, reached: cut };
+    const { tried, cut, sampled, ...rest } = await trySubsets(scenario.history, options, at);
+    // A power cut after which nothing is tried proves nothing.
+    const idle = cut && tried === 0 ? 'no outcome of the power cut was tried' : null;
+    const violation = rest.violation ?? idle;
+    return { violation, plays: tried + 1, reached: cut, sampled };
   }
   const trigger = kind === 'calm' ? null : { kind, at };
   const { violation, triggered } = await play(scenario.history, { ...options, trigger });
-  return { violation, plays: 1, reached: triggered };
+  return { violation, plays: 1, reached: triggered, sampled: false };
 }
 
 export async function sweep(
@@ -86,27 +85,31 @@ export async function sweep(
   kind: SweepKind,
   { subject, placesMax, over }: SweepOptions,
 ): Promise<SweepResult> {
-  const calm = await play(scenario.history, playOptions(scenario, subject));
+  const calm = await play(scenario.history, { subject });
   const failed = (at: number, violation: string): SweepFailure => ({
     scenario: scenario.name,
     kind,
     at,
     violation,
   });
-  if (calm.violation !== null) return { plays: 1, places: 0, failure: failed(-1, calm.violation) };
-  if (kind === 'calm') return { plays: 1, places: 1, failure: null };
+  if (calm.violation !== null) {
+    return { plays: 1, places: 0, sampled: 0, failure: failed(-1, calm.violation) };
+  }
+  if (kind === 'calm') return { plays: 1, places: 1, sampled: 0, failure: null };
   const step = Math.max(1, Math.ceil(calm.ios / placesMax));
   let plays = 1;
   let places = 0;
+  let sampled = 0;
   // Spread over different places for each kind, so that together they meet more of them.
   for (let at = SWEEP_KINDS.indexOf(kind) % step; ; at += step) {
-    if (over?.() === true) return { plays, places: null, failure: null };
+    if (over?.() === true) return { plays, places: null, sampled, failure: null };
     const result = await playPlace(scenario, kind, at, subject);
     plays += result.plays;
     if (result.violation !== null) {
-      return { plays, places, failure: failed(at, result.violation) };
+      return { plays, places, sampled, failure: failed(at, result.violation) };
     }
-    if (!result.reached) return { plays, places, failure: null };
+    if (!result.reached) return { plays, places, sampled, failure: null };
     places += 1;
+    if (result.sampled) sampled += 1;
   }
 }

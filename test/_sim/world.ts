@@ -12,9 +12,10 @@ import { OK, statusName } from '../../src/block/status.ts';
 import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
+import { followDisks } from './follow-disks.ts';
 import { Life } from './life.ts';
 import type { SimMedium, SimWrite } from './medium.ts';
-import { checkMembers } from './member-check.ts';
+import { checkMembers, countMismatches } from './member-check.ts';
 import { Model } from './model.ts';
 import { drawDecision } from './power-cut.ts';
 import type { Random } from './random.ts';
@@ -52,7 +53,10 @@ export interface OpenCut {
 
 export class World implements DiskHost {
   readonly options: WorldOptions;
-  readonly media: readonly SimMedium[];
+  /** The disk of each slot: the member, or the one that was it last. */
+  readonly media: SimMedium[];
+  /** Disks that belong to no slot: spares, and members that another one has taken the place of. */
+  readonly extras: SimMedium[];
   readonly model: Model;
   readonly atlas: Atlas;
   readonly user: User;
@@ -88,11 +92,18 @@ export class World implements DiskHost {
   #isOpen = false;
   /** It was stopped before its members were equal. */
   #differs = false;
+  /** In this life somebody has asked for another set of members. */
+  administered = false;
+  /** A check that began when all members were equal: its life, and the strikes before it. */
+  calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
-  constructor(options: WorldOptions, media: readonly SimMedium[], model?: Model, atlas?: Atlas) {
+  /** `disks` are those of the slots, and then the extras. */
+  constructor(options: WorldOptions, disks: readonly SimMedium[], model?: Model, atlas?: Atlas) {
     const { config, array, promises } = options;
+    const media = atlas?.media ?? disks.slice(0, config.members);
     this.options = options;
     this.media = media;
+    this.extras = disks.slice(config.members);
     this.blockCount = referenceSize(array.layout);
     this.atlas = atlas ?? new Atlas(config.level, media, promises);
     this.model =
@@ -104,6 +115,10 @@ export class World implements DiskHost {
         volatileCache: config.volatileCache,
       });
     this.user = new User(this);
+  }
+
+  get disks(): SimMedium[] {
+    return [...this.media, ...this.extras];
   }
 
   get running(): boolean {
@@ -129,7 +144,7 @@ export class World implements DiskHost {
   async start(): Promise<boolean> {
     const { array, factory, random, trace } = this.options;
     const life = new Life(random.u32());
-    const present = this.media.filter(({ away }) => !away);
+    const present = this.disks.filter(({ away }) => !away);
     const disks = present.map(
       (medium) => new SimDisk(medium, this, random.fork(), this.options.config.latency),
     );
@@ -141,12 +156,13 @@ export class World implements DiskHost {
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
     this.#pulledSlots.clear();
+    this.administered = false;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
     try {
-      const options = { degraded, mayCreate: !this.started };
+      const options = { degraded, scan: this.extras.length > 0, mayCreate: !this.started };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -165,6 +181,7 @@ export class World implements DiskHost {
   /** What the subject has made of its members since they were looked at last. */
   syncHealth(): void {
     if (!this.options.promises.rebuilds || !this.#isOpen || this.life.dead) return;
+    this.#followDisks();
     this.subject.health().slots.forEach((state, slot) => {
       // One that was pulled out is gone for this life, noticed or not.
       const found = state === 'in-service' && !this.#pulledSlots.has(slot);
@@ -174,12 +191,25 @@ export class World implements DiskHost {
     });
   }
 
+  /** Another disk may have come into service in a slot: the one before it is an extra then. */
+  #followDisks(): void {
+    const { admin } = this.subject;
+    if (admin === null || this.extras.length === 0) return;
+    const names = this.media.map((_, slot) => admin.deviceIn(slot));
+    for (const slot of followDisks(names, this.media, this.extras)) {
+      this.options.trace.say(`slot ${slot} has ${this.media[slot]!.name} now`);
+      this.atlas.faults[slot] = [];
+      this.#pulledSlots.delete(slot);
+    }
+  }
+
   /** True while a crash may have left members different that nothing has made equal yet. */
   get settling(): boolean {
     return !this.#isOpen || this.subject.health().settling;
   }
 
   #checkStart(degraded: boolean): void {
+    this.#followDisks();
     const { slots } = this.subject.health();
     slots.forEach((state, slot) => {
       // Who starts degraded on purpose does without a member that cannot be read, too.
@@ -243,7 +273,8 @@ export class World implements DiskHost {
       if (this.#isOpen) this.syncHealth();
       // Who is out, and whether that is on record yet, is known when it has started again.
       const whole = !this.atlas.current.includes(false);
-      if (!whole || this.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
+      const moved = this.administered || (this.extras.length > 0 && this.#isOpen && this.settling);
+      if (!whole || moved || this.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
     }
     life.dead = true;
     this.#isOpen = false;
@@ -255,18 +286,18 @@ export class World implements DiskHost {
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     if (how === 'power' && this.options.keepsCut) {
       this.cut = {
-        media: this.media.map((medium) => medium.clone()),
-        flying: this.media.map((medium) => flying.get(medium) ?? []),
+        media: this.disks.map((medium) => medium.clone()),
+        flying: this.disks.map((medium) => flying.get(medium) ?? []),
       };
     }
-    this.media.forEach((medium, slot) => {
+    this.disks.forEach((medium, slot) => {
       if (medium.away) return;
       const left = flying.get(medium) ?? [];
       if (how === 'kill') {
         medium.kill(drawDecision(random), left);
         return;
       }
-      if (medium.hasDropped) this.atlas.unsure[slot] = true;
+      if (medium.hasDropped && slot < this.media.length) this.atlas.unsure[slot] = true;
       medium.cutPower(drawDecision(random), left);
     });
     if (how === 'power') this.model.powerCut();
@@ -347,16 +378,16 @@ export class World implements DiskHost {
   }
 
   /** The same disks, or these, without a running program, to try something out. */
-  fork(random: Random, from: readonly SimMedium[] = this.media): World {
-    const media = from.map((medium) => medium.clone());
+  fork(random: Random, from: readonly SimMedium[] = this.disks): World {
+    const disks = from.map((medium) => medium.clone());
     const { config, promises } = this.options;
-    const atlas = new Atlas(config.level, media, promises);
+    const atlas = new Atlas(config.level, disks.slice(0, config.members), promises);
     this.atlas.current.forEach((current, slot) => {
       atlas.current[slot] = current;
       atlas.unsure[slot] = this.atlas.unsure[slot]!;
     });
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, media, this.model.clone(), atlas);
+    const world = new World(options, disks, this.model.clone(), atlas);
     world.started = this.started;
     return world;
   }
@@ -369,7 +400,7 @@ export class World implements DiskHost {
     const index = this.ios;
     this.ios += 1;
     trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    let fault = strike(this.atlas.faults[slot]!, io, array.dataOffset);
+    let fault = slot === -1 ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
     if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {
@@ -381,6 +412,7 @@ export class World implements DiskHost {
 
   #triggerFault(slot: number, io: BlockIo): DiskFault | null {
     this.triggered = true;
+    if (slot === -1) return null;
     const op = faultOp(io);
     return this.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
   }
@@ -424,7 +456,8 @@ export class World implements DiskHost {
     if (status !== OK) {
       this.strikes += 1;
       // Whoever saw it fail may be reading the others, even when the block has been written since.
-      this.atlas.struckAt[this.media.indexOf(disk.medium)] = this.user.operations;
+      const slot = this.media.indexOf(disk.medium);
+      if (slot !== -1) this.atlas.struckAt[slot] = this.user.operations;
       if (trace.verbose) trace.say(`  ${disk.name} ${ioText(io)} ends: ${statusName(status)}`);
     }
     if ((trigger?.kind === 'power' || trigger?.kind === 'kill') && trigger.at === index) {
@@ -440,12 +473,21 @@ export class World implements DiskHost {
     armed.strike();
   }
 
+  get #inService(): boolean[] {
+    return this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
+  }
+
+  /** Member blocks in which the members in service disagree now; nothing is in flight. */
+  mismatches(): number {
+    this.syncHealth();
+    return countMismatches(this.options.array, this.media, this.#inService);
+  }
+
   checkMembers(): void {
     this.syncHealth();
     if (this.#differs) return;
     const { array } = this.options;
-    const inService = this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
-    const wrong = checkMembers(array, this.media, inService, this.model);
+    const wrong = checkMembers(array, this.media, this.#inService, this.model);
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }
 }
