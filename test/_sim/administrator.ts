@@ -219,6 +219,8 @@ export class Administrator {
   async #quiet(): Promise<boolean> {
     const world = this.#world;
     await world.user.drain();
+    // A resync writes, too, and is not flushed at its end.
+    await this.settle();
     world.user.submit(OP_FLUSH, 0, 0, false);
     await world.user.drain();
     await this.settle();
