@@ -38,6 +38,7 @@ import type { RingReactor } from '../../src/reactor/ring-reactor.ts';
 import { conformance } from '../_helpers/conformance.ts';
 import { missing } from '../_helpers/requires.ts';
 import { openRingReactor } from '../_helpers/ring-reactor.ts';
+import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const folder = mkdtempSync(
   path.join(missing('/dev/shm') === null ? '/dev/shm' : tmpdir(), 'bandstand-'),
@@ -99,7 +100,7 @@ test.serial('what is written lies in the file at its place', (t) =>
     const bytes = Uint8Array.from({ length: 3 * 4096 }, (_, index) => index * 7);
     await reactor.drive(writeBlocks(reactor, device, 5, bytes));
     const content = readFileSync(file);
-    t.deepEqual(new Uint8Array(content.subarray(5 * 4096, 8 * 4096)), bytes);
+    sameBytes(t, new Uint8Array(content.subarray(5 * 4096, 8 * 4096)), bytes);
     t.true(content.subarray(0, 5 * 4096).every((byte) => byte === 0));
     t.true(content.subarray(8 * 4096).every((byte) => byte === 0));
   }),

@@ -18,6 +18,7 @@ import * as nbd from '../../../src/exporter/nbd/protocol.ts';
 import type { NbdClient } from '../../_helpers/nbd-client.ts';
 import { NbdFixture, type NbdFixtureOptions, pattern } from '../../_helpers/nbd-fixture.ts';
 import type { RamOptions } from '../../_helpers/ram-device.ts';
+import { sameBytes } from '../../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
 
@@ -61,7 +62,7 @@ for (const dialect of DIALECTS) {
         t.true(
           fixture.device.bytes.subarray(offset, offset + length).every((b, i) => b === data[i]),
         );
-        t.deepEqual(await fixture.drive(client.read(offset, length)), data);
+        sameBytes(t, await fixture.drive(client.read(offset, length)), data);
       }
       await fixture.drive(client.flush());
       await fixture.drive(client.disconnect());
