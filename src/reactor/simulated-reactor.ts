@@ -24,6 +24,8 @@ const IDLE_ROUNDS_MAX = 100;
 export interface SimulatedReactorOptions {
   readonly seed?: number;
   readonly arena?: Arena;
+  /** Of an arena of its own; 16 MiB when not given. Memory is zeroed, which takes its time. */
+  readonly arenaBytes?: number;
   readonly kernels?: Kernels;
 }
 
@@ -41,7 +43,8 @@ export class SimulatedReactor implements Reactor {
   constructor(options: SimulatedReactorOptions = {}) {
     this.seed = (options.seed ?? 1) >>> 0;
     this.#randomState = this.seed;
-    this.arena = options.arena ?? new Arena(new ArrayBuffer(ARENA_BYTES_DEFAULT), 0);
+    this.arena =
+      options.arena ?? new Arena(new ArrayBuffer(options.arenaBytes ?? ARENA_BYTES_DEFAULT), 0);
     this.kernels = options.kernels ?? new PortableKernels(this.arena);
   }
 

@@ -34,7 +34,7 @@ export interface IntentBenchOptions {
 }
 
 export class IntentBench implements IntentHost, PieceOwner {
-  readonly reactor = new SimulatedReactor();
+  readonly reactor = new SimulatedReactor({ arenaBytes: 4 * 2 ** 20 });
   readonly blockBytes = BLOCK_BYTES;
   readonly disks: RamDevice[];
   readonly members: Member[];

@@ -22,7 +22,7 @@ export const ALL_REGIONS = Array.from({ length: REGIONS }, (_, region) => region
 export class Crash extends Error {}
 
 export class MortalDisks {
-  readonly reactor = new SimulatedReactor();
+  readonly reactor = new SimulatedReactor({ arenaBytes: 4 * 2 ** 20 });
   readonly all: RamDevice[] = [];
   readonly #random: Random;
   #stepsLeft = Number.POSITIVE_INFINITY;

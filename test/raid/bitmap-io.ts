@@ -21,7 +21,7 @@ function pattern(seed: number): Uint8Array {
 }
 
 async function opened(blockBytes = 512) {
-  const reactor = new SimulatedReactor();
+  const reactor = new SimulatedReactor({ arenaBytes: 4 * 2 ** 20 });
   const device = new RamDevice('ram', { blockCount: 2 ** 21 / blockBytes, blockBytes });
   await device.open(reactor);
   return {

@@ -54,7 +54,7 @@ class World {
   slowness = 1;
 
   constructor(seed: number, disk: DiskOptions, options: Partial<PacerOptions> = {}) {
-    this.reactor = new SimulatedReactor({ seed });
+    this.reactor = new SimulatedReactor({ seed, arenaBytes: 2 ** 16 });
     this.#disk = disk;
     this.pacer = new Pacer(this.reactor, {
       limitBytesPerSecond: null,
@@ -257,7 +257,7 @@ test('a limit can be changed and taken away while the process runs', (t) => {
 });
 
 test('a chunk that had nothing to do does not count against the limit', (t) => {
-  const reactor = new SimulatedReactor();
+  const reactor = new SimulatedReactor({ arenaBytes: 2 ** 16 });
   const pacer = new Pacer(reactor, { limitBytesPerSecond: MIB, latencyFactor: 2 });
   for (let chunk = 0; chunk < 100; chunk += 1) {
     t.is(pacer.admit(CHUNK_BYTES), 0);

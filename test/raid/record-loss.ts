@@ -22,7 +22,7 @@ interface Bench {
 }
 
 async function created(level: LevelName, count: number): Promise<Bench> {
-  const reactor = new SimulatedReactor();
+  const reactor = new SimulatedReactor({ arenaBytes: 4 * 2 ** 20 });
   const devices = Array.from(
     { length: count },
     (_, slot) => new RamDevice(`ram${slot}`, { blockCount: 384, blockBytes: BLOCK_BYTES }),

@@ -59,7 +59,7 @@ status_tells_the_truth() {
   jq -e '
     .schema == "bandstand.status/1" and (.data
     | .name == "tank" and .health == "healthy" and .block_size == 512
-      and .exports == [{kind: "ublk", address: "/dev/ublkb0", read_only: false}]
+      and .exports == [{kind: "ublk", address: "/dev/ublkb0", read_only: false, size_bytes}]
       and .array.level == "raid1" and [.array.members[].slot] == [0, 1]
       and [.array.members[].health] == ["ok", "ok"])' "$work/status"
   # The names of members are the ones that outlive a reboot, links to the nodes.
