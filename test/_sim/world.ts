@@ -234,6 +234,8 @@ export class World implements DiskHost {
     const life = this.life;
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
+    // A rebuild whose copy is complete may still end.
+    const targets = this.subject.health().slots.map((state) => state === 'target');
     this.#isOpen = false;
     this.#isStopping = true;
     this.options.trace.say('stop');
@@ -247,6 +249,9 @@ export class World implements DiskHost {
       this.options.trace.say(`stopped: ${error.message}`);
     }
     this.#isStopping = false;
+    for (const [slot, isTarget] of targets.entries()) {
+      if (isTarget) this.atlas.unsure[slot] = true;
+    }
     if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
     this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
