@@ -111,7 +111,9 @@ export class Administrator {
     const inService = world.subject.health().slots[slot] === 'in-service';
     let expected: Expected = inService ? null : 'BANDSTAND_MEMBER_STATE';
     if (!isExtra && inService) expected = 'BANDSTAND_MEMBER_STATE';
-    if (world.settling || world.strikes > 0) expected = undefined;
+    // It may have been a member before, of whatever slot.
+    const known = isExtra && !disk.medium.isBlank;
+    if (world.settling || world.strikes > 0 || known) expected = undefined;
     world.administered = true;
     const done = await this.#ask(
       `replace slot ${slot} by ${disk.name}`,

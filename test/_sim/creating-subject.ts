@@ -14,7 +14,8 @@ import type { OpenOptions, Subject } from './subject.ts';
 import { planOf } from './template.ts';
 
 /** Refusals that say: there is no complete array here. */
-const NO_ARRAY = /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+)$/;
+const NO_ARRAY =
+  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED)$/;
 
 /** For histories of this configuration only. */
 export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {

@@ -181,6 +181,13 @@ export class SimMedium {
     return before;
   }
 
+  /** True when its first sector is zeroes: it is no member of anything. */
+  get isBlank(): boolean {
+    const sector = new Uint8Array(512);
+    this.now.read(0, sector, 0, sector.length);
+    return sector.every((byte) => byte === 0);
+  }
+
   /** True when it holds something that no later flush makes durable. */
   get hasDropped(): boolean {
     for (const { versions } of this.#dirty.values()) {

@@ -405,7 +405,10 @@ export class World implements DiskHost {
     const index = this.ios;
     this.ios += 1;
     trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    let fault = slot === -1 ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
+    // A flush that fails in a start ends it, and the next program cannot know what was lost with it.
+    const held = io.op === OP_FLUSH && !this.#isOpen && !this.#isStopping;
+    const faults = slot === -1 || held ? [] : this.atlas.faults[slot]!;
+    let fault = strike(faults, io, array.dataOffset);
     if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {
