@@ -405,10 +405,9 @@ export class World implements DiskHost {
     const index = this.ios;
     this.ios += 1;
     trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    // A flush that fails in a start ends it, and the next program cannot know what was lost with it.
-    const held = io.op === OP_FLUSH && !this.#isOpen && !this.#isStopping;
-    const faults = slot === -1 || held ? [] : this.atlas.faults[slot]!;
-    let fault = strike(faults, io, array.dataOffset);
+    // A flush that fails ends a start, and the next one cannot know what was lost with it.
+    const held = slot === -1 || (io.op === OP_FLUSH && !this.#isOpen && !this.#isStopping);
+    let fault = held ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
     if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {
