@@ -222,9 +222,11 @@ export class Raid5f implements Level {
   }
 
   #readSlice(piece: Piece): void {
-    // Another member may have left since; then nothing can be computed any more.
     if (!this.#othersPresent(piece.slot)) {
-      this.#endReconstruction(piece, piece.status === 0 ? EIO : piece.status);
+      // Another member has left since, so nothing can be computed; but its own may have come.
+      const came = piece.step !== STEP_RETRY && this.#host.members[piece.slot]!.device !== null;
+      if (came) this.#narrow(piece);
+      else this.#endReconstruction(piece, piece.status === 0 ? EIO : piece.status);
       return;
     }
     const { blockBytes } = this.#host;
