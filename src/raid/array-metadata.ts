@@ -92,8 +92,8 @@ export class ArrayMetadata {
     };
     if (!mayTear(superblock.members.length)) return await this.#onEach(write);
     // One copy is whole at any moment: a torn one can only be told by another that is not.
-    const [first, ...rest] = this.#places;
-    const failed = await this.#onEach(write, [first!]);
+    const [first, rest] = [this.#places.slice(0, 1), this.#places.slice(1)];
+    const failed = await this.#onEach(write, first);
     // Who has left meanwhile is written to no more.
     const others = rest.filter((place) => this.#places.includes(place));
     return [...failed, ...(await this.#onEach(write, others))];

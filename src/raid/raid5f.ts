@@ -262,8 +262,9 @@ export class Raid5f implements Level {
 
   #sliceRead(piece: Piece): void {
     if (piece.status !== 0) {
-      if (piece.span === 1) this.#endReconstruction(piece, piece.status);
-      else this.#narrow(piece);
+      if (piece.span > 1) this.#narrow(piece);
+      else if (this.#othersPresent(piece.slot)) this.#endReconstruction(piece, piece.status);
+      else this.#readSlice(piece);
       return;
     }
     this.#xorSlice(piece);
