@@ -5,14 +5,18 @@
  * die together. Placement therefore sorts blocks into lifetime classes, each with an open band of
  * its own. The class of a block is the class of the band it lies in: nothing is kept per block.
  *
- *   class 0            coldest: blocks that nobody has written twice, or that have been relocated
- *                      once for every class they had climbed
- *   class count - 1    hottest
- *   user write         one class above the band that holds the previous copy
- *   relocation         one class below the band that is being reclaimed
+ *   class 0                relocated as often as it was written, or oftener: cold
+ *   class 1                new: no previous copy
+ *   class count - 1        hottest
+ *   user write             one class above the band that holds the previous copy
+ *   relocation             one class below the band that is being reclaimed
  *
- * Each class costs an open band, which is space that relocation lacks, so their number follows the
- * number of bands; with one class there is no separation and nothing to lose.
+ * A block climbs when it is overwritten before its band is reclaimed, and sinks when it is still
+ * valid then. So it settles where both happen equally often, and needs no history of its own.
+ *
+ * Each class costs an open band, half empty on average, which is space that relocation lacks. So
+ * their number follows the number of spare bands (docs/decisions/0016-lifetime-classes.md). One
+ * class is no separation.
  *
  * Not here: which band is reclaimed (victims.ts), opening and closing bands.
  */
@@ -25,18 +29,19 @@ export const NO_BAND = -1;
 /** No class has an open band. */
 export const NO_CLASS = -1;
 
-export const CLASS_COUNT_MAX = 6;
+export const CLASS_COUNT_MAX = 8;
 
-/** From how many bands on there are so many classes: the first row that fits. */
-const CLASSES_BY_BANDS: readonly (readonly [bands: number, classes: number])[] = [
-  [600, CLASS_COUNT_MAX],
-  [300, 4],
-  [150, 3],
-  [0, 2],
-];
+/** Below so many spare bands a second open band costs more than separation gives. */
+const SPARE_BANDS_TO_SEPARATE = 8;
 
-export function classCountFor(bandCount: number): number {
-  return CLASSES_BY_BANDS.find(([bands]) => bandCount >= bands)![1];
+/** A further class for so many spare bands: half a band of each is 4 % of them. */
+const SPARE_BANDS_PER_CLASS = 12.5;
+
+/** `spareBandCount` is how many bands there are beyond those that user blocks can fill. */
+export function classCountFor(spareBandCount: number): number {
+  if (spareBandCount < SPARE_BANDS_TO_SEPARATE) return 1;
+  const classes = 1 + Math.floor(spareBandCount / SPARE_BANDS_PER_CLASS);
+  return Math.min(Math.max(classes, 2), CLASS_COUNT_MAX);
 }
 
 export class Placement {
@@ -47,8 +52,8 @@ export class Placement {
    */
   readonly classOf: Uint8Array;
 
-  constructor(bandCount: number, classCount = classCountFor(bandCount)) {
-    assert(classCount >= 1 && classCount <= CLASS_COUNT_MAX, 'there are one to six classes');
+  constructor(bandCount: number, classCount: number) {
+    assert(classCount >= 1 && classCount <= CLASS_COUNT_MAX, 'there are one to eight classes');
     this.classCount = classCount;
     this.classOf = new Uint8Array(bandCount);
   }
@@ -65,7 +70,7 @@ export class Placement {
 
   /** The class for a block that a user writes; `previousBand` holds its last copy, or is NO_BAND. */
   userClass(previousBand: number): number {
-    if (previousBand === NO_BAND) return 0;
+    if (previousBand === NO_BAND) return Math.min(1, this.classCount - 1);
     return Math.min(this.classOf[previousBand]! + 1, this.classCount - 1);
   }
 

@@ -1,11 +1,18 @@
 /**
  * Victims: which closed band is reclaimed next.                                       (data plane)
  *
- * Cost-benefit: a band is worth the space it gives back, times the age of what is in it (what has
- * lain still for long will stay, so its space is worth having now, while a young band will lose
- * more blocks by waiting), over the work of copying what is valid:
+ * A band with a share u of valid blocks costs u / (1 - u) copies for each block that it gives back.
+ * Waiting makes it cheaper, the faster the more its blocks are overwritten; the space it holds
+ * meanwhile is missing elsewhere. Were all bands alike in a pool of blocks with one rate, it would
+ * be best to keep ((1 - u) / u + ln u) / rate equal in all pools: that is the slope of the pool's
+ * write amplification over its space, for random writes. The rate of a band shows in what it has
+ * lost since it was closed: -ln u / age. So the next victim is the band with the highest
  *
- *   score = (1 - u) * age / u      u = valid share; a band without valid blocks comes first
+ *   score = ((1 - u) / (u * -ln u) - 1) * age
+ *
+ * and a band without valid blocks comes before all others. It is close to the classic cost-benefit
+ * (1 - u) / u * age, which it beats where blocks have few different rates
+ * (docs/decisions/0016-lifetime-classes.md).
  *
  * Ages are counted in user blocks written, never in time: an idle device does not age, and the same
  * history gives the same choices.
@@ -14,8 +21,8 @@
  *   closedAt       one number per band: the write sequence number at which the band was closed, or
  *                  NOT_CLOSED (free, open, or already being reclaimed)
  *
- * A choice looks at every band: 10 000 of them take some microseconds (`npm run bench:waf`), once
- * for each band that is reclaimed, which is a thousandth of what copying its blocks takes.
+ * A choice looks at every band, once for each band that is reclaimed (`npm run bench:waf` prints how
+ * long that takes with 10 000): less than copying a megabyte.
  */
 
 import { assert } from '../block/assert.ts';
@@ -23,6 +30,17 @@ import { assert } from '../block/assert.ts';
 export const NO_VICTIM = -1;
 
 const NOT_CLOSED = -1;
+
+/**
+ * Valid share in steps of 1/4096 → what the age is multiplied by, at the middle of the step. A table,
+ * because the logarithms of 10 000 bands would take half a millisecond. Each weight is above zero,
+ * so that a band that gives back anything can be chosen.
+ */
+const SHARES = 4096;
+const WEIGHTS = Float64Array.from({ length: SHARES }, (_, step) => {
+  const u = (step + 0.5) / SHARES;
+  return (1 - u) / (u * -Math.log(u)) - 1;
+});
 
 export class Victims {
   readonly bandBlocks: number;
@@ -69,6 +87,7 @@ export class Victims {
    */
   choose(sequence: number): number {
     const bandBlocks = this.bandBlocks;
+    const stepsPerBlock = SHARES / bandBlocks;
     const closedAt = this.#closedAt;
     const valid = this.#validBlocks;
     let best = NO_VICTIM;
@@ -78,7 +97,9 @@ export class Victims {
       if (since === NOT_CLOSED) continue;
       const live = valid[band]!;
       if (live === 0) return band;
-      const score = ((bandBlocks - live) * (sequence - since + 1)) / live;
+      if (live >= bandBlocks) continue;
+      const age = Math.max(sequence - since, 0) + 1;
+      const score = WEIGHTS[Math.floor(live * stepsPerBlock)]! * age;
       if (score <= bestScore) continue;
       best = band;
       bestScore = score;
