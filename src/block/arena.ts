@@ -16,6 +16,7 @@ import { assert } from './assert.ts';
 import { BandstandError } from './errors.ts';
 
 const ALIGNMENT_DEFAULT = 4096;
+export const ARENA_BYTES_MAX = 2 ** 31;
 
 interface FreeRange {
   at: number;
@@ -33,7 +34,7 @@ export class Arena {
   #free: FreeRange[];
 
   constructor(memory: ArrayBuffer, address: number) {
-    assert(memory.byteLength <= 2 ** 31, 'an arena is at most 2 GiB');
+    assert(memory.byteLength <= ARENA_BYTES_MAX, 'an arena is at most 2 GiB');
     this.bytes = memory.byteLength;
     this.address = address;
     this.u8 = new Uint8Array(memory);
@@ -69,6 +70,20 @@ export class Arena {
       hint: 'use a smaller --depth or fewer --queues',
       details: { bytes, free_bytes: this.freeBytes, arena_bytes: this.bytes },
     });
+  }
+
+  /** Takes a certain range (multiples of 64) out of what can be allocated; it has to be free. */
+  reserve(at: number, bytes: number): void {
+    assert(at % 64 === 0 && bytes % 64 === 0, 'a reserved range has multiples of 64 as its ends');
+    const index = this.#free.findIndex((range) => at < range.at + range.bytes);
+    const range = this.#free[index];
+    assert(
+      range !== undefined && range.at <= at && at + bytes <= range.at + range.bytes,
+      'a reserved range is free',
+    );
+    const before = { at: range.at, bytes: at - range.at };
+    const after = { at: at + bytes, bytes: range.at + range.bytes - at - bytes };
+    this.#free.splice(index, 1, ...[before, after].filter((rest) => rest.bytes > 0));
   }
 
   /** Gives back a range that `allocate(bytes)` returned. */

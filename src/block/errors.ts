@@ -14,6 +14,9 @@ export const ERROR_CODES = {
   BANDSTAND_ARENA_FULL: 'not enough buffer memory for the requested depth and sizes',
   BANDSTAND_DEFECT: 'bandstand met a defect of its own; please report it',
   BANDSTAND_OUTPUT: 'standard output cannot be written',
+  BANDSTAND_SURVIVING_BUSY: 'another server has the memory that outlives the server of this name',
+  BANDSTAND_SURVIVING_FULL: 'there is no room for the memory that outlives a server',
+  BANDSTAND_SURVIVING_UNUSABLE: 'the file of the memory that outlives a server cannot be used',
   BANDSTAND_URING_FAILED: 'the kernel refused an operation of a running io_uring',
   BANDSTAND_URING_UNAVAILABLE: 'io_uring is missing from this kernel or forbidden',
   // the command line

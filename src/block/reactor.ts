@@ -14,6 +14,7 @@
 import type { Arena } from './arena.ts';
 import type { BlockIo } from './block-io.ts';
 import type { Kernels } from './kernels.ts';
+import type { SurvivingMemory } from './surviving-memory.ts';
 
 /** An intrusive timer: subclass or embed it; `schedule` it again from `expire` to repeat. */
 export abstract class Timer {
@@ -34,6 +35,8 @@ export abstract class TurnHook {
 export interface Reactor {
   readonly arena: Arena;
   readonly kernels: Kernels;
+  /** The part of the arena that outlives this process, if it was made with one. */
+  readonly surviving: SurvivingMemory | null;
   /** Microseconds of a monotonic clock, constant within one turn. */
   nowUs(): number;
   /** A uint32 from the reactor's generator (seeded in the simulator). */

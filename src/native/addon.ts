@@ -118,6 +118,12 @@ export interface NativeAddon {
    * refuse it as a target). Throws with errno.
    */
   memoryMapFile(fd: number, offset: number, bytes: number, writable: boolean): NativeMapping;
+  /**
+   * Puts the first `bytes` bytes of `fd`, shared and writable, in the place of that part of
+   * `memory` (from memoryMap, by this thread) which begins at byte `at`; both are multiples of
+   * 4096, of 2 MiB where the memory is huge pages. Throws with errno; `memory` must then be unmapped.
+   */
+  memoryPlaceFile(memory: ArrayBuffer, at: number, fd: number, bytes: number): void;
   /** Unmaps; the ArrayBuffer is detached. TypeError unless this thread has mapped it. */
   memoryUnmap(memory: ArrayBuffer): void;
 
@@ -142,6 +148,11 @@ export interface NativeAddon {
   /** flock(LOCK_EX or LOCK_SH, with LOCK_NB); 0 or -errno (-EWOULDBLOCK = held by someone). */
   fileLock(fd: number, exclusive: boolean): number;
   fileUnlock(fd: number): number;
+  /**
+   * fallocate(2): the first `bytes` bytes of the file have memory or disk behind them, and the file
+   * has at least that size; 0 or -errno (-ENOSPC), after which the size is what it was.
+   */
+  fileAllocate(fd: number, bytes: number): number;
   /** Throws with errno; ENOTBLK for anything but a block device or a regular file. */
   /**
    * pread(2) and pwrite(2) between a file and `bytes` bytes of mapped memory, on this thread: only

@@ -6,9 +6,11 @@
  * more per operation and do the same.
  */
 
-import { Arena } from '../block/arena.ts';
+import { ARENA_BYTES_MAX, Arena } from '../block/arena.ts';
+import { BandstandError } from '../block/errors.ts';
 import { EINVAL } from '../block/status.ts';
 import type { NativeAddon, NativeRing } from '../native/addon.ts';
+import type { SurvivingFile } from './surviving-file.ts';
 import {
   IORING_SETUP_CLAMP,
   IORING_SETUP_COOP_TASKRUN,
@@ -29,6 +31,7 @@ const FLAGS_BEST_FIRST = [FLAGS_6_1, FLAGS_5_19, FLAGS_ALWAYS] as const;
 
 /** A registered buffer is at most 1 GiB. */
 const BUFFER_BYTES_MAX = 2 ** 30;
+const HUGE_PAGE = 2 ** 21;
 
 export interface RingMemory {
   readonly arena: Arena;
@@ -36,6 +39,8 @@ export interface RingMemory {
   readonly registered: boolean;
   readonly hugePages: boolean;
   readonly memory: ArrayBuffer;
+  /** Placed over the end of the arena. */
+  readonly surviving: SurvivingFile | null;
 }
 
 /** Throws BANDSTAND_URING_UNAVAILABLE with the cause when this process cannot have a ring. */
@@ -52,29 +57,58 @@ export function createRing(native: NativeAddon, entries: number, cqEntries: numb
   throw uringError(errnoOf(refusal), refusal);
 }
 
-/** Maps an arena and registers it with the ring, when that is allowed. */
+/**
+ * Maps an arena of `bytes`, and `surviving` after it if there is one; registers it with the ring,
+ * when that is allowed.
+ */
 export function createArena(
   native: NativeAddon,
   handle: number,
   bytes: number,
   hugePages: boolean,
+  surviving: SurvivingFile | null = null,
 ): RingMemory {
+  // Memory from the huge page pool can only be replaced at the ends of its pages.
+  const at = surviving === null ? bytes : Math.ceil(bytes / HUGE_PAGE) * HUGE_PAGE;
+  const allBytes = at + (surviving?.bytes ?? 0);
+  if (allBytes > ARENA_BYTES_MAX) throw tooLarge(allBytes);
   // From the pool or not at all: with transparent huge pages, sequential writes of 128 KiB to a
   // file in memory run at three quarters of the speed that ordinary pages give (bench/run.js).
-  const mapping = native.memoryMap(bytes, hugePages, false);
+  const mapping = native.memoryMap(allBytes, hugePages, false);
+  try {
+    const arena = new Arena(mapping.memory, mapping.address);
+    if (surviving !== null) surviving.placeIn(arena, mapping.memory, at);
+    return {
+      arena,
+      registered: register(native, handle, mapping.address, allBytes) === 0,
+      hugePages: mapping.hugePages,
+      memory: mapping.memory,
+      surviving,
+    };
+  } catch (error) {
+    native.memoryUnmap(mapping.memory);
+    throw error;
+  }
+}
+
+/** 0 or a negative errno. */
+function register(native: NativeAddon, handle: number, address: number, bytes: number): number {
   const count = Math.ceil(bytes / BUFFER_BYTES_MAX);
   const addresses = new Float64Array(count);
   const lengths = new Float64Array(count);
   for (let index = 0; index < count; index += 1) {
-    addresses[index] = mapping.address + index * BUFFER_BYTES_MAX;
+    addresses[index] = address + index * BUFFER_BYTES_MAX;
     lengths[index] = Math.min(BUFFER_BYTES_MAX, bytes - index * BUFFER_BYTES_MAX);
   }
-  return {
-    arena: new Arena(mapping.memory, mapping.address),
-    registered: native.ringRegisterBuffers(handle, addresses, lengths) === 0,
-    hugePages: mapping.hugePages,
-    memory: mapping.memory,
-  };
+  return native.ringRegisterBuffers(handle, addresses, lengths);
+}
+
+function tooLarge(bytes: number): BandstandError {
+  return new BandstandError('BANDSTAND_ARENA_FULL', {
+    message: `cannot have ${bytes} bytes of buffer memory: the limit is ${ARENA_BYTES_MAX}`,
+    hint: 'use a smaller --depth or fewer --queues',
+    details: { bytes, bytes_max: ARENA_BYTES_MAX },
+  });
 }
 
 function errnoOf(error: unknown): number {

@@ -27,6 +27,7 @@ import type { BlockIo } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Kernels } from '../block/kernels.ts';
 import type { Timer, TurnHook } from '../block/reactor.ts';
+import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { NativeAddon, NativeRing } from '../native/addon.ts';
 import { ALARM_MIN_US, Alarm } from './alarm.ts';
 import { FileTable } from './file-table.ts';
@@ -37,6 +38,7 @@ import type { Ring } from './ring.ts';
 import { createArena, createRing, type RingMemory } from './ring-memory.ts';
 import { RingOperations } from './ring-operations.ts';
 import { RingQueues } from './ring-queues.ts';
+import { SurvivingFile, type SurvivingFileOptions } from './surviving-file.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 const ARENA_BYTES_DEFAULT = 32 * 2 ** 20;
@@ -58,6 +60,8 @@ export interface RingReactorOptions {
   readonly cqEntries?: number;
   readonly fileSlots?: number;
   readonly hugePages?: boolean;
+  /** A part of the arena, besides `arenaBytes`, that outlives the process. */
+  readonly surviving?: SurvivingFileOptions;
   /** Longest adaptive spin before a sleep, in microseconds; 0 = never spin. */
   readonly pollUs?: number;
   /** Seed of `random`; from the clock when absent. */
@@ -76,6 +80,7 @@ export interface RingReactorStats {
 
 export class RingReactor extends RingOperations implements Ring {
   readonly kernels: Kernels;
+  readonly surviving: SurvivingMemory | null;
   readonly #ring: NativeRing;
   readonly #memory: RingMemory;
   readonly #completions = new BlockIoQueue();
@@ -105,14 +110,17 @@ export class RingReactor extends RingOperations implements Ring {
       options.entries ?? ENTRIES_DEFAULT,
       options.cqEntries ?? CQ_ENTRIES_DEFAULT,
     );
+    let file: SurvivingFile | null = null;
     let memory: RingMemory | null = null;
     try {
       const bytes = options.arenaBytes ?? ARENA_BYTES_DEFAULT;
-      memory = createArena(native, ring.handle, bytes, options.hugePages ?? true);
+      if (options.surviving !== undefined) file = SurvivingFile.open(native, options.surviving);
+      memory = createArena(native, ring.handle, bytes, options.hugePages ?? true, file);
       return new RingReactor(options, ring, memory);
     } catch (error) {
       native.ringClose(ring.handle);
       if (memory !== null) native.memoryUnmap(memory.memory);
+      file?.close();
       throw error;
     }
   }
@@ -123,6 +131,7 @@ export class RingReactor extends RingOperations implements Ring {
     super(native, memory, new RingQueues(native, ring), files);
     this.#ring = ring;
     this.#memory = memory;
+    this.surviving = memory.surviving;
     this.#poll = new PollPolicy(options.pollUs ?? 0);
     this.#randomState = (options.seed ?? performance.now() * 1000) >>> 0;
     this.kernels = new NativeKernels(native, memory.arena);
@@ -256,7 +265,10 @@ export class RingReactor extends RingOperations implements Ring {
     const idle = this.queues.inFlight === 0;
     if (!this.#mailbox.listening) this.#mailbox.dispose();
     this.native.ringClose(this.#ring.handle);
-    if (idle) this.native.memoryUnmap(this.#memory.memory);
+    if (!idle) return;
+    this.native.memoryUnmap(this.#memory.memory);
+    // Only now may another server have what lies in it.
+    this.#memory.surviving?.close();
   }
 
   /** The one loop that turns this reactor, whoever needs it. */

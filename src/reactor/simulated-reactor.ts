@@ -15,6 +15,8 @@ import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Kernels } from '../block/kernels.ts';
 import { PortableKernels } from '../block/portable-kernels.ts';
 import type { Reactor, Timer, TurnHook } from '../block/reactor.ts';
+import type { SurvivingMemory } from '../block/surviving-memory.ts';
+import type { SimulatedMemory } from './simulated-memory.ts';
 import { TimerQueue } from './timer-queue.ts';
 
 const ARENA_BYTES_DEFAULT = 16 * 2 ** 20;
@@ -27,11 +29,14 @@ export interface SimulatedReactorOptions {
   /** Of an arena of its own; 16 MiB when not given. Memory is zeroed, which takes its time. */
   readonly arenaBytes?: number;
   readonly kernels?: Kernels;
+  /** Of the simulated machine; this reactor has it until that one is killed or loses power. */
+  readonly surviving?: SimulatedMemory;
 }
 
 export class SimulatedReactor implements Reactor {
   readonly arena: Arena;
   readonly kernels: Kernels;
+  readonly surviving: SurvivingMemory | null;
   readonly seed: number;
   #nowUs = 0;
   #randomState: number;
@@ -45,6 +50,7 @@ export class SimulatedReactor implements Reactor {
     this.#randomState = this.seed;
     this.arena =
       options.arena ?? new Arena(new ArrayBuffer(options.arenaBytes ?? ARENA_BYTES_DEFAULT), 0);
+    this.surviving = options.surviving?.attach(this.arena) ?? null;
     this.kernels = options.kernels ?? new PortableKernels(this.arena);
   }
 

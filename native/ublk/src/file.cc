@@ -53,6 +53,19 @@ Napi::Value fileUnlock(const Napi::CallbackInfo& info) {
   return orErrno(info, flock(fd, LOCK_UN));
 }
 
+Napi::Value fileAllocate(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  off_t bytes = 0;
+  if (!fdArgument(info, &fd) || !argument(info, 1, 1, 9007199254740991.0, "bytes", &bytes)) {
+    return Napi::Value();
+  }
+  int result = -1;
+  do {
+    result = fallocate(fd, 0, 0, bytes);
+  } while (result < 0 && errno == EINTR);
+  return orErrno(info, result);
+}
+
 // pread or pwrite between a file and mapped memory: the bytes moved, or a negative errno.
 template <bool writing>
 napi_value moveNow(napi_env env, napi_callback_info info) {
@@ -98,6 +111,7 @@ void addFileCalls(Napi::Env env, Napi::Object exports, State* state) {
   addCall<fileClose>(env, exports, "fileClose", state);
   addCall<fileLock>(env, exports, "fileLock", state);
   addCall<fileUnlock>(env, exports, "fileUnlock", state);
+  addCall<fileAllocate>(env, exports, "fileAllocate", state);
   addHotCall(env, exports, "fileReadNow", moveNow<false>, state);
   addHotCall(env, exports, "fileWriteNow", moveNow<true>, state);
   addCall<makeEventfd>(env, exports, "eventfd", state);

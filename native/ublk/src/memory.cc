@@ -130,7 +130,8 @@ Napi::Value memoryMapFile(const Napi::CallbackInfo& info) {
   return share(info, mapped, bytes, writable);
 }
 
-Napi::Value memoryUnmap(const Napi::CallbackInfo& info) {
+// The mapping of this thread behind an ArrayBuffer, or the end with a TypeError pending.
+std::map<uintptr_t, Mapping>::iterator ownMapping(const Napi::CallbackInfo& info) {
   State& state = stateOf(info);
   void* data = nullptr;
   size_t bytes = 0;
@@ -141,8 +142,44 @@ Napi::Value memoryUnmap(const Napi::CallbackInfo& info) {
   if (found == state.mappings.end()) {
     Napi::TypeError::New(info.Env(), "not memory that this thread has mapped")
         .ThrowAsJavaScriptException();
+  }
+  return found;
+}
+
+// What is behind the addresses changes, and nothing else: ranges and the ArrayBuffer stay.
+Napi::Value memoryPlaceFile(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const auto found = ownMapping(info);
+  if (found == stateOf(info).mappings.end()) return Napi::Value();
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t mappedBytes = found->second.mappedBytes;
+  size_t at = 0;
+  int fd = -1;
+  size_t bytes = 0;
+  if (!argument(info, 1, 0, kBytesMax, "at", &at) || !argument(info, 2, 0, INT32_MAX, "fd", &fd) ||
+      !argument(info, 3, 1, kBytesMax, "bytes", &bytes)) {
     return Napi::Value();
   }
+  if (at % page != 0 || bytes % page != 0 || at + bytes > mappedBytes) {
+    Napi::RangeError::New(env, "not whole pages of the memory").ThrowAsJavaScriptException();
+    return Napi::Value();
+  }
+  const uintptr_t start = found->first + at;
+  void* place = reinterpret_cast<void*>(start);
+  if (mmap(place, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    throwErrno(env, errno, "mmap");
+    return Napi::Value();
+  }
+  madvise(place, bytes, MADV_DONTFORK);
+  const int error = lockReplaced(start, start + bytes);
+  if (error != 0) throwErrno(env, error, "mlock2");
+  return env.Undefined();
+}
+
+Napi::Value memoryUnmap(const Napi::CallbackInfo& info) {
+  State& state = stateOf(info);
+  const auto found = ownMapping(info);
+  if (found == state.mappings.end()) return Napi::Value();
   if (napi_detach_arraybuffer(info.Env(), info[0]) != napi_ok) {
     Napi::Error::New(info.Env(), "the memory cannot be detached").ThrowAsJavaScriptException();
     return Napi::Value();
@@ -162,5 +199,6 @@ void releaseMapping(uintptr_t address, const Mapping& mapping) {
 void addMemoryCalls(Napi::Env env, Napi::Object exports, State* state) {
   addCall<memoryMap>(env, exports, "memoryMap", state);
   addCall<memoryMapFile>(env, exports, "memoryMapFile", state);
+  addCall<memoryPlaceFile>(env, exports, "memoryPlaceFile", state);
   addCall<memoryUnmap>(env, exports, "memoryUnmap", state);
 }

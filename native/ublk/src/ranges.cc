@@ -44,6 +44,11 @@ int lockRanges() {
   return 0;
 }
 
+int lockReplaced(uintptr_t start, uintptr_t end) {
+  std::lock_guard<std::mutex> lock(registryMutex());
+  return lockNewRanges ? lockPages(start, end) : 0;
+}
+
 int addRange(uintptr_t start, size_t bytes, bool writable) {
   std::lock_guard<std::mutex> lock(registryMutex());
   if (lockNewRanges) {
