@@ -7,8 +7,8 @@
  * victim's valid blocks are appended to the open bands of their classes at once. There are no
  * flushes, no trims and no metadata.
  *
- * Write amplification = (user blocks + relocated blocks) / user blocks, after a fill in sequence and
- * a warm-up.
+ * Write amplification = (user blocks + relocated blocks) / user blocks, after a fill in sequence
+ * and a warm-up.
  */
 
 import { classCountFor, NO_BAND, NO_CLASS, Placement } from '../src/ftl/placement.ts';

@@ -15,7 +15,7 @@
  * valid then. So it settles where both happen equally often, and needs no history of its own.
  *
  * Each class costs an open band, half empty on average, which is space that relocation lacks. So
- * their number follows the number of spare bands (docs/decisions/0016-lifetime-classes.md). One
+ * their number follows the number of spare bands (docs/decisions/0017-lifetime-classes.md). One
  * class is no separation.
  *
  * Not here: which band is reclaimed (victims.ts), opening and closing bands.
@@ -68,7 +68,7 @@ export class Placement {
 
   // data path
 
-  /** The class for a block that a user writes; `previousBand` holds its last copy, or is NO_BAND. */
+  /** The class for what a user writes; `previousBand` holds the last copy, or is NO_BAND. */
   userClass(previousBand: number): number {
     if (previousBand === NO_BAND) return Math.min(1, this.classCount - 1);
     return Math.min(this.classOf[previousBand]! + 1, this.classCount - 1);

@@ -121,7 +121,8 @@ export interface NativeAddon {
   /**
    * Puts the first `bytes` bytes of `fd`, shared and writable, in the place of that part of
    * `memory` (from memoryMap, by this thread) which begins at byte `at`; both are multiples of
-   * 4096, of 2 MiB where the memory is huge pages. Throws with errno; `memory` must then be unmapped.
+   * 4096, of 2 MiB where the memory is huge pages. Throws with errno; `memory` has to be unmapped
+   * then.
    */
   memoryPlaceFile(memory: ArrayBuffer, at: number, fd: number, bytes: number): void;
   /** Unmaps; the ArrayBuffer is detached. TypeError unless this thread has mapped it. */

@@ -56,6 +56,7 @@ export class SurvivingFile implements SurvivingMemory {
       try {
         return new SurvivingFile(native, path, fd, bytes);
       } catch (error) {
+        removeIfEmpty(path, fd);
         native.fileClose(fd);
         throw error;
       }
@@ -79,7 +80,6 @@ export class SurvivingFile implements SurvivingMemory {
     }
     const result = native.fileAllocate(fd, this.bytes);
     if (result === 0) return;
-    if (!this.isAdopted) unlinkSync(path);
     const name = native.errnoName(-result);
     const details = { bytes: this.bytes, errno: name };
     if (-result !== ENOSPC) throw failure('UNUSABLE', path, `no memory for it: ${name}`, details);
@@ -128,6 +128,13 @@ function openLocked(native: NativeAddon, path: string): number | null {
   if (result === 0) return null;
   if (-result === EAGAIN) throw failure('BUSY', path, 'another server has it', {});
   throw failure('UNUSABLE', path, native.errnoName(-result), { errno: native.errnoName(-result) });
+}
+
+/** What was made by this attempt, or by one that was killed: it holds nothing. */
+function removeIfEmpty(path: string, fd: number): void {
+  const stats = fstatSync(fd);
+  const isOurs = stats.isFile() && stats.uid === process.geteuid!();
+  if (isOurs && stats.size === 0 && isNamed(path, fd)) unlinkSync(path);
 }
 
 function isNamed(path: string, fd: number): boolean {

@@ -4,11 +4,14 @@
  */
 
 import { once } from 'node:events';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { constants, readFileSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 
 const addon = createRequire(import.meta.url)(process.argv[2]);
+
+const lockedKiB = () =>
+  Number(/^VmLck:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
 
 const ACTIONS = {
   ioFlusher: () => [
@@ -19,8 +22,6 @@ const ACTIONS = {
     addon.getIoFlusher(),
   ],
   lockMemory: async () => {
-    const lockedKiB = () =>
-      Number(/^VmLck:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
     addon.memoryMap(1 << 22, false);
     const result = addon.lockMemory();
     const before = lockedKiB();
@@ -40,6 +41,17 @@ const ACTIONS = {
       await once(new Worker(churn, { eval: true }), 'exit');
     }
     return [result, before, after - before, lockedKiB() - before];
+  },
+  lockPlacedFile: () => {
+    const { memory } = addon.memoryMap(1 << 22, false);
+    const result = addon.lockMemory();
+    const before = lockedKiB();
+    const fd = addon.fileOpen(process.argv[4], constants.O_RDWR | constants.O_CREAT, 0o600);
+    addon.fileAllocate(fd, 1 << 21);
+    addon.memoryPlaceFile(memory, 1 << 20, fd, 1 << 21);
+    const after = lockedKiB();
+    addon.memoryUnmap(memory);
+    return [result, after - before, before - lockedKiB()];
   },
   parentDeathSignal: () => [addon.setParentDeathSignal(15), addon.setParentDeathSignal(0)],
   processName: () => {

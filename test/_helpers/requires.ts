@@ -7,9 +7,21 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  statfsSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ImplementationFn } from 'ava';
+
+/** tmpfs and ramfs, as statfs(2) knows them. */
+const IN_MEMORY = new Set([0x01021994, 0x858458f6]);
 
 /** Name → null when the machine has it, otherwise the reason for the title. */
 const FEATURES: Readonly<Record<string, () => string | null>> = {
@@ -18,6 +30,8 @@ const FEATURES: Readonly<Record<string, () => string | null>> = {
   ublk: () => (canOpen('/dev/ublk-control') ? null : 'needs ublk (/dev/ublk-control)'),
   'loop devices': () => (canOpen('/dev/loop-control') ? null : 'needs loop devices'),
   '/dev/shm': () => (canWrite('/dev/shm') ? null : 'needs a tmpfs at /dev/shm'),
+  'a disk for temporary files': () =>
+    IN_MEMORY.has(statfsSync(tmpdir()).type) ? 'needs a temporary folder on a disk' : null,
   'fio with nbd': () => (fioHasNbd() ? null : 'needs fio with its nbd engine'),
   kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
 };

@@ -90,3 +90,42 @@ test('a buffer pool hands out each buffer once and gives its memory back', (t) =
   pool.dispose();
   t.is(arena.freeBytes, 1 << 20);
 });
+
+test('a reserved range is not allocated, and can be given back', (t) => {
+  const arena = make(1 << 16);
+  arena.reserve(1 << 15, 4096);
+  t.is(arena.freeBytes, (1 << 16) - 4096);
+  t.is(arena.allocate(1 << 15), 0);
+  t.is(arena.allocate(4096), (1 << 15) + 4096);
+  arena.release(1 << 15, 4096);
+  t.is(arena.allocate(4096), 1 << 15);
+});
+
+test('reserving the whole arena, its beginning or its end leaves no empty ranges', (t) => {
+  for (const [at, bytes] of [
+    [0, 1 << 16],
+    [0, 4096],
+    [(1 << 16) - 4096, 4096],
+  ] as const) {
+    const arena = make(1 << 16);
+    arena.reserve(at, bytes);
+    t.is(arena.freeBytes, (1 << 16) - bytes);
+    arena.release(at, bytes);
+    t.is(arena.allocate(1 << 16), 0);
+  }
+});
+
+test('reserving what is not free breaks an invariant', (t) => {
+  const arena = make(1 << 16);
+  arena.reserve(4096, 4096);
+  for (const [at, bytes] of [
+    [4096, 64],
+    [0, 8192],
+    [8128, 128],
+    [1 << 16, 64],
+    [61_440, 8192],
+  ] as const) {
+    t.throws(() => arena.reserve(at, bytes), { message: /is free/ }, `${at}`);
+  }
+  t.throws(() => arena.reserve(1, 64), { message: /multiples of 64/ });
+});

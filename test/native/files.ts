@@ -37,6 +37,24 @@ test('fileOpen gives a close-on-exec descriptor or a negative errno', (t) => {
   t.is(addon.fileClose(fd), -9);
 });
 
+requires('/dev/shm')('fileAllocate gives a file all its memory, or nothing', (t) => {
+  const folder = mkdtempSync('/dev/shm/bandstand-files-');
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, 'file');
+  const fd = addon.fileOpen(file, O_RDWR | O_CREAT, 0o600);
+  t.is(addon.fileAllocate(fd, 2 ** 45), -28);
+  t.is(statSync(file).size, 0);
+  t.is(addon.fileAllocate(fd, 12_288), 0);
+  t.is(statSync(file).size, 12_288);
+  t.is(statSync(file).blocks, 24);
+  t.is(addon.fileAllocate(fd, 4096), 0);
+  t.is(statSync(file).size, 12_288);
+  addon.fileClose(fd);
+  t.is(addon.fileAllocate(fd, 4096), -9);
+  t.throws(() => addon.fileAllocate(fd, 0), { instanceOf: RangeError });
+  t.throws(() => addon.fileAllocate('1' as never, 1), { instanceOf: TypeError });
+});
+
 test('arguments of file calls are checked', (t) => {
   t.throws(() => addon.fileOpen(1 as never, 0, 0), { instanceOf: TypeError });
   t.throws(() => addon.fileOpen('a\0b', 0, 0), { instanceOf: TypeError });

@@ -143,6 +143,59 @@ test.serial('a file that cannot be mapped is an error with its errno', (t) => {
   remove();
 });
 
+test.serial('a file placed in memory takes what is written there, and its neighbours stay', (t) => {
+  const { file, remove } = temporaryFile(8192);
+  const fd = openSync(file, 'r+');
+  const { memory, address } = addon.memoryMap(16_384, false);
+  const bytes = new Uint8Array(memory).fill(0xee);
+  addon.memoryPlaceFile(memory, 4096, fd, 8192);
+  closeSync(fd);
+  sameBytes(t, bytes.subarray(4096, 12_288), readFileSync(file));
+  t.true(bytes.subarray(0, 4096).every((byte) => byte === 0xee));
+  t.true(bytes.subarray(12_288).every((byte) => byte === 0xee));
+  addon.zero(address + 2048, 4096);
+  bytes[4096 + 8191] = 0x42;
+  addon.memoryUnmap(memory);
+  const after = readFileSync(file);
+  t.true(after.subarray(0, 2048).every((byte) => byte === 0));
+  t.is(after[2048], (2048 ^ (2048 >> 8)) & 0xff);
+  t.is(after[8191], 0x42);
+  remove();
+});
+
+test.serial('a file is placed in whole pages of own memory, or not at all', (t) => {
+  const { file, remove } = temporaryFile(8192);
+  const fd = openSync(file, 'r+');
+  const { memory, address } = addon.memoryMap(16_384, false);
+  for (const [at, bytes] of [
+    [1, 4096],
+    [0, 100],
+    [8192, 12_288],
+    [16_384, 4096],
+    [-4096, 4096],
+    [0, 0],
+  ] as const) {
+    const place = () => addon.memoryPlaceFile(memory, at, fd, bytes);
+    t.throws(place, { instanceOf: RangeError }, `${at}, ${bytes}`);
+  }
+  t.true(addon.isZero(address, 16_384));
+  const strange = () => addon.memoryPlaceFile(new ArrayBuffer(8192), 0, fd, 4096);
+  t.throws(strange, { instanceOf: TypeError });
+  closeSync(fd);
+  const closed = () => addon.memoryPlaceFile(memory, 0, fd, 4096);
+  t.is((t.throws(closed) as NodeJS.ErrnoException).code, 'EBADF');
+  addon.memoryUnmap(memory);
+  const gone = () => addon.memoryPlaceFile(memory, 0, fd, 4096);
+  t.throws(gone, { instanceOf: TypeError });
+  const readOnly = openSync(file, 'r');
+  const other = addon.memoryMap(8192, false);
+  const refused = () => addon.memoryPlaceFile(other.memory, 0, readOnly, 4096);
+  t.is((t.throws(refused) as NodeJS.ErrnoException).code, 'EACCES');
+  addon.memoryUnmap(other.memory);
+  closeSync(readOnly);
+  remove();
+});
+
 test.serial('mapping and unmapping a thousand times leaves nothing behind', (t) => {
   const cycle = () => {
     const { memory } = addon.memoryMap(1 << 20, false);

@@ -31,6 +31,16 @@ requires('root')('memory can be locked without V8 stumbling over it', async (t) 
   t.true(Math.abs(leftKiB!) < 4096);
 });
 
+requires('root', '/dev/shm')('a file placed in locked memory is locked', async (t) => {
+  const folder = mkdtempSync('/dev/shm/bandstand-placed-');
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const outcome = await inChild(['lockPlacedFile', path.join(folder, 'file')]);
+  const [result, differenceKiB, givenBackKiB] = outcome as number[];
+  t.is(result, 0);
+  t.is(differenceKiB, 0);
+  t.is(givenBackKiB, 4096);
+});
+
 requires('root')('private mounts are a namespace of their own that shares nothing', async (t) => {
   t.deepEqual(await inChild(['privateMounts']), [0, true, false]);
 });
