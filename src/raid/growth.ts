@@ -27,9 +27,10 @@ import type { LabelBitmap } from './label.ts';
 import { levelRules } from './level-rules.ts';
 import type { RaidArray } from './raid-array.ts';
 import type { RebuildContext } from './rebuild-steps.ts';
+import { UNSYNCED } from './region-kind.ts';
 import type { Superblock } from './superblock.ts';
 import { WholeLock } from './whole-lock.ts';
-import { UNSYNCED, type WriteIntent } from './write-intent.ts';
+import type { WriteIntent } from './write-intent.ts';
 
 export interface Growth {
   readonly blockCount: number;

@@ -30,7 +30,7 @@ import {
 import { type BitmapCopy, mergeBitmaps, readBitmap } from './bitmap-io.ts';
 import type { LabelBitmap } from './label.ts';
 import { needsRecord } from './record-loss.ts';
-import { UNFLUSHED, UNSYNCED } from './write-intent.ts';
+import { UNFLUSHED, UNSYNCED } from './region-kind.ts';
 
 export interface LoadedIntent {
   readonly bitmap: LabelBitmap;

@@ -43,6 +43,7 @@ import { ProcessRun, type RunObserver, type RunPlan } from './process-run.ts';
 import type { RaidArray } from './raid-array.ts';
 import { RebuildRanges, UnsyncedRanges } from './rebuild-ranges.ts';
 import { beginRebuild, type Candidate, checkpointRebuild, finishRebuild } from './rebuild-steps.ts';
+import { REGIONS_UNFLUSHED } from './region-kind.ts';
 import {
   AllRanges,
   CommonRanges,
@@ -50,7 +51,6 @@ import {
   LiveWork,
   type WorkRanges,
 } from './work-ranges.ts';
-import { REGIONS_UNFLUSHED } from './write-intent.ts';
 
 const CHECKPOINT_US = 5_000_000;
 

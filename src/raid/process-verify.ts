@@ -11,9 +11,9 @@
  *   parity   nobody can tell which block is wrong, so data is believed and parity recomputed.
  *
  * What is *unflushed* (a resync after a crash) is written even where members agree: a flush that
- * failed before the crash may have lost what a member still shows, and the next one, which succeeds,
- * says nothing about it. So there every member with a volatile cache gets what is right once more,
- * the winner as well.
+ * failed before the crash may have lost what a member still shows, and one that succeeds later says
+ * nothing about it. So there every member with a volatile cache gets what is right once more, the
+ * winner as well.
  *
  * A block that one member cannot read is repaired like one that differs, from the others; a block
  * that redundancy cannot give back is lost, which is reported, and the verification goes on.

@@ -7,14 +7,14 @@
  * checkpoint, except where a write was missed since.
  */
 
-import type { LiveRanges } from './work-ranges.ts';
 import {
   REGIONS_MISSED,
   type REGIONS_UNFLUSHED,
   REGIONS_UNSYNCED,
   type RegionKind,
-  type WriteIntent,
-} from './write-intent.ts';
+} from './region-kind.ts';
+import type { LiveRanges } from './work-ranges.ts';
+import type { WriteIntent } from './write-intent.ts';
 
 /** A run is given in parts of so many regions: a process takes little of it at a time. */
 const RUN_REGIONS_MAX = 64;

@@ -47,6 +47,14 @@ import type { IntentHost, IntentOptions } from './intent-host.ts';
 import { BlockWriter, ClearingPass } from './intent-io.ts';
 import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { type Piece, PieceQueue } from './piece.ts';
+import {
+  REGION_MASKS,
+  REGIONS_MISSED,
+  type RegionKind,
+  UNFLUSHED,
+  UNSYNCED,
+  UNSYNCED_AGAIN,
+} from './region-kind.ts';
 
 /** Bitmap blocks that are written at the same time. */
 const WRITERS = 4;
@@ -56,20 +64,6 @@ const PASS_REGIONS = 4096;
 const PATIENCE_MAX = 64;
 /** Passes without a write before a region is cleared. */
 const QUIET_PASSES = 2;
-
-/** By region: the members may differ; they may since the resync that is under way has begun. */
-export const UNSYNCED = 1;
-const UNSYNCED_AGAIN = 2;
-/** With one of them: what the members show may never become durable, unless it is rewritten. */
-export const UNFLUSHED = 4;
-
-/** What regions are looked for. */
-export const REGIONS_MISSED = 0;
-export const REGIONS_UNSYNCED = 1;
-export const REGIONS_UNFLUSHED = 2;
-export type RegionKind = typeof REGIONS_MISSED | typeof REGIONS_UNSYNCED | typeof REGIONS_UNFLUSHED;
-/** By kind: the bits that make a region one of them. */
-const REGION_MASKS = [REGION_MISSED, UNSYNCED | UNSYNCED_AGAIN, UNFLUSHED];
 
 export class WriteIntent {
   readonly regionBlocks: number;

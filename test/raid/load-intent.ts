@@ -9,7 +9,7 @@ import { encodeBitmap } from '../../src/raid/bitmap-io.ts';
 import type { Label } from '../../src/raid/label.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
 import { type LoadedIntent, loadIntent } from '../../src/raid/load-intent.ts';
-import { UNFLUSHED, UNSYNCED } from '../../src/raid/write-intent.ts';
+import { UNFLUSHED, UNSYNCED } from '../../src/raid/region-kind.ts';
 import { ARRAY, createdArray, type MemberBench } from '../_helpers/member-bench.ts';
 
 const REGION_BLOCKS = 16;

@@ -8,7 +8,7 @@ import {
   REGIONS_UNSYNCED,
   UNFLUSHED,
   UNSYNCED,
-} from '../../src/raid/write-intent.ts';
+} from '../../src/raid/region-kind.ts';
 import { IDLE_US, IntentBench, REGION_BLOCKS, SECOND_BLOCK } from '../_helpers/intent-bench.ts';
 
 /** Long enough for a region that is not written any more to be cleared. */
