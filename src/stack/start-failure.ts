@@ -2,8 +2,8 @@
  * What somebody can do when a member does not let its array start.                  (control plane)
  *
  * While an array runs, a member that cannot be written leaves service. At a start nobody has said
- * that the array may begin without it, so the start fails; where the level bears the loss, the error
- * says how to go on without that member.
+ * that the array may begin without it, so the start fails; where the level bears the loss, the
+ * error says how to go on without that member.
  */
 
 import { BandstandError } from '../block/errors.ts';
