@@ -10,6 +10,8 @@ declare -a loops=()
 size_of() { blockdev --getsize64 "$device"; }
 told() { bandstand status wide --json | jq -e "$1"; }
 
+has_grown() { (($(told .data.size_bytes) == $(<"$work/before") + (32 << 20))); }
+
 creates() {
   bandstand create wide --raid raid1 --yes "${loops[@]}"
   equal "$device" "$(bandstand export wide)" stdout
@@ -32,8 +34,7 @@ one_member_is_not_enough() {
 grows_while_mounted() {
   truncate -s 64M "$work/grow1"
   losetup -c "${loops[1]}"
-  grown() { (($(told .data.size_bytes) == $(<"$work/before") + (32 << 20))); }
-  eventually 30 grown
+  eventually 30 has_grown
   equal "$(<"$work/before")" "$(size_of)" 'size of the export'
   equal "$(<"$work/before")" "$(told '.data.exports[0].size_bytes')" 'size in status'
   told '.data.action | contains("unexport")'
