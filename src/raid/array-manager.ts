@@ -104,6 +104,7 @@ export class ArrayManager extends MemberAdmin {
     const { superblock, slots } = assembly;
     const metadata = new ArrayMetadata(reactor, superblock, {
       state: 'dirty',
+      ftl: assembly.ftl,
       bitmap: loaded?.bitmap ?? null,
       process: NO_PROCESS,
       // Without a history it begins now, whether or not a loss had to be recorded.

@@ -44,6 +44,7 @@ export interface FailedPlace {
 /** What all labels of the array say besides identity. */
 export interface LabelFacts {
   readonly state: LabelState;
+  readonly ftl: boolean;
   readonly bitmap: LabelBitmap | null;
   readonly process: LabelProcess;
   readonly missedSince: number;

@@ -80,6 +80,8 @@ export interface Assembly {
   readonly degraded: boolean;
   /** False when a member was not stopped cleanly; null when labels that would tell are missing. */
   readonly clean: boolean | null;
+  /** True when a label of the array, of whatever time, says that an FTL owns its blocks. */
+  readonly ftl: boolean;
   /** Members whose device is here and cannot be used as it is; all are in `unused`, too. */
   readonly returning: readonly ReturningMember[];
   /** The target of an interrupted rebuild whose device is here. */
@@ -133,6 +135,7 @@ export function assembleArray(
       newest,
       inService.map(({ label }) => label),
     ),
+    ftl: found.members.some((member) => ownLabel(member, newest)?.ftl === true),
     returning: outside.returning,
     target: outside.target,
     spares: spares.spares,

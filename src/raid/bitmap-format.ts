@@ -8,8 +8,8 @@
  *
  * The bitmap lies between 128 KiB and 1 MiB on every member, in blocks of 4096 bytes that are
  * written one by one. Each carries a checksum, its index, the array and the region size, so that a
- * torn, misplaced or foreign block is never believed. A block of zeroes is a valid one whose
- * regions are all clear: that is what a new member has.
+ * torn, misplaced or foreign block is never believed, and neither is one of zeroes, which is what a
+ * disk gives that has lost it: a label names a bitmap only once all of it is written.
  *
  * In memory a bitmap is one byte for each region (`states`), 0 to 3. A block that cannot be
  * believed counts as all set, which costs time and never data. Reading and writing whole bitmaps,
@@ -175,10 +175,6 @@ export function decodeBitmapBlock(
   const end = Math.min(first + REGIONS_PER_BLOCK, states.length);
   assert(first < end, 'a block of a bitmap has regions');
   if (bytes.length !== BITMAP_BLOCK_BYTES) return 'damaged';
-  if (firstNonZero(bytes) === -1) {
-    states.fill(0, first, end);
-    return 'ok';
-  }
   const values = BITMAP_BLOCK.decode(bytes);
   const believed =
     Buffer.compare(values.signature, SIGNATURE_BYTES) === 0 &&

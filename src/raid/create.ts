@@ -32,6 +32,8 @@ import { wipeDevice } from './wipe.ts';
 export interface CreateOptions {
   /** Devices on which a superblock or label, valid or damaged, may be overwritten; none: []. */
   readonly overwrite?: readonly BlockDevice[];
+  /** The array is for an FTL, whose metadata the caller writes next. */
+  readonly ftl?: boolean;
   /** Open for writing, the ones that the plan names, in its order. */
   readonly spares?: readonly BlockDevice[];
 }
@@ -61,7 +63,7 @@ export async function createArray(
       await labelSpare(reactor, device, superblock, plan.spares[index]!.uuid);
     }
     await clearAll(reactor, devices);
-    await writeAll(reactor, superblock, devices);
+    await writeAll(reactor, superblock, devices, options.ftl ?? false);
   } catch (error) {
     for (const device of all) await wipeDevice(reactor, device).catch(() => {});
     throw error;
@@ -97,8 +99,12 @@ async function writeAll(
   reactor: Reactor,
   superblock: Superblock,
   devices: readonly BlockDevice[],
+  ftl: boolean,
 ): Promise<void> {
-  const creating = superblock.members.map((_, slot) => firstLabel(superblock, slot, 'creating', 1));
+  const label = (slot: number, state: LabelState): Label => {
+    return { ...firstLabel(superblock, slot), state, ftl, sequence: state === 'creating' ? 1 : 2 };
+  };
+  const creating = superblock.members.map((_, slot) => label(slot, 'creating'));
   for (const [slot, device] of devices.entries()) {
     await writeLabel(reactor, device, creating[slot]!);
   }
@@ -112,26 +118,22 @@ async function writeAll(
     await verifyLabel(reactor, device, creating[slot]!);
   }
   for (const [slot, device] of devices.entries()) {
-    const label = firstLabel(superblock, slot, 'clean', 2);
-    await writeLabel(reactor, device, label);
-    await verifyLabel(reactor, device, label);
+    const clean = label(slot, 'clean');
+    await writeLabel(reactor, device, clean);
+    await verifyLabel(reactor, device, clean);
   }
 }
 
 function firstLabel(
   superblock: Superblock,
   slot: number,
-  state: LabelState,
-  sequence: number,
-): Label {
+): Omit<Label, 'state' | 'ftl' | 'sequence'> {
   return {
-    sequence,
     memberUuid: superblock.members[slot]!.uuid,
     arrayUuid: superblock.uuid,
     superblockSeq: superblock.seq,
     slot,
     role: 'member',
-    state,
     eventCount: 0,
     bitmap: null,
     process: NO_PROCESS,

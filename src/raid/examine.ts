@@ -172,6 +172,7 @@ export function examinationJson(examination: Examination): Record<string, unknow
             slot: entry?.slot ?? label.slot,
             role: label.role,
             state: label.state,
+            ftl: label.ftl,
             in_superblock: entry !== undefined,
             event_count: label.eventCount,
             missed_since: label.missedSince,

@@ -27,6 +27,7 @@ import type { LabelBitmap } from './label.ts';
 import { levelRules } from './level-rules.ts';
 import type { RaidArray } from './raid-array.ts';
 import type { RebuildContext } from './rebuild-steps.ts';
+import { UNSYNCED } from './region-kind.ts';
 import type { Superblock } from './superblock.ts';
 import { WholeLock } from './whole-lock.ts';
 import type { WriteIntent } from './write-intent.ts';
@@ -85,12 +86,12 @@ function grownIntent(
   const before = intent.states(false);
   const states = new Uint8Array(regions).fill(bits);
   states.set(before);
-  const unsynced = new Uint8Array(regions).fill(1);
+  const unsynced = new Uint8Array(regions).fill(UNSYNCED);
   // The last region was cut by the old end, so it is one of the new ones.
   const whole = before.length - 1;
   states[whole]! |= bits;
   for (let region = 0; region < whole; region += 1) {
-    unsynced[region] = intent.isRegionUnsynced(region) ? 1 : 0;
+    unsynced[region] = intent.unsyncedState(region);
   }
   return { bitmap: plannedBitmap(blockCount, regionBlocks), states, unsynced };
 }

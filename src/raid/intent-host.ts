@@ -29,7 +29,10 @@ export interface IntentOptions {
   readonly bitmap: LabelBitmap;
   /** One byte for each region, as it is on every member; becomes the property of the intent. */
   readonly states: Uint8Array;
-  /** Regions whose members may differ: 1; null when there are none. Becomes its property, too. */
+  /**
+   * By region UNSYNCED where members may differ, with UNFLUSHED where what they show may not last;
+   * null when there are none. Becomes its property, too.
+   */
   readonly unsynced: Uint8Array | null;
   readonly idleUs: number;
 }

@@ -59,7 +59,13 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     type: 'u32',
     meaning: 'the usual CRC-32C over `length` bytes with this field zero',
   },
-  { name: 'flags', offset: 20, bytes: 4, type: 'u32', meaning: '0; no flag is defined' },
+  {
+    name: 'flags',
+    offset: 20,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'bit 0: the blocks of the array belong to an FTL; any other is refused',
+  },
   {
     name: 'sequence',
     offset: 24,
@@ -160,6 +166,8 @@ const STATES: readonly (LabelState | null)[] = [null, 'clean', 'dirty', 'creatin
 export type LabelRole = 'member' | 'target' | 'spare';
 const ROLES: readonly LabelRole[] = ['member', 'target', 'spare'];
 
+const LABEL_FLAG_FTL = 1;
+
 const FLAG_REPAIR = 1;
 const FLAG_REPLACE = 2;
 const FLAG_PAUSED = 4;
@@ -200,6 +208,8 @@ export interface Label {
   readonly slot: number;
   readonly role: LabelRole;
   readonly state: LabelState;
+  /** The array's blocks are an FTL's, and nobody else may read or write them. */
+  readonly ftl: boolean;
   readonly eventCount: number;
   readonly bitmap: LabelBitmap | null;
   readonly process: LabelProcess;
@@ -234,7 +244,7 @@ export function encodeLabel(label: Label): Uint8Array {
       version_minor: VERSION_MINOR,
       length: LABEL_BYTES,
       crc: 0,
-      flags: 0,
+      flags: label.ftl ? LABEL_FLAG_FTL : 0,
       sequence: label.sequence,
       member_uuid: label.memberUuid,
       array_uuid: label.arrayUuid,
@@ -294,6 +304,7 @@ export function decodeLabel(bytes: Uint8Array, copy: 0 | 1, device: string): Lab
     slot: values.slot,
     role,
     state,
+    ftl: values.flags === LABEL_FLAG_FTL,
     eventCount: Number(values.event_count),
     bitmap: early ? null : bitmap,
     process: early ? NO_PROCESS : process,
@@ -365,7 +376,8 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
       `version ${values.version_major}.${values.version_minor} is not supported, only ${VERSION_MAJOR}.x`,
     );
   }
-  if (values.flags !== 0) refuse('flags', `${values.flags} holds unknown flags`);
+  if ((values.flags & ~LABEL_FLAG_FTL) !== 0)
+    refuse('flags', `${values.flags} holds unknown flags`);
   if (values.version_minor > VERSION_MINOR) return;
   const start =
     values.version_minor === 0 ? RESERVED_IN_1_0 : LABEL_LAYOUT.field('reserved').offset;

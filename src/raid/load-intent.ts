@@ -5,9 +5,12 @@
  * is believed only if it goes with the superblock that the array is assembled from. Then
  *
  *   clean                      nothing differs; intent that is still on disk means nothing
- *   not clean                  regions with intent may differ between members: unsynced
+ *   not clean                  regions with intent may differ between members, and what they show
+ *                              may not last: unsynced and unflushed
  *   created, never started     nobody has made the members equal yet: everything is unsynced
- *   no label that can tell     (made or written by SPDK): everything is unsynced
+ *   labels of another time     a change of the superblock was interrupted: everything is unsynced
+ *                              and unflushed
+ *   no label                   (made or written by SPDK): everything is unsynced
  *
  * A slot without a member in service may have missed whatever was being written when the array
  * stopped, so intent becomes missed there too. What cannot be compared (parity with a member out,
@@ -27,12 +30,13 @@ import {
 import { type BitmapCopy, mergeBitmaps, readBitmap } from './bitmap-io.ts';
 import type { LabelBitmap } from './label.ts';
 import { needsRecord } from './record-loss.ts';
+import { UNFLUSHED, UNSYNCED } from './region-kind.ts';
 
 export interface LoadedIntent {
   readonly bitmap: LabelBitmap;
   /** One byte for each region, to be written to every member. */
   readonly states: Uint8Array;
-  /** 1 for each region that a resync has to visit; null: none. */
+  /** UNSYNCED, and UNFLUSHED, for each region that a resync has to visit; null: none. */
   readonly unsynced: Uint8Array | null;
   /** See Label.missedSince. */
   readonly missedSince: number;
@@ -67,11 +71,13 @@ export async function loadIntent(
   }
   const clean = known && inService.every(({ label }) => label?.state === 'clean');
   const fresh = clean && inService.every(({ label }) => label?.eventCount === 0);
+  const ours = inService.some(({ label }) => label !== null);
+  const kind = !clean && ours ? UNSYNCED | UNFLUSHED : UNSYNCED;
   const unsynced = new Uint8Array(regions);
   for (let region = 0; region < regions; region += 1) {
     const intent = (states[region]! & REGION_INTENT) !== 0;
     const differs = before === null ? !clean || fresh : !clean && intent;
-    if (differs) unsynced[region] = 1;
+    if (differs) unsynced[region] = kind;
     if (differs) states[region]! |= REGION_INTENT;
     else states[region]! &= ~REGION_INTENT;
   }

@@ -86,9 +86,8 @@ after superblock_seq.
 Two bits for each region of the array, in at most ${BITMAP_BLOCKS_MAX} blocks of ${REGIONS_PER_BLOCK} regions,
 the same on every member. *Intent*: the region may be written at present, so that after a crash the
 members may differ there. *Missed*: the region was written while a member was away. A block is
-written by itself; a block of zeroes is valid and all clear; regions of a block that is damaged
-count as all set, unless another member's copy of it is good. The bitmap is valid only with a label
-whose \`superblock_seq\` is that of the newest superblock.
+written by itself; regions of a block that is damaged (one of zeroes, too) count as all set, unless
+another member's copy of it is good. The bitmap is valid only with a label whose \`superblock_seq\` is that of the newest superblock.
 
 ${BITMAP_BLOCK.markdown()}
 

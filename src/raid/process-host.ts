@@ -112,6 +112,8 @@ export interface ChunkWork {
   readonly replaceSlot: number;
   /** A verification writes what differs. */
   readonly repairs: boolean;
+  /** What a resync writes even where it agrees, because it may not last; null: nothing. */
+  readonly unflushed: WorkRanges | null;
   /** Of three or more mirrors that differ, what most of them say is right. */
   readonly majority: boolean;
   /** The process has failed: chunks end at their next step. */

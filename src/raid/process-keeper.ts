@@ -43,6 +43,7 @@ import { ProcessRun, type RunObserver, type RunPlan } from './process-run.ts';
 import type { RaidArray } from './raid-array.ts';
 import { RebuildRanges, UnsyncedRanges } from './rebuild-ranges.ts';
 import { beginRebuild, type Candidate, checkpointRebuild, finishRebuild } from './rebuild-steps.ts';
+import { REGIONS_UNFLUSHED } from './region-kind.ts';
 import {
   AllRanges,
   CommonRanges,
@@ -166,7 +167,6 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #startResync(host: ArrayProcessHost): void {
     const { intent, array } = this;
     const end = array.spec.blockCount;
-    const ranges = this.#work(host, new UnsyncedRanges(intent!, end));
     const regions = intent!.unsyncedCount;
     const plan: RunPlan = {
       kind: 'resync',
@@ -176,12 +176,19 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       repair: true,
       resumeBlock: 0,
       startBlock: 0,
-      ranges,
+      ranges: this.#work(host, new UnsyncedRanges(intent!, end)),
+      unflushed: this.#unflushed(host),
     };
     intent!.resyncBegins();
     this.#syncedTo = 0;
     if (!this.#begin(host, plan)) return;
     this.emit(resyncStarted(regions, intent!.regionCount));
+  }
+
+  #unflushed(host: ArrayProcessHost): WorkRanges | null {
+    const { intent, array } = this;
+    if (intent!.nextRegion(0, REGIONS_UNFLUSHED) === -1) return null;
+    return this.#work(host, new UnsyncedRanges(intent!, array.spec.blockCount, REGIONS_UNFLUSHED));
   }
 
   async #startNextRebuild(host: ArrayProcessHost): Promise<boolean> {
@@ -233,6 +240,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       resumeBlock: one.block,
       startBlock: 0,
       ranges: this.#work(host, new RebuildRanges(intent!, fullFrom, end)),
+      unflushed: null,
     };
     if (!this.#begin(host, plan)) return false;
     this.emit(rebuildStarted(this.run!, one));
@@ -270,6 +278,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       resumeBlock: 0,
       startBlock: block,
       ranges,
+      unflushed: null,
     };
     if (!this.#begin(host, plan)) return;
     if (paused) this.run!.pause();

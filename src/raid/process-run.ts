@@ -46,6 +46,8 @@ export interface RunPlan {
   /** Where this run begins to look. */
   readonly startBlock: number;
   readonly ranges: WorkRanges;
+  /** Of a resync: what is written even where it agrees; null: nothing. */
+  readonly unflushed: WorkRanges | null;
 }
 
 export interface RunObserver {
@@ -83,6 +85,7 @@ export class ProcessRun implements ProcessObserver {
       replaceSlot: plan.replace ? plan.slot! : -1,
       startBlock: plan.startBlock,
       ranges: plan.ranges,
+      unflushed: plan.unflushed,
       tuning,
       pacer: this.pacer,
       observer: this,

@@ -10,6 +10,11 @@
  *            three or more; the lowest of equals).
  *   parity   nobody can tell which block is wrong, so data is believed and parity recomputed.
  *
+ * What is *unflushed* (a resync after a crash) is written even where members agree: a flush that
+ * failed before the crash may have lost what a member still shows, and one that succeeds later says
+ * nothing about it. So there every member with a volatile cache gets what is right once more, the
+ * winner as well.
+ *
  * A block that one member cannot read is repaired like one that differs, from the others; a block
  * that redundancy cannot give back is lost, which is reported, and the verification goes on.
  *
@@ -21,6 +26,11 @@ import { type BlockIo, OP_WRITE } from '../block/block-io.ts';
 import { OK } from '../block/status.ts';
 import { CHUNK_DONE, CHUNK_INCOMPLETE, ProcessChunk } from './process-chunk.ts';
 import { type ChunkWork, canVerify } from './process-host.ts';
+
+/** What a slot needs (`#losers`): nothing, what the others have, or what it has. */
+const KEEPS = 0;
+const LOSES = 1;
+const REWRITES = 2;
 
 /** What became of the read from a slot (`#reads`). */
 const ABSENT = 0;
@@ -37,6 +47,10 @@ export class VerifyChunk extends ProcessChunk {
   #badSlot = 0;
   #badStatus = OK;
   #isWriting = false;
+  /** The slice is unflushed. */
+  #isUnflushed = false;
+  /** Everything that was read agrees. */
+  #allAgree = false;
   /** The run in hand, in blocks from the start of the slice. */
   #runAt = 0;
   #runEnd = 0;
@@ -44,7 +58,7 @@ export class VerifyChunk extends ProcessChunk {
   #writtenCount = 0;
   #stuckStatus = OK;
   #stuckSlot = 0;
-  /** 1 for each mirror that differs from the winner: in the run, and in the block looked at. */
+  /** One of the above for each slot: in the run, and in the block looked at. */
   readonly #losers: Uint8Array;
   readonly #blockLosers: Uint8Array;
   /** Work area of the XOR kernel. */
@@ -69,6 +83,8 @@ export class VerifyChunk extends ProcessChunk {
       this.end(this.work.aborting ? CHUNK_INCOMPLETE : CHUNK_DONE);
       return;
     }
+    const { unflushed } = this.work;
+    this.#isUnflushed = unflushed?.needed(this.first, this.count) === true;
     this.#isWriting = false;
     this.#goodCount = 0;
     this.#badCount = 0;
@@ -111,6 +127,7 @@ export class VerifyChunk extends ProcessChunk {
   }
 
   #allRead(): void {
+    this.#allAgree = false;
     if (this.#membersChanged()) {
       this.startSlice();
     } else if (this.#badCount !== 0) {
@@ -122,10 +139,10 @@ export class VerifyChunk extends ProcessChunk {
       }
       if (!this.#isMirror) this.#reconstruct(this.#badSlot);
       this.#nextRun(0);
-    } else if (this.#agree()) {
-      this.nextSlice();
     } else {
-      this.#nextRun(0);
+      this.#allAgree = this.#agree();
+      if (this.#allAgree && !this.#isUnflushed) this.nextSlice();
+      else this.#nextRun(0);
     }
   }
 
@@ -202,22 +219,35 @@ export class VerifyChunk extends ProcessChunk {
     return end;
   }
 
-  /** Mirrors: leaves the slots that differ in `#blockLosers`. */
+  /** Leaves what each slot needs in `#blockLosers`; true when none needs anything. */
   #blockAgrees(block: number): boolean {
-    const { blockBytes, reactor } = this.host;
-    const offset = block * blockBytes;
-    if (!this.#isMirror) {
-      if (this.#badCount !== 0) return false;
-      return reactor.kernels.isZero(this.buffer(this.#slots) + offset, blockBytes);
-    }
-    const winner = this.#winner(offset);
+    const offset = block * this.host.blockBytes;
+    const winner = this.#isMirror && !this.#allAgree ? this.#winner(offset) : -1;
+    const parity = this.#isMirror || this.#allAgree ? -1 : this.#parityLoser(block, offset);
     let agrees = true;
     for (let slot = 0; slot < this.#slots; slot += 1) {
-      const loses = this.#reads[slot] !== ABSENT && !this.#sameAs(winner, slot, offset);
-      this.#blockLosers[slot] = loses ? 1 : 0;
-      if (loses) agrees = false;
+      let need = KEEPS;
+      if (this.#reads[slot] !== ABSENT) {
+        const loses = winner === -1 ? slot === parity : !this.#sameAs(winner, slot, offset);
+        if (loses) need = LOSES;
+        else if (this.#isUnflushed && this.#mayForget(slot)) need = REWRITES;
+      }
+      this.#blockLosers[slot] = need;
+      if (need !== KEEPS) agrees = false;
     }
     return agrees;
+  }
+
+  /** The slot that gets what the others give: one that could not be read, or the parity; or -1. */
+  #parityLoser(block: number, offset: number): number {
+    if (this.#badCount !== 0) return this.#badSlot;
+    const { blockBytes, reactor, stripBlocks } = this.host;
+    if (reactor.kernels.isZero(this.buffer(this.#slots) + offset, blockBytes)) return -1;
+    return this.host.paritySlot(Math.floor((this.at + block) / stripBlocks));
+  }
+
+  #mayForget(slot: number): boolean {
+    return this.host.members[slot]!.device!.geometry.volatileCache;
   }
 
   #sameAs(winner: number, slot: number, offset: number): boolean {
@@ -265,19 +295,23 @@ export class VerifyChunk extends ProcessChunk {
     const block = this.at + this.#runAt;
     const count = this.#runEnd - this.#runAt;
     const offset = this.#runAt * blockBytes;
-    if (!this.#isMirror) {
-      const slot = this.#badCount === 0 ? this.#correctParity(block, count) : this.#badSlot;
-      this.send(slot, OP_WRITE, block, count, this.buffer(slot) + offset);
-      return;
-    }
-    const from = this.buffer(this.#winner(offset)) + offset;
+    let from = -1;
+    if (this.#isMirror) from = this.buffer(this.#winner(offset)) + offset;
+    else if (this.#badCount === 0 && this.#differs) this.#correctParity(block, count);
     for (let slot = 0; slot < this.#slots; slot += 1) {
-      if (this.#losers[slot] === 1) this.send(slot, OP_WRITE, block, count, from);
+      if (this.#losers[slot] === KEEPS) continue;
+      const buffer = from === -1 ? this.buffer(slot) + offset : from;
+      this.send(slot, OP_WRITE, block, count, buffer);
     }
   }
 
-  /** Makes the XOR of the run zero in the parity's buffer; returns the parity's slot. */
-  #correctParity(block: number, count: number): number {
+  /** True when some slot of the run does not have what the others say. */
+  get #differs(): boolean {
+    return this.#losers.includes(LOSES);
+  }
+
+  /** Makes the XOR of the run zero in the parity's buffer. */
+  #correctParity(block: number, count: number): void {
     const { blockBytes, reactor, stripBlocks } = this.host;
     const slot = this.host.paritySlot(Math.floor(block / stripBlocks));
     const offset = this.#runAt * blockBytes;
@@ -285,7 +319,6 @@ export class VerifyChunk extends ProcessChunk {
     this.#sources[0] = parity;
     this.#sources[1] = this.buffer(this.#slots) + offset;
     reactor.kernels.xor(parity, this.#sources, 2, count * blockBytes);
-    return slot;
   }
 
   #runWritten(): void {
@@ -295,7 +328,9 @@ export class VerifyChunk extends ProcessChunk {
       this.end(CHUNK_INCOMPLETE);
       return;
     }
-    this.work.mismatch(block, this.#runEnd - this.#runAt, this.#writtenCount !== 0);
+    if (this.#differs) {
+      this.work.mismatch(block, this.#runEnd - this.#runAt, this.#writtenCount !== 0);
+    }
     if (this.#membersChanged()) this.startSlice();
     else this.#nextRun(this.#runEnd);
   }

@@ -90,6 +90,8 @@ export interface ProcessOptions {
   /** Where to begin: an earlier watermark. */
   readonly startBlock: number;
   readonly ranges: WorkRanges;
+  /** Of a resync: what has to be written even where members agree; null: nothing. */
+  readonly unflushed: WorkRanges | null;
   readonly tuning: ProcessTuning;
   readonly pacer: Pacer;
   readonly observer: ProcessObserver;
@@ -125,6 +127,7 @@ export class Process implements ChunkWork {
   readonly kind: ProcessKind;
   readonly host: ProcessHost;
   readonly ranges: WorkRanges;
+  readonly unflushed: WorkRanges | null;
   readonly repairs: boolean;
   readonly majority: boolean;
   readonly replaceSlot: number;
@@ -188,6 +191,7 @@ export class Process implements ChunkWork {
     this.kind = options.kind;
     this.host = host;
     this.ranges = options.ranges;
+    this.unflushed = options.unflushed;
     this.repairs = options.kind === 'resync' || (options.kind === 'check' && options.repair);
     this.majority = options.kind === 'check';
     this.replaceSlot = copies ? options.replaceSlot : -1;

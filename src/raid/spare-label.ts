@@ -37,6 +37,7 @@ export async function labelSpare(
     eventCount: 0,
     bitmap: null,
     process: NO_PROCESS,
+    ftl: false,
     missedSince: 0,
   };
   await writeLabel(reactor, device, label);

@@ -21,7 +21,8 @@
  *
  * A region whose members may differ already (after a crash, or after a write that failed) is
  * *unsynced*: it keeps its intent until a resync has made it equal, and mirrors are read from one
- * member there.
+ * member there. After a crash it is *unflushed* as well: a flush of which nobody knows any more may
+ * have failed, so that a member shows what it will never make durable.
  *
  * `states` is what is wanted, `durable` what is known to be on disk; a bit that is cleared stops
  * being durable at once, although the disks learn of it later. One write per bitmap block is in
@@ -46,6 +47,14 @@ import type { IntentHost, IntentOptions } from './intent-host.ts';
 import { BlockWriter, ClearingPass } from './intent-io.ts';
 import { BITMAP_BLOCK_BYTES } from './label.ts';
 import { type Piece, PieceQueue } from './piece.ts';
+import {
+  REGION_MASKS,
+  REGIONS_MISSED,
+  type RegionKind,
+  UNFLUSHED,
+  UNSYNCED,
+  UNSYNCED_AGAIN,
+} from './region-kind.ts';
 
 /** Bitmap blocks that are written at the same time. */
 const WRITERS = 4;
@@ -55,10 +64,6 @@ const PASS_REGIONS = 4096;
 const PATIENCE_MAX = 64;
 /** Passes without a write before a region is cleared. */
 const QUIET_PASSES = 2;
-
-/** By region: the members may differ; they may since the resync that is under way has begun. */
-const UNSYNCED = 1;
-const UNSYNCED_AGAIN = 2;
 
 export class WriteIntent {
   readonly regionBlocks: number;
@@ -167,8 +172,10 @@ export class WriteIntent {
     return false;
   }
 
-  isRegionUnsynced(region: number): boolean {
-    return this.#unsynced[region] !== 0;
+  /** 0, or UNSYNCED, with UNFLUSHED where that holds. */
+  unsyncedState(region: number): number {
+    const state = this.#unsynced[region]!;
+    return state === 0 ? 0 : UNSYNCED | (state & UNFLUSHED);
   }
 
   // end data path
@@ -364,7 +371,7 @@ export class WriteIntent {
     const last = Math.floor((end - 1) * this.#perRegion);
     for (let region = Math.floor(first * this.#perRegion); region <= last; region += 1) {
       if (this.#unsynced[region] === 0) this.unsyncedCount += 1;
-      this.#unsynced[region] = UNSYNCED_AGAIN;
+      this.#unsynced[region] = UNSYNCED_AGAIN | (this.#unsynced[region]! & UNFLUSHED);
       this.#want(region, region, REGION_INTENT);
     }
   }
@@ -372,36 +379,38 @@ export class WriteIntent {
   /** From now on `synced` is about the regions that are unsynced by now, and no later ones. */
   resyncBegins(): void {
     for (let region = 0; region < this.regionCount; region += 1) {
-      if (this.#unsynced[region] !== 0) this.#unsynced[region] = UNSYNCED;
+      this.#unsynced[region] = this.unsyncedState(region);
     }
   }
 
   /**
    * The resync has made the members equal in the regions that lie wholly in [first, end) of the
-   * array. Those in which a write has failed since it began stay unsynced.
+   * array, and rewritten those that were unflushed. Those in which a write has failed since it
+   * began stay unsynced.
    */
   synced(first: number, end: number, arrayBlocks: number): void {
     const stop = end >= arrayBlocks ? this.regionCount : Math.floor(end * this.#perRegion);
     for (let region = Math.ceil(first * this.#perRegion); region < stop; region += 1) {
-      if (this.#unsynced[region] !== UNSYNCED) continue;
+      if ((this.#unsynced[region]! & UNSYNCED) === 0) continue;
       this.#unsynced[region] = 0;
       this.unsyncedCount -= 1;
       this.#recent[region] = QUIET_PASSES;
     }
   }
 
-  /** The first region at or after `region` that is unsynced (or, with `missed`, was missed); -1. */
-  nextRegion(region: number, missed: boolean): number {
+  /** The first such region at or after `region`; -1 when there is none. */
+  nextRegion(region: number, kind: RegionKind): number {
+    const flags = kind === REGIONS_MISSED ? this.#states : this.#unsynced;
+    const mask = REGION_MASKS[kind]!;
     for (let at = region; at < this.regionCount; at += 1) {
-      const hit = missed ? (this.#states[at]! & REGION_MISSED) !== 0 : this.#unsynced[at] !== 0;
-      if (hit) return at;
+      if ((flags[at]! & mask) !== 0) return at;
     }
     return -1;
   }
 
-  countRegions(missed: boolean): number {
+  countRegions(kind: RegionKind): number {
     let count = 0;
-    for (let at = this.nextRegion(0, missed); at !== -1; at = this.nextRegion(at + 1, missed)) {
+    for (let at = this.nextRegion(0, kind); at !== -1; at = this.nextRegion(at + 1, kind)) {
       count += 1;
     }
     return count;

@@ -33,6 +33,7 @@ import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
+import { startFailure } from './start-failure.ts';
 import type { RememberedStack } from './state-store.ts';
 import type {
   NbdExportOptions,
@@ -256,13 +257,18 @@ export class Stack implements DeviceObserver {
       nameOf: presentPath,
     });
     this.control.members.setAbsentSpares(absent);
-    const manager = await ArrayManager.start(
-      this.#reactor,
-      this.#assembly!,
-      this.#devices,
-      { readOnly },
-      { arrayEvent: (event) => this.control.arrayEvent(event) },
-    );
+    let manager: ArrayManager;
+    try {
+      manager = await ArrayManager.start(
+        this.#reactor,
+        this.#assembly!,
+        this.#devices,
+        { readOnly },
+        { arrayEvent: (event) => this.control.arrayEvent(event) },
+      );
+    } catch (error) {
+      throw startFailure(error, this.#plan.name, this.#assembly!);
+    }
     this.#manager = manager;
     await this.#putOnTop(manager.array);
   }

@@ -29,6 +29,7 @@ export interface ManagedOptions {
   readonly blocks?: number;
   readonly strip?: number;
   readonly spares?: number;
+  readonly ftl?: boolean;
   /** Disks that the array does not know yet; the last ones. */
   readonly blanks?: number;
   readonly delayUsMax?: number;
@@ -89,7 +90,8 @@ export class ManagedBench {
           superblock: true,
         });
         const spares = used.slice(members);
-        await createArray(this.reactor, plan, used.slice(0, members), { spares });
+        const { ftl = false } = this.options;
+        await createArray(this.reactor, plan, used.slice(0, members), { spares, ftl });
         for (const disk of used) await disk.close();
       })(),
     );

@@ -59,6 +59,7 @@ export function label(letter: string, seq: number, rest: Partial<Label> = {}): L
     slot: 0,
     role: 'member',
     state: 'clean',
+    ftl: false,
     eventCount: 7,
     bitmap: BITMAP,
     process: NO_PROCESS,

@@ -34,7 +34,7 @@ import { type Layout, referenceImages, referenceParity, referenceSize } from './
 import { RamDevice } from './ram-device.ts';
 
 export const BLOCK = 512;
-const DATA_OFFSET = 8;
+export const DATA_OFFSET = 8;
 
 export interface HostOptions {
   readonly redundancy: 'mirror' | 'parity';
@@ -46,6 +46,8 @@ export interface HostOptions {
   /** The slots without a member; a target's slot is empty unless it is replaced. */
   readonly missing?: readonly number[];
   readonly delayUsMax?: number;
+  /** Slots whose member has a volatile cache. */
+  readonly cached?: readonly number[];
   readonly memberBlocksMax?: number;
   readonly seed?: number;
   readonly arenaBytes?: number;
@@ -119,6 +121,10 @@ export class FakeHost implements ProcessHost {
     this.target = device('target');
     for (const [slot, image] of this.images().entries()) {
       this.devices[slot]!.bytes.set(image, DATA_OFFSET * BLOCK);
+    }
+    for (const slot of options.cached ?? []) {
+      const made = this.devices[slot]!;
+      Object.assign(made, { geometry: { ...made.geometry, volatileCache: true } });
     }
     this.members = this.devices.map((made, slot) => ({
       device: options.missing?.includes(slot) ? null : made,
@@ -346,6 +352,7 @@ export interface RunOptions {
   readonly replaceSlot?: number;
   readonly startBlock?: number;
   readonly ranges?: WorkRanges;
+  readonly unflushed?: WorkRanges;
   readonly tuning?: Partial<ProcessTuning>;
 }
 
@@ -370,6 +377,7 @@ export class Run implements ProcessObserver {
       replaceSlot: options.replaceSlot ?? -1,
       startBlock: options.startBlock ?? 0,
       ranges: options.ranges ?? new AllRanges(host.memberDataBlocks),
+      unflushed: options.unflushed ?? null,
       tuning,
       pacer: this.pacer,
       observer: this,

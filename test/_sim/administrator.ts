@@ -107,9 +107,14 @@ export class Administrator {
 
   async #replace(slot: number, disk: SimDisk): Promise<void> {
     const world = this.#world;
+    // Who belongs to which slot may have changed since.
+    world.syncHealth();
     const isExtra = world.extras.includes(disk.medium);
-    const inService = world.subject.health().slots[slot] === 'in-service';
+    const state = world.subject.health().slots[slot];
+    const inService = state === 'in-service';
     let expected: Expected = inService ? null : 'BANDSTAND_MEMBER_STATE';
+    // A rebuild that is under way may end before it is the replacement's turn.
+    if (state === 'target') expected = undefined;
     if (!isExtra && inService) expected = 'BANDSTAND_MEMBER_STATE';
     // It may have been a member before, of whatever slot.
     const known = isExtra && !disk.medium.isBlank;

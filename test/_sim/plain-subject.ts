@@ -67,6 +67,7 @@ export class PlainSubject implements Subject {
       const { superblock, slots } = assembly;
       const metadata = new ArrayMetadata(reactor, superblock, {
         state: 'dirty',
+        ftl: false,
         bitmap: null,
         process: NO_PROCESS,
         missedSince: 0,

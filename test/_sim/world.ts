@@ -200,6 +200,8 @@ export class World implements DiskHost {
       this.options.trace.say(`slot ${slot} has ${this.media[slot]!.name} now`);
       this.atlas.faults[slot] = [];
       this.#pulledSlots.delete(slot);
+      // Between two looks the slot was out, and was filled from what the others hold.
+      this.forgetHoles([slot]);
     }
   }
 
@@ -405,9 +407,7 @@ export class World implements DiskHost {
     const index = this.ios;
     this.ios += 1;
     trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    // A flush that fails ends a start, and the next one cannot know what was lost with it.
-    const held = slot === -1 || (io.op === OP_FLUSH && !this.#isOpen && !this.#isStopping);
-    let fault = held ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
+    let fault = slot === -1 ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
     if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {

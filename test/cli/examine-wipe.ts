@@ -89,6 +89,7 @@ const SPARE: Label = {
   slot: 0,
   role: 'spare',
   state: 'clean',
+  ftl: false,
   eventCount: 0,
   bitmap: null,
   process: NO_PROCESS,

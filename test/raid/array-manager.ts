@@ -2,8 +2,11 @@ import test from 'ava';
 import { FEATURE_FUA, FEATURE_TRIM, FEATURE_WRITE_ZEROES } from '../../src/block/block-device.ts';
 import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
+import { assembleArray } from '../../src/raid/assemble.ts';
+import { type Examination, examineDevice } from '../../src/raid/examine.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
+import type { RamDevice } from '../_helpers/ram-device.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 test('a new array is made equal by a resync, and stops clean', async (t) => {
@@ -268,4 +271,29 @@ test('a member that vanishes while others are closed does not disturb the stop',
   t.is(again.superblock?.seq, seq);
   t.deepEqual(bench.health(), ['ok', 'ok', 'ok']);
   await bench.stop();
+});
+
+test('that an FTL owns the array is known whatever becomes of its members', async (t) => {
+  const known = async (bench: ManagedBench, disks: readonly RamDevice[]): Promise<boolean> => {
+    const examinations: Examination[] = [];
+    for (const disk of disks) {
+      await bench.drive(disk.open(bench.reactor));
+      examinations.push(await bench.drive(examineDevice(bench.reactor, disk)));
+      await bench.drive(disk.close());
+    }
+    return assembleArray(examinations, { degraded: true }).ftl;
+  };
+  for (const ftl of [false, true]) {
+    const bench = new ManagedBench({ level: 'raid1', members: 2, spares: 1, ftl });
+    await bench.create();
+    t.is(await known(bench, bench.disks), ftl, 'after the creation');
+    await bench.start();
+    await bench.settle();
+    bench.disks[1]!.fault = (io) => (io.op === OP_WRITE ? EIO : OK);
+    t.is(await bench.drive(bench.write(0, new Random(3).bytes(BLOCK))), OK);
+    await bench.settle();
+    await bench.stop();
+    t.true(bench.kinds().includes('rebuild-finished'));
+    for (const disk of bench.disks) t.is(await known(bench, [disk]), ftl, disk.name);
+  }
 });

@@ -47,11 +47,11 @@ for (const blockBytes of [512, 4096]) {
   });
 }
 
-test('a member that never had a bitmap has nothing set', async (t) => {
+test('a member that has lost its bitmap has everything set', async (t) => {
   const { read } = await opened();
   const copy = await read();
-  t.true(copy.states.every((state) => state === 0));
-  t.is(copy.damagedBlocks, 0);
+  t.true(copy.states.every((state) => state === 3));
+  t.is(copy.damagedBlocks, 3);
 });
 
 test('a damaged block costs its own regions and no others', async (t) => {

@@ -21,6 +21,7 @@ const LABEL: Label = {
   slot: 2,
   role: 'member',
   state: 'dirty',
+  ftl: false,
   eventCount: 9,
   bitmap: { offsetBytes: 131072, bytes: 4096, regionBlocks: 8192 },
   process: {
@@ -67,7 +68,7 @@ function refusal(bytes: Uint8Array, copy: 0 | 1 = 0): { field: unknown; message:
 }
 
 test('what was encoded is decoded, and copies alternate', (t) => {
-  for (const label of [LABEL, AS_TARGET, DELTA, SPARE, CHECK]) {
+  for (const label of [LABEL, AS_TARGET, DELTA, SPARE, CHECK, { ...LABEL, ftl: true }]) {
     t.deepEqual(decodeLabel(encodeLabel(label), 0, 'x'), label);
   }
   const plain: Label = {

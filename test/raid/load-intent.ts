@@ -9,6 +9,7 @@ import { encodeBitmap } from '../../src/raid/bitmap-io.ts';
 import type { Label } from '../../src/raid/label.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
 import { type LoadedIntent, loadIntent } from '../../src/raid/load-intent.ts';
+import { UNFLUSHED, UNSYNCED } from '../../src/raid/region-kind.ts';
 import { ARRAY, createdArray, type MemberBench } from '../_helpers/member-bench.ts';
 
 const REGION_BLOCKS = 16;
@@ -57,6 +58,9 @@ function set(bytes: Uint8Array | null): Record<number, number> | null {
   );
 }
 
+/** Regions in use at a crash. */
+const CRASHED = UNSYNCED | UNFLUSHED;
+
 const all = (regions: number, state: number) =>
   Object.fromEntries(Array.from({ length: regions }, (_, region) => [region, state]));
 
@@ -74,7 +78,11 @@ test('after a crash the regions with intent are unsynced', async (t) => {
   ran(0, { state: 'dirty' });
   ran(1, { state: 'dirty' }, { 20: REGION_INTENT });
   const { states, unsynced } = await load();
-  t.deepEqual(set(unsynced), { 3: 1, 9: 1, 20: 1 }, 'what any member says counts');
+  t.deepEqual(
+    set(unsynced),
+    { 3: CRASHED, 9: CRASHED, 20: CRASHED },
+    'what any member says counts',
+  );
   t.deepEqual(set(states), { ...ON_DISK, 20: REGION_INTENT });
 });
 
@@ -82,14 +90,14 @@ test('one member that was not stopped cleanly is enough for a crash', async (t) 
   const { ran, load } = await world();
   ran(0);
   ran(1, { state: 'dirty' });
-  t.deepEqual(set((await load()).unsynced), { 3: 1, 9: 1 });
+  t.deepEqual(set((await load()).unsynced), { 3: CRASHED, 9: CRASHED });
 });
 
 test('everything is unsynced in an array that was never started', async (t) => {
   const { regions, load } = await world();
   const { states, unsynced, bitmap } = await load();
   t.deepEqual(set(states), all(regions, REGION_INTENT));
-  t.deepEqual(set(unsynced), all(regions, 1));
+  t.deepEqual(set(unsynced), all(regions, UNSYNCED), 'and none of it was acknowledged');
   t.is(bitmap.regionBlocks, REGION_BLOCKS);
 });
 
@@ -98,14 +106,14 @@ test('an array without bitmaps is equal after a clean stop, not after a crash', 
   for (const slot of [0, 1]) ran(slot, { bitmap: null });
   t.deepEqual(set((await load()).unsynced), {});
   ran(1, { bitmap: null, state: 'dirty' });
-  t.deepEqual(set((await load()).unsynced), all(regions, 1));
+  t.deepEqual(set((await load()).unsynced), all(regions, CRASHED));
 });
 
 test('everything is unsynced when a label does not go with the superblock', async (t) => {
   const behind = await world();
   behind.ran(0);
   behind.ran(1, { superblockSeq: 0, missedSince: 0 });
-  t.deepEqual(set((await behind.load()).unsynced), all(behind.regions, 1));
+  t.deepEqual(set((await behind.load()).unsynced), all(behind.regions, CRASHED));
   const none = await world();
   for (const slot of [0, 1]) none.ran(slot);
   // SPDK moves the superblock on and leaves the labels.
@@ -119,7 +127,7 @@ test('bitmaps that the labels do not agree on are not used', async (t) => {
   const { regions, ran, load } = await world();
   ran(0, { state: 'dirty' });
   ran(1, { state: 'dirty', bitmap: { offsetBytes: 131072, bytes: 4096, regionBlocks: 32 } });
-  t.deepEqual(set((await load()).unsynced), all(regions, 1));
+  t.deepEqual(set((await load()).unsynced), all(regions, CRASHED));
 });
 
 test('the regions of the bitmap on disk stay, whatever size is asked for', async (t) => {
@@ -145,7 +153,7 @@ test('with a slot out, what was being written counts as missed', async (t) => {
   for (const slot of [0, 1]) ran(slot, { state: 'dirty' });
   const { states, unsynced, missedSince } = await load(true, [0, 1]);
   t.deepEqual(set(states), { 3: REGION_ALL, 5: REGION_MISSED, 9: REGION_ALL });
-  t.deepEqual(set(unsynced), { 3: 1, 9: 1 }, 'two members are left to compare');
+  t.deepEqual(set(unsynced), { 3: CRASHED, 9: CRASHED }, 'two members are left to compare');
   t.is(missedSince, 1);
 });
 

@@ -6,9 +6,11 @@ import test from 'ava';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { ENODEV } from '../../src/block/status.ts';
 import { Process } from '../../src/raid/process.ts';
+import type { WorkRanges } from '../../src/raid/work-ranges.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import {
   BLOCK,
+  DATA_OFFSET,
   FakeHost,
   type HostOptions,
   isBackground,
@@ -29,6 +31,25 @@ function nameOf({ redundancy, members }: HostOptions): string {
 
 function open(shape: HostOptions, more: Partial<HostOptions> = {}): FakeHost {
   return new FakeHost({ ...shape, ...more });
+}
+
+/** One range of member blocks. */
+class SomeBlocks implements WorkRanges {
+  first: number;
+  count: number;
+
+  constructor(first: number, count: number) {
+    this.first = first;
+    this.count = count;
+  }
+
+  next(from: number): boolean {
+    return from <= this.first;
+  }
+
+  needed(first: number, count: number): boolean {
+    return first < this.first + this.count && first + count > this.first;
+  }
 }
 
 /** Spoils a member block of a slot. */
@@ -85,6 +106,38 @@ for (const shape of SHAPES) {
       before,
       host.devices.map(({ bytes }) => Buffer.from(bytes)),
     );
+  });
+
+  test(`a resync of an unflushed ${name} writes what agrees, where a cache may lose it`, (t) => {
+    const cached = [0, 1];
+    const host = open(shape, { cached, delayUsMax: 100 });
+    // Whole strips, in the middle of two chunks.
+    const unflushed = new SomeBlocks(8, 16);
+    const run = new Run(host, { kind: 'resync', unflushed });
+    t.is(run.finish(), 'done');
+    host.devices.forEach(({ log }, slot) => {
+      const written = log.filter(({ op }) => op === OP_WRITE);
+      const blocks = written.flatMap(({ block, blockCount }) => {
+        return Array.from({ length: blockCount }, (_, index) => block + index - DATA_OFFSET);
+      });
+      const all = Array.from({ length: 16 }, (_, index) => 8 + index);
+      t.deepEqual(
+        blocks.toSorted((a, b) => a - b),
+        cached.includes(slot) ? all : [],
+        `${slot}`,
+      );
+    });
+    t.deepEqual(run.mismatches, [], 'nothing differed');
+    t.true(allHold(host));
+  });
+
+  test(`a resync of an unflushed ${name} mends what differs and tells only that`, (t) => {
+    const host = open(shape, { cached: [0, 1, 2].slice(0, shape.members) });
+    for (const block of [5, 6, 11, 59]) spoil(host, mendable(host, block), block);
+    const run = new Run(host, { kind: 'resync', unflushed: new SomeBlocks(0, 60) });
+    t.is(run.finish(), 'done');
+    t.deepEqual(run.mismatches.toSorted(), ['11+1 repaired', '5+2 repaired', '59+1 repaired']);
+    t.true(allHold(host));
   });
 
   for (const kind of ['check', 'resync'] as const) {

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { REGION_MISSED } from '../../src/raid/bitmap-format.ts';
 import { RebuildRanges, UnsyncedRanges } from '../../src/raid/rebuild-ranges.ts';
+import { REGIONS_UNFLUSHED } from '../../src/raid/region-kind.ts';
 import { CommonRanges, type LiveRanges } from '../../src/raid/work-ranges.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { IntentBench, REGION_BLOCKS } from '../_helpers/intent-bench.ts';
@@ -78,6 +79,7 @@ test('a resync compares the unsynced regions', (t) => {
   const one = bench([4], [0, 1, 7, 31]);
   t.deepEqual(blocksOf(new UnsyncedRanges(one.intent, end)), regions([0, 1, 7, 31], end));
   t.is(new UnsyncedRanges(one.intent, end).nextLive(end), -1);
+  t.is(new UnsyncedRanges(one.intent, end, REGIONS_UNFLUSHED).nextLive(0), -1);
 });
 
 test('of both, only what the layer above uses', (t) => {

@@ -2,6 +2,13 @@ import test from 'ava';
 import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENOSPC, OK } from '../../src/block/status.ts';
 import { REGION_ALL, REGION_INTENT, REGION_MISSED } from '../../src/raid/bitmap-format.ts';
+import {
+  REGIONS_MISSED,
+  REGIONS_UNFLUSHED,
+  REGIONS_UNSYNCED,
+  UNFLUSHED,
+  UNSYNCED,
+} from '../../src/raid/region-kind.ts';
 import { IDLE_US, IntentBench, REGION_BLOCKS, SECOND_BLOCK } from '../_helpers/intent-bench.ts';
 
 /** Long enough for a region that is not written any more to be cleared. */
@@ -311,7 +318,11 @@ test('a range that is distrusted keeps its intent until a resync that began late
   intent.distrust(4 * REGION_BLOCKS, 4 * REGION_BLOCKS + 1);
   intent.synced(0, end, end);
   t.is(intent.unsyncedCount, 1);
-  t.is(intent.nextRegion(0, false), 4, 'a write failed there after the resync had begun');
+  t.is(
+    intent.nextRegion(0, REGIONS_UNSYNCED),
+    4,
+    'a write failed there after the resync had begun',
+  );
   intent.resyncBegins();
   intent.synced(0, end, end);
   t.is(intent.unsyncedCount, 0);
@@ -320,13 +331,43 @@ test('a range that is distrusted keeps its intent until a resync that began late
   t.deepEqual((await bench.onDisk(1)).slice(2, 6), [0, 0, 0, 0]);
 });
 
+test('what is unflushed stays so until a resync has been there', (t) => {
+  const before = new Uint8Array(64);
+  before[4] = UNSYNCED | UNFLUSHED;
+  before[6] = UNSYNCED | UNFLUSHED;
+  before[9] = UNSYNCED;
+  const bench = new IntentBench({ unsynced: before });
+  const { intent } = bench;
+  const end = bench.regions * REGION_BLOCKS;
+  intent.resyncBegins();
+  t.deepEqual(
+    [4, 5, 9].map((region) => intent.unsyncedState(region)),
+    [5, 0, 1],
+  );
+  t.deepEqual(
+    [0, 5, 7].map((from) => intent.nextRegion(from, REGIONS_UNFLUSHED)),
+    [4, 6, -1],
+  );
+  intent.distrust(6 * REGION_BLOCKS, 6 * REGION_BLOCKS + 1);
+  intent.distrust(8 * REGION_BLOCKS, 8 * REGION_BLOCKS + 1);
+  intent.synced(0, end, end);
+  t.deepEqual(
+    [4, 6, 8, 9].map((region) => intent.unsyncedState(region)),
+    [0, 5, 1, 0],
+  );
+  t.is(intent.unsyncedCount, 2);
+});
+
 test('only regions that lie wholly in what was synced are', (t) => {
   const bench = new IntentBench({ unsynced: new Uint8Array(64).fill(1) });
   const { intent } = bench;
   t.is(intent.unsyncedCount, 64);
   intent.synced(1, 3 * REGION_BLOCKS + 1, 64 * REGION_BLOCKS);
-  t.deepEqual([intent.nextRegion(0, false), intent.nextRegion(1, false)], [0, 3]);
-  t.is(intent.countRegions(false), 62);
+  t.deepEqual(
+    [intent.nextRegion(0, REGIONS_UNSYNCED), intent.nextRegion(1, REGIONS_UNSYNCED)],
+    [0, 3],
+  );
+  t.is(intent.countRegions(REGIONS_UNSYNCED), 62);
   // The last region may be shorter than the others.
   intent.synced(0, 64 * REGION_BLOCKS - 1, 64 * REGION_BLOCKS - 1);
   t.is(intent.unsyncedCount, 0);
@@ -339,11 +380,11 @@ test('missed regions are found and counted', (t) => {
   states[63] = REGION_ALL;
   const { intent } = new IntentBench({ states });
   t.deepEqual(
-    [0, 5, 6, 63].map((from) => intent.nextRegion(from, true)),
+    [0, 5, 6, 63].map((from) => intent.nextRegion(from, REGIONS_MISSED)),
     [5, 5, 63, 63],
   );
-  t.is(intent.nextRegion(64, true), -1);
-  t.is(intent.countRegions(true), 2);
+  t.is(intent.nextRegion(64, REGIONS_MISSED), -1);
+  t.is(intent.countRegions(REGIONS_MISSED), 2);
 });
 
 test('patience doubles while many writes wait, and shrinks when few do', async (t) => {
