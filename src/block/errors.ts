@@ -81,6 +81,14 @@ export const ERROR_CODES = {
   BANDSTAND_SUPERBLOCK_LENGTH: 'the length of a superblock is impossible',
   BANDSTAND_SUPERBLOCK_SIGNATURE: 'the device does not begin with a superblock signature',
   BANDSTAND_SUPERBLOCK_VERSION: 'the superblock has a version that is not supported',
+  // log-structured devices (FTL)
+  BANDSTAND_FTL_BUFFER: 'the write buffer of a process that died cannot be taken over',
+  BANDSTAND_FTL_INCONSISTENT: 'parts of a log-structured device contradict each other',
+  BANDSTAND_FTL_MAP: 'a page of the map of a log-structured device is damaged',
+  BANDSTAND_FTL_NOT_FOUND: 'the device holds no log-structured device',
+  BANDSTAND_FTL_READ_ONLY: 'the log-structured device cannot be changed any more',
+  BANDSTAND_FTL_SUPERBLOCK: 'a superblock of a log-structured device is damaged',
+  BANDSTAND_FTL_UNREADABLE: 'something that a start of a log-structured device needs is unreadable',
   // ublk devices
   BANDSTAND_UBLK_BUSY: 'the ublk device is in use by something else',
   BANDSTAND_UBLK_FAILED: 'the queue of a ublk device broke',

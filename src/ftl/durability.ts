@@ -1,0 +1,184 @@
+/**
+ * Durability: which units a power cut cannot take any more.                           (data plane)
+ *
+ * Operations that have to wait for the base gather, and go in rounds. A round seals what they
+ * depend on, waits until everything that was sealed before is on the base (units that were in
+ * flight anyway are ridden on, not written again), flushes the base once, and answers all of them.
+ * What comes meanwhile rides on the next round.
+ *
+ *   flush, FUA     wait for units and flush
+ *   plain write    waits for its unit only; and only where the write buffer dies with the process
+ *   barrier        internal: seals relocated blocks too
+ *
+ * A flush of the base that fails is not repeated: what it should have made durable is unknown. From
+ * then on the device changes nothing and says why.
+ *
+ * `durableOpening` and `durableSequence` (ftl-core.ts) move at the end of a flush to where the
+ * oldest unit in memory was when the flush was submitted.
+ */
+
+import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH } from '../block/block-io.ts';
+import { BlockIoQueue } from '../block/block-io-pool.ts';
+import { TurnHook } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
+import type { FtlCore } from './ftl-core.ts';
+import type { Log } from './log.ts';
+
+const IDLE = 0;
+const WAITS_FOR_UNITS = 1;
+const FLUSHES = 2;
+
+/** Told when an operation that waited is answered, for the count of what is in flight. */
+export interface DurabilityHost {
+  answer(io: BlockIo, status: number): void;
+}
+
+export class Durability extends TurnHook implements Completer {
+  readonly #core: FtlCore;
+  readonly #log: Log;
+  readonly #host: DurabilityHost;
+  readonly #waiting = new BlockIoQueue();
+  readonly #riding = new BlockIoQueue();
+  readonly #flush = new BlockIo();
+  #state = IDLE;
+  #needsFlush = false;
+  /** Sealing number of the last unit of this round. */
+  #target = 0;
+  /** Where the floors move when the flush under way has succeeded. */
+  #opening = 0;
+  #sequence = 0;
+  /** A barrier was asked for since this round began; one belongs to this round. */
+  #barrierWaits = false;
+  #barrierRides = false;
+  #barriers: (() => void)[] = [];
+
+  constructor(core: FtlCore, log: Log, host: DurabilityHost) {
+    super();
+    this.#core = core;
+    this.#log = log;
+    this.#host = host;
+    this.#flush.op = OP_FLUSH;
+    this.#flush.completer = this;
+  }
+
+  get idle(): boolean {
+    return this.#state === IDLE && this.#waiting.length === 0 && !this.#barrierWaits;
+  }
+
+  /** Resolves when everything that is in the log now is durable, or the device has failed. */
+  barrier(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#barriers.push(resolve);
+      this.askBarrier();
+    });
+  }
+
+  // data path
+
+  /** The operation is answered when what it depends on is on the base. */
+  wait(io: BlockIo): void {
+    this.#waiting.push(io);
+    this.#core.reactor.atTurnEnd(this);
+  }
+
+  /** Everything in the log becomes durable soon; asking twice is asking once. */
+  askBarrier(): void {
+    this.#barrierWaits = true;
+    this.#core.reactor.atTurnEnd(this);
+  }
+
+  endOfTurn(): void {
+    if (this.#state === IDLE) this.#begin();
+  }
+
+  #begin(): void {
+    if (this.#waiting.length === 0 && !this.#barrierWaits) return;
+    this.#needsFlush = this.#barrierWaits;
+    this.#barrierRides = this.#barrierWaits;
+    this.#barrierWaits = false;
+    for (;;) {
+      const io = this.#waiting.shift();
+      if (io === null) break;
+      if (io.op === OP_FLUSH || (io.flags & FLAG_FUA) !== 0) this.#needsFlush = true;
+      this.#riding.push(io);
+    }
+    if (this.#core.failureStatus === 0) {
+      if (this.#barrierRides) this.#log.sealAll();
+      else this.#log.sealUserUnits();
+    }
+    this.#target = this.#log.sealings;
+    this.#state = WAITS_FOR_UNITS;
+    this.unitsChanged();
+  }
+
+  /** A unit has come to the base, or the device has failed. */
+  unitsChanged(): void {
+    const core = this.#core;
+    const volatile = core.base.geometry.volatileCache;
+    if (!volatile) this.#noteDurable();
+    if (this.#state !== WAITS_FOR_UNITS) return;
+    if (core.failureStatus !== 0) {
+      this.#end(core.failureStatus);
+    } else if (core.buffer.oldestSealing() > this.#target) {
+      if (this.#needsFlush && volatile) this.#flushBase();
+      else this.#end(OK);
+    }
+  }
+
+  #flushBase(): void {
+    const { base, statistics } = this.#core;
+    this.#state = FLUSHES;
+    this.#noteFloors();
+    statistics.baseFlushes += 1;
+    base.submit(this.#flush);
+  }
+
+  /** Where the floors are once everything that is on the base now is durable. */
+  #noteFloors(): void {
+    const { bands, buffer, nextUnitSequence } = this.#core;
+    this.#opening = Math.min(buffer.oldestOpening(), bands.newestOpening + 1);
+    this.#sequence = Math.min(buffer.oldestSequence(), nextUnitSequence);
+  }
+
+  #noteDurable(): void {
+    this.#noteFloors();
+    this.#raiseFloors();
+  }
+
+  #raiseFloors(): void {
+    const core = this.#core;
+    core.durableOpening = Math.max(core.durableOpening, this.#opening);
+    core.durableSequence = Math.max(core.durableSequence, this.#sequence);
+  }
+
+  complete(io: BlockIo): void {
+    if (io.status === OK) {
+      this.#raiseFloors();
+    } else {
+      this.#core.fail(io.status, 'a flush of the device below has failed');
+    }
+    this.#end(io.status);
+  }
+
+  #end(status: number): void {
+    for (;;) {
+      const io = this.#riding.shift();
+      if (io === null) break;
+      this.#host.answer(io, status);
+    }
+    this.#state = IDLE;
+    if (this.#barrierRides) this.#resolveBarriers();
+    this.#core.wake();
+    this.#core.reactor.atTurnEnd(this);
+  }
+
+  // end data path
+
+  #resolveBarriers(): void {
+    this.#barrierRides = false;
+    if (this.#barrierWaits) return;
+    const resolved = this.#barriers;
+    this.#barriers = [];
+    for (const resolve of resolved) resolve();
+  }
+}

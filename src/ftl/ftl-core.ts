@@ -1,0 +1,107 @@
+/**
+ * FtlCore: what the parts of an FTL share.                                            (data plane)
+ *
+ * The map, the bands and the write buffer, the counters from which sequences come, what is known to
+ * be durable, and the verdict when the device cannot go on. Parts tell each other by `wake` that
+ * something has changed; what follows from it is done once, at the end of the turn.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import type { Reactor } from '../block/reactor.ts';
+import type { Bands } from './bands.ts';
+import type { FtlStatistics } from './ftl-statistics.ts';
+import type { FtlGeometry } from './geometry.ts';
+import type { L2p } from './l2p.ts';
+import { makeSequence } from './unit-format.ts';
+import type { WriteBuffer } from './write-buffer.ts';
+
+export interface FtlCoreHost {
+  /** Something has changed: look at the end of the turn what can go on. */
+  wake(): void;
+  /** From now on nothing is changed any more. */
+  failed(status: number, reason: string): void;
+}
+
+export interface FtlCoreParts {
+  readonly reactor: Reactor;
+  readonly base: BlockDevice;
+  readonly geometry: FtlGeometry;
+  readonly l2p: L2p;
+  readonly bands: Bands;
+  readonly buffer: WriteBuffer;
+  readonly device: readonly [low: number, high: number];
+  readonly statistics: FtlStatistics;
+  readonly host: FtlCoreHost;
+}
+
+export class FtlCore {
+  readonly reactor: Reactor;
+  readonly base: BlockDevice;
+  readonly geometry: FtlGeometry;
+  readonly l2p: L2p;
+  readonly bands: Bands;
+  readonly buffer: WriteBuffer;
+  readonly statistics: FtlStatistics;
+  readonly deviceLow: number;
+  readonly deviceHigh: number;
+  /** Blocks of the base per block. */
+  readonly factor: number;
+  /** Number of this life of the device. */
+  epoch = 0;
+  /** Units sealed in this epoch. */
+  unitNumber = 0;
+  /** Of the newest write. */
+  writeSequence = 0;
+  /** Units that were opened before this number are durable. */
+  durableOpening = 0;
+  /** Units with a lower sequence are durable. */
+  durableSequence = 0;
+  /** Units with a lower sequence are in the newest checkpoint. */
+  checkpointed = 0;
+  /** Why nothing is changed any more; 0 while everything is well. */
+  failureStatus = 0;
+  failureReason: string | null = null;
+  readonly #host: FtlCoreHost;
+
+  constructor(parts: FtlCoreParts) {
+    this.reactor = parts.reactor;
+    this.base = parts.base;
+    this.geometry = parts.geometry;
+    this.l2p = parts.l2p;
+    this.bands = parts.bands;
+    this.buffer = parts.buffer;
+    this.statistics = parts.statistics;
+    this.deviceLow = parts.device[0];
+    this.deviceHigh = parts.device[1];
+    this.factor = 4096 / parts.base.geometry.blockBytes;
+    this.#host = parts.host;
+  }
+
+  /** The sequence that the next unit to be sealed will have. */
+  get nextUnitSequence(): number {
+    return makeSequence(this.epoch, this.unitNumber + 1);
+  }
+
+  // data path
+
+  wake(): void {
+    this.#host.wake();
+  }
+
+  /** Block of the base where the place is. */
+  baseBlock(place: number): number {
+    const { firstBandUnit, unitBlocks } = this.geometry;
+    return (firstBandUnit * unitBlocks + place) * this.factor;
+  }
+
+  /** The first reason counts. */
+  fail(status: number, reason: string): void {
+    if (this.failureStatus !== 0) return;
+    this.failureStatus = status;
+    this.failureReason = reason;
+    this.#host.failed(status, reason);
+    this.#host.wake();
+  }
+
+  // end data path
+}

@@ -1,0 +1,153 @@
+/**
+ * FtlEngine: the parts of an FTL, and what follows when something has changed.        (data plane)
+ *
+ * Parts wake the engine; at the end of the turn it frees bands, lets writes and relocation go on,
+ * begins relocation where free bands are scarce, and, where emptied bands are what everybody waits
+ * for, makes durable what keeps them from being free.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import { type BlockIo, OP_FLUSH, OP_READ } from '../block/block-io.ts';
+import { type Reactor, TurnHook } from '../block/reactor.ts';
+import { ENOSPC } from '../block/status.ts';
+import { UUID_BYTES, uuidBytes } from '../block/uuid.ts';
+import { Bands } from './bands.ts';
+import { Checkpointer } from './checkpoint.ts';
+import { Durability } from './durability.ts';
+import { FtlCore, type FtlCoreHost } from './ftl-core.ts';
+import { FtlStatistics } from './ftl-statistics.ts';
+import { BANDS_FOR_RELOCATION, type FtlGeometry } from './geometry.ts';
+import { L2p } from './l2p.ts';
+import { Log, STALL_BAND } from './log.ts';
+import { Placement } from './placement.ts';
+import { Reader } from './reader.ts';
+import { Relocator, type RelocatorHost } from './relocator.ts';
+import type { SuperblockKeeper } from './superblock-io.ts';
+import { deviceWords } from './unit-format.ts';
+import { WriteBuffer } from './write-buffer.ts';
+import { Writer } from './writer.ts';
+
+export interface EngineOptions {
+  readonly reactor: Reactor;
+  readonly base: BlockDevice;
+  readonly geometry: FtlGeometry;
+  readonly keeper: SuperblockKeeper;
+  /** Arena position of the write buffer, and its slots. */
+  readonly memory: number;
+  readonly slotCount: number;
+  /** The write buffer outlives the process. */
+  readonly survives: boolean;
+  /** Units written after which a checkpoint is due. */
+  readonly checkpointUnits: number;
+  readonly host: EngineHost;
+}
+
+export interface EngineHost extends RelocatorHost {
+  answer(io: BlockIo, status: number): void;
+  failed(status: number, reason: string): void;
+  /** Something has changed: perhaps nothing is in flight any more. */
+  settled(): void;
+}
+
+export class FtlEngine extends TurnHook implements FtlCoreHost {
+  readonly core: FtlCore;
+  readonly log: Log;
+  readonly durability: Durability;
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly relocator: Relocator;
+  readonly checkpointer: Checkpointer;
+  readonly #host: EngineHost;
+  readonly #checkpointUnits: number;
+  /** Fewer free and emptied bands than this: relocation works. */
+  readonly #bandsLow: number;
+  /** False until the restore is over, and again when the device is being closed. */
+  runs = false;
+
+  constructor(options: EngineOptions) {
+    super();
+    const { base, geometry, host, keeper, memory, reactor, slotCount, survives } = options;
+    const placement = new Placement(geometry.bandCount, geometry.classCount);
+    this.#host = host;
+    this.#checkpointUnits = options.checkpointUnits;
+    this.#bandsLow = placement.classCount + BANDS_FOR_RELOCATION + 1;
+    this.core = new FtlCore({
+      reactor,
+      base,
+      geometry,
+      l2p: new L2p(geometry),
+      bands: new Bands(geometry, placement),
+      buffer: new WriteBuffer(reactor, geometry, memory, slotCount),
+      device: deviceWords(uuidBytes(keeper.current.uuid).subarray(0, UUID_BYTES)),
+      statistics: new FtlStatistics(),
+      host: this,
+    });
+    this.log = new Log(this.core);
+    this.durability = new Durability(this.core, this.log, host);
+    this.reader = new Reader(this.core, host);
+    this.writer = new Writer(this.core, this.log, this.durability, host, survives);
+    this.relocator = new Relocator(this.core, this.log, host);
+    this.checkpointer = new Checkpointer(this.core, this.log, this.durability, keeper);
+  }
+
+  /** Nothing is in flight and nothing is going on. */
+  get idle(): boolean {
+    const { durability, log, relocator } = this;
+    return log.flying === 0 && durability.idle && relocator.idle && !this.checkpointer.running;
+  }
+
+  dispose(): void {
+    this.relocator.dispose();
+  }
+
+  failed(status: number, reason: string): void {
+    this.#host.failed(status, reason);
+  }
+
+  // data path
+
+  submit(io: BlockIo): void {
+    if (io.op === OP_READ) this.reader.submit(io);
+    else if (io.op === OP_FLUSH) this.durability.wait(io);
+    else this.writer.submit(io);
+  }
+
+  wake(): void {
+    this.core.reactor.atTurnEnd(this);
+  }
+
+  endOfTurn(): void {
+    const { bands, durableOpening, checkpointed } = this.core;
+    this.durability.unitsChanged();
+    if (bands.emptiedCount > 0) bands.reclaim(durableOpening, checkpointed);
+    if (this.runs) {
+      this.writer.nextTurn();
+      if (this.core.failureStatus === 0) this.#goOn();
+    }
+    this.#host.settled();
+  }
+
+  #goOn(): void {
+    const { bands } = this.core;
+    this.relocator.pump();
+    if (bands.freeCount + bands.emptiedCount < this.#bandsLow) this.relocator.begin();
+    this.#relieve();
+  }
+
+  /** Makes durable what keeps emptied bands from being free, once they are needed. */
+  #relieve(): void {
+    const { bands, checkpointed, durableOpening } = this.core;
+    const { checkpointer, durability, relocator, writer } = this;
+    const due = checkpointer.unitsSince >= this.#checkpointUnits;
+    const stalled = writer.stall === STALL_BAND || relocator.stall === STALL_BAND;
+    const scarce = stalled || bands.freeCount <= BANDS_FOR_RELOCATION;
+    const wanted = scarce && bands.emptiedCount > 0;
+    if (due || (wanted && bands.waitsForCheckpoint(checkpointed))) checkpointer.ask();
+    if (wanted && durability.idle && bands.waitsForUnits(durableOpening)) durability.askBarrier();
+    if (stalled && bands.emptiedCount === 0 && this.idle && !relocator.active) {
+      this.core.fail(ENOSPC, 'no band can be made free');
+    }
+  }
+
+  // end data path
+}

@@ -1,0 +1,326 @@
+/**
+ * The superblock of an FTL: its shape, its life, and its newest checkpoint.         (control plane)
+ *
+ * Two copies; number s is written to copy s mod 2, so that a torn write destroys at most the older
+ * one. Behind the superblock stands the table of map pages: for each page the number of the
+ * checkpoint that wrote it and which of its two slots holds it. Writing a superblock is what makes
+ * a checkpoint count: pages that it does not name do not exist.
+ *
+ * The epoch grows with every start for writing, before the first unit is written, and is part of
+ * the sequence of every unit. `checkpoint_start` is the sequence from which on units are not in
+ * the checkpoint; the bands that were open then are listed, because units may follow in them.
+ *
+ * Decoding trusts nothing: a refusal names the copy and the field.
+ */
+
+import { assert } from '../block/assert.ts';
+import { crc32c } from '../block/crc32c.ts';
+import { BandstandError } from '../block/errors.ts';
+import { Layout, type LayoutValues } from '../block/layout.ts';
+import { UUID_NULL } from '../block/uuid.ts';
+import {
+  BAND_UNITS_MAX,
+  BANDS_LEAST,
+  BANDS_MAX,
+  deriveGeometry,
+  FTL_BLOCK_BYTES,
+  type FtlGeometry,
+  type FtlShape,
+  pageEntriesMax,
+  SUPERBLOCK_BYTES,
+  UNIT_BLOCKS_MAX,
+} from './geometry.ts';
+
+export const FTL_SIGNATURE = 'BSTNDFTL';
+const VERSION_MAJOR = 1;
+const VERSION_MINOR = 0;
+const OPEN_BANDS_MAX = 64;
+const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+
+export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, [
+  { name: 'signature', offset: 0, bytes: 8, type: 'bytes', meaning: 'ASCII `BSTNDFTL`, no NUL' },
+  { name: 'version_major', offset: 8, bytes: 2, type: 'u16', meaning: '1; any other is refused' },
+  {
+    name: 'version_minor',
+    offset: 10,
+    bytes: 2,
+    type: 'u16',
+    meaning: '0; a greater one may use reserved bytes',
+  },
+  {
+    name: 'crc',
+    offset: 12,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'the usual CRC-32C over the superblock with this field zero, and the table of pages',
+  },
+  { name: 'uuid', offset: 16, bytes: 16, type: 'uuid', meaning: 'UUID of the device' },
+  {
+    name: 'sequence',
+    offset: 32,
+    bytes: 8,
+    type: 'u64',
+    meaning: 'from 1, incremented before every write; copy = sequence mod 2',
+  },
+  {
+    name: 'state',
+    offset: 40,
+    bytes: 4,
+    type: 'u32',
+    meaning: '1 clean (the checkpoint is complete), 2 dirty (units may follow it)',
+  },
+  { name: 'epoch', offset: 44, bytes: 4, type: 'u32', meaning: 'starts for writing so far' },
+  { name: 'unit_blocks', offset: 48, bytes: 4, type: 'u32', meaning: 'blocks of a write unit' },
+  { name: 'band_units', offset: 52, bytes: 4, type: 'u32', meaning: 'units of a band' },
+  { name: 'band_count', offset: 56, bytes: 4, type: 'u32', meaning: 'bands' },
+  { name: 'over_provisioning', offset: 60, bytes: 4, type: 'u32', meaning: 'per cent, 1 to 99' },
+  { name: 'block_count', offset: 64, bytes: 8, type: 'u64', meaning: 'blocks of the device' },
+  { name: 'page_entries', offset: 72, bytes: 4, type: 'u32', meaning: 'blocks per map page' },
+  { name: 'place_bytes', offset: 76, bytes: 4, type: 'u32', meaning: 'bytes of a place: 4 or 5' },
+  {
+    name: 'checkpoint',
+    offset: 80,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'number of the newest checkpoint; 0 = none, the map is empty',
+  },
+  {
+    name: 'open_band_count',
+    offset: 84,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'bands that could take units when the checkpoint began',
+  },
+  {
+    name: 'checkpoint_start',
+    offset: 88,
+    bytes: 8,
+    type: 'u64',
+    meaning: 'units with this unit_sequence or a greater one are not in the checkpoint',
+  },
+  {
+    name: 'write_sequence',
+    offset: 96,
+    bytes: 8,
+    type: 'u64',
+    meaning: 'the newest write when the checkpoint began',
+  },
+  { name: 'reserved', offset: 104, bytes: 24, type: 'zero', meaning: 'zero' },
+  {
+    name: 'open_bands',
+    offset: 128,
+    bytes: 4 * OPEN_BANDS_MAX,
+    type: 'bytes',
+    meaning: 'their numbers, 4 bytes each',
+  },
+  { name: 'reserved_end', offset: 384, bytes: 3712, type: 'zero', meaning: 'zero' },
+]);
+
+export interface FtlSuperblock {
+  readonly uuid: string;
+  readonly sequence: number;
+  readonly clean: boolean;
+  readonly epoch: number;
+  readonly shape: FtlShape;
+  readonly checkpoint: number;
+  readonly checkpointStart: number;
+  readonly writeSequence: number;
+  readonly openBands: readonly number[];
+  /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
+  readonly pages: Uint32Array;
+}
+
+/** Checkpoints are numbered below this, so that a table entry fits 32 bits. */
+export const CHECKPOINTS_MAX = 2 ** 31 - 1;
+
+export function superblockCopy(sequence: number): 0 | 1 {
+  return (sequence & 1) as 0 | 1;
+}
+
+/** Bytes of one copy: whole units. */
+export function superblockCopyBytes(geometry: FtlGeometry): number {
+  return geometry.superblockUnits * geometry.unitBlocks * FTL_BLOCK_BYTES;
+}
+
+/** The copy as it goes to the base. */
+export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
+  const { shape, pages, openBands } = superblock;
+  const geometry = deriveGeometry(shape);
+  assert(pages.length === geometry.pageCount, 'the table has an entry for each page');
+  assert(openBands.length <= OPEN_BANDS_MAX, 'the open bands fit their list');
+  const bytes = new Uint8Array(superblockCopyBytes(geometry));
+  const bands = new DataView(new ArrayBuffer(4 * openBands.length));
+  openBands.forEach((band, index) => {
+    bands.setUint32(4 * index, band, true);
+  });
+  const values = {
+    signature: new TextEncoder().encode(FTL_SIGNATURE),
+    version_major: VERSION_MAJOR,
+    version_minor: VERSION_MINOR,
+    crc: 0,
+    uuid: superblock.uuid,
+    sequence: superblock.sequence,
+    state: superblock.clean ? 1 : 2,
+    epoch: superblock.epoch,
+    unit_blocks: shape.unitBlocks,
+    band_units: shape.bandUnits,
+    band_count: shape.bandCount,
+    over_provisioning: shape.overProvisioning,
+    block_count: shape.blockCount,
+    page_entries: shape.pageEntries,
+    place_bytes: shape.placeBytes,
+    checkpoint: superblock.checkpoint,
+    open_band_count: openBands.length,
+    checkpoint_start: superblock.checkpointStart,
+    write_sequence: superblock.writeSequence,
+    open_bands: new Uint8Array(bands.buffer),
+  };
+  SUPERBLOCK_LAYOUT.encode(values, bytes);
+  const view = new DataView(bytes.buffer);
+  pages.forEach((entry, page) => {
+    view.setUint32(SUPERBLOCK_BYTES + 4 * page, entry, true);
+  });
+  const end = SUPERBLOCK_BYTES + 4 * pages.length;
+  view.setUint32(SUPERBLOCK_LAYOUT.field('crc').offset, crc32c(bytes, 0, end), true);
+  return bytes;
+}
+
+type Values = LayoutValues<(typeof SUPERBLOCK_LAYOUT)['fields']>;
+
+class Refusal {
+  readonly where: string;
+
+  constructor(where: string) {
+    this.where = where;
+  }
+
+  throw(field: string, why: string): never {
+    throw new BandstandError('BANDSTAND_FTL_SUPERBLOCK', {
+      message: `cannot use the superblock ${this.where}: ${field} ${why}`,
+      hint: 'look at the other copy, and at the devices below',
+      details: { where: this.where, field },
+    });
+  }
+
+  number(values: Values, field: 'sequence' | 'block_count' | Counter, least: number): number {
+    const value = values[field];
+    if (value > SAFE || value < BigInt(least)) this.throw(field, `is ${value}`);
+    return Number(value);
+  }
+}
+
+type Counter = 'checkpoint_start' | 'write_sequence';
+
+/** True when the bytes begin with the signature of an FTL. */
+export function hasFtlSignature(bytes: Uint8Array): boolean {
+  return new TextDecoder('latin1').decode(bytes.subarray(0, 8)) === FTL_SIGNATURE;
+}
+
+/** Bytes that `decodeFtlSuperblock` needs, from the first 4096 of them; these are not verified. */
+export function superblockLength(bytes: Uint8Array, where: string): number {
+  const refuse = new Refusal(where);
+  const shape = decodeShape(checkKind(bytes, refuse), refuse);
+  return SUPERBLOCK_BYTES + 4 * deriveGeometry(shape).pageCount;
+}
+
+function checkKind(bytes: Uint8Array, refuse: Refusal): Values {
+  if (bytes.length < SUPERBLOCK_BYTES) refuse.throw('length', `is ${bytes.length} bytes`);
+  if (!hasFtlSignature(bytes)) refuse.throw('signature', 'is missing');
+  const values = SUPERBLOCK_LAYOUT.decode(bytes);
+  if (values.version_major !== VERSION_MAJOR) {
+    refuse.throw('version_major', `is ${values.version_major}, this program reads 1`);
+  }
+  return values;
+}
+
+/**
+ * What the superblock at the start of `bytes` says; the table of pages has to be behind it. Throws
+ * BANDSTAND_FTL_SUPERBLOCK, which names the field.
+ */
+export function decodeFtlSuperblock(bytes: Uint8Array, where: string): FtlSuperblock {
+  const refuse = new Refusal(where);
+  const values = checkKind(bytes, refuse);
+  const shape = decodeShape(values, refuse);
+  const geometry = deriveGeometry(shape);
+  const end = SUPERBLOCK_BYTES + 4 * geometry.pageCount;
+  if (bytes.length < end) refuse.throw('length', `is ${bytes.length} bytes, ${end} are needed`);
+  const copy = bytes.slice(0, end);
+  new DataView(copy.buffer).setUint32(SUPERBLOCK_LAYOUT.field('crc').offset, 0, true);
+  const crc = crc32c(copy);
+  if (crc !== values.crc) refuse.throw('crc', `is ${values.crc}, the content has ${crc}`);
+  return decodeRest(values, shape, geometry, copy, refuse);
+}
+
+function decodeShape(values: Values, refuse: Refusal): FtlShape {
+  const within = (field: Ranged, least: number, most: number): number => {
+    const value = values[field];
+    if (value < least || value > most) {
+      refuse.throw(field, `is ${value}, it may be ${least} to ${most}`);
+    }
+    return value;
+  };
+  const unitBlocks = within('unit_blocks', 2, UNIT_BLOCKS_MAX);
+  const placeBytes = within('place_bytes', 4, 5);
+  const pageEntries = within('page_entries', 1, pageEntriesMax(unitBlocks, placeBytes));
+  const bandUnits = within('band_units', 1, BAND_UNITS_MAX);
+  const bandCount = within('band_count', BANDS_LEAST, BANDS_MAX);
+  const overProvisioning = within('over_provisioning', 1, 99);
+  const blockCount = refuse.number(values, 'block_count', 1);
+  const places = bandCount * bandUnits * unitBlocks;
+  if (blockCount > places) refuse.throw('block_count', `is ${blockCount} of ${places} places`);
+  if (placeBytes === 4 && places >= 2 ** 32) {
+    refuse.throw('place_bytes', `is 4, which is too few for ${places} places`);
+  }
+  return {
+    unitBlocks,
+    bandUnits,
+    bandCount,
+    overProvisioning,
+    blockCount,
+    pageEntries,
+    placeBytes,
+  };
+}
+
+type Ranged =
+  | 'unit_blocks'
+  | 'band_units'
+  | 'band_count'
+  | 'over_provisioning'
+  | 'page_entries'
+  | 'place_bytes';
+
+function decodeRest(
+  values: Values,
+  shape: FtlShape,
+  geometry: FtlGeometry,
+  bytes: Uint8Array,
+  refuse: Refusal,
+): FtlSuperblock {
+  const { state, checkpoint, open_band_count: count, uuid } = values;
+  if (uuid === UUID_NULL) refuse.throw('uuid', 'is all zeroes');
+  if (state !== 1 && state !== 2) refuse.throw('state', `is ${state}, it may be 1 or 2`);
+  if (count > OPEN_BANDS_MAX) refuse.throw('open_band_count', `is ${count}`);
+  const list = new DataView(values.open_bands.buffer, values.open_bands.byteOffset);
+  const openBands = Array.from({ length: count }, (_, index) => list.getUint32(4 * index, true));
+  const stray = openBands.find((band) => band >= shape.bandCount);
+  if (stray !== undefined) refuse.throw('open_bands', `name band ${stray}`);
+  const view = new DataView(bytes.buffer);
+  const pages = Uint32Array.from({ length: geometry.pageCount }, (_, page) =>
+    view.getUint32(SUPERBLOCK_BYTES + 4 * page, true),
+  );
+  const later = pages.findIndex((entry) => Math.floor(entry / 2) > checkpoint);
+  if (later !== -1) refuse.throw('table', `names a later checkpoint for page ${later}`);
+  return {
+    uuid,
+    sequence: refuse.number(values, 'sequence', 1),
+    clean: state === 1,
+    epoch: values.epoch,
+    shape,
+    checkpoint,
+    checkpointStart: refuse.number(values, 'checkpoint_start', 0),
+    writeSequence: refuse.number(values, 'write_sequence', 0),
+    openBands,
+    pages,
+  };
+}

@@ -1,0 +1,315 @@
+/**
+ * Ftl: a log-structured block device over another one.                                (data plane)
+ *
+ * Random writes become whole write units, written one after the other; so a base that takes full
+ * stripes only (raid5f) can be written block by block on top, and a unit that a crash has torn is
+ * noticed and left out. This file is the outside: geometry, life cycle, status. How operations get
+ * through is in ftl-engine.ts and what it is made of; what a start does is in restore.ts.
+ *
+ * The device is thin: what was never written, or was trimmed, takes no space and reads as zeroes.
+ *
+ * When it cannot go on (a flush of the base has failed, too many writes in a row, the superblock
+ * cannot be written) it keeps answering reads, refuses every change with the status that was the
+ * reason, and tells its observer once.
+ */
+
+import { assert } from '../block/assert.ts';
+import {
+  type BlockDevice,
+  checkIo,
+  type DeviceDescription,
+  type DeviceObserver,
+  FEATURE_ATOMIC_BLOCK,
+  FEATURE_FUA,
+  FEATURE_TRIM,
+  FEATURE_TRIM_ZEROES,
+  FEATURE_WRITE_ZEROES,
+  type Geometry,
+} from '../block/block-device.ts';
+import type { BlockIo } from '../block/block-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
+import { type StepObserver, StepRun } from '../block/steps.ts';
+import type { SurvivingMemory } from '../block/surviving-memory.ts';
+import { FtlEngine } from './ftl-engine.ts';
+import { type FtlStatus, ftlStatus } from './ftl-status.ts';
+import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry } from './geometry.ts';
+import { SLOTS_FOR_RELOCATION } from './log.ts';
+import { Restore, type RestoreReport } from './restore.ts';
+import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
+import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
+
+const SLOTS_DEFAULT = 32;
+const REQUEST_BYTES_MAX = 2 ** 20;
+/** A checkpoint is due when so much of the device's size was written since the last one. */
+const CHECKPOINT_SHARE = 0.04;
+const CHECKPOINT_UNITS_LEAST = 64;
+
+export interface FtlOptions {
+  /** The caller has opened the base; `close` closes it. */
+  readonly baseOpened?: boolean;
+  /** Null: the write buffer dies with the process, and writes wait for the base. */
+  readonly buffer?: SurvivingMemory | null;
+  /** Units that the write buffer holds, where it is not given. */
+  readonly slotCount?: number;
+  readonly checkpointUnits?: number;
+  /** Told about each step of a start. */
+  readonly steps?: StepObserver;
+  /** Told about blocks that relocation could not move. */
+  readonly blockUnreadable?: (block: number, band: number, status: number) => void;
+}
+
+export class Ftl implements BlockDevice, DeviceObserver {
+  readonly name: string;
+  readonly base: BlockDevice;
+  observer: DeviceObserver | null = null;
+  readonly #options: FtlOptions;
+  #baseOpened: boolean;
+  #reactor: Reactor | null = null;
+  #geometry: Geometry | null = null;
+  #engine: FtlEngine | null = null;
+  #keeper: SuperblockKeeper | null = null;
+  #report: RestoreReport | null = null;
+  /** Memory that was allocated here: position and bytes. */
+  #memory: { readonly at: number; readonly bytes: number } | null = null;
+  #inFlight = 0;
+  #closing: Promise<void> | null = null;
+  #drained: (() => void) | null = null;
+
+  constructor(base: BlockDevice, options: FtlOptions = {}) {
+    this.name = base.name;
+    this.base = base;
+    this.#options = options;
+    this.#baseOpened = options.baseOpened ?? false;
+  }
+
+  get geometry(): Geometry {
+    assert(this.#geometry !== null, 'a device that is asked for its geometry was opened');
+    return this.#geometry;
+  }
+
+  /** What the last start found. */
+  get restoreReport(): RestoreReport | null {
+    return this.#report;
+  }
+
+  // --- life cycle -------------------------------------------------------------------------------
+
+  /** Throws BandstandError with a BANDSTAND_FTL_* code; then nothing is left open. */
+  async open(reactor: Reactor): Promise<void> {
+    assert(this.#reactor === null, 'a device is opened once');
+    if (!this.#baseOpened) await this.base.open(reactor);
+    this.#reactor = reactor;
+    this.#closing = null;
+    try {
+      await this.#start(reactor);
+    } catch (error) {
+      this.#release();
+      await this.base.close();
+      throw error;
+    }
+    this.#baseOpened = false;
+    this.base.observer = this;
+  }
+
+  async #start(reactor: Reactor): Promise<void> {
+    const { base } = this;
+    const found = await readSuperblock(reactor, base);
+    const geometry = deriveGeometry(found.superblock.shape);
+    const keeper = new SuperblockKeeper(reactor, base, found.superblock);
+    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
+    const buffer = this.#options.buffer ?? null;
+    const engine = new FtlEngine({
+      reactor,
+      base,
+      geometry,
+      keeper,
+      memory,
+      slotCount,
+      survives: buffer !== null,
+      checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
+      host: {
+        answer: (io, status) => this.#answer(io, status),
+        failed: (status) => this.observer?.deviceFailed(this, status),
+        settled: () => this.#settled(),
+        blockUnreadable: (block, band, status) =>
+          this.#options.blockUnreadable?.(block, band, status),
+      },
+    });
+    this.#engine = engine;
+    this.#keeper = keeper;
+    const restore = new Restore(engine.core, engine.log, keeper, buffer?.isAdopted ? buffer : null);
+    try {
+      await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
+    } finally {
+      restore.dispose();
+    }
+    // From here on what was decided holds, and the write buffer belongs to this life.
+    await engine.checkpointer.write(false);
+    engine.core.buffer.format(found.superblock.uuid, engine.core.epoch);
+    this.#report = restore.report;
+    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null);
+    engine.runs = true;
+  }
+
+  #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
+    const least = geometry.classCount + SLOTS_FOR_RELOCATION + 2;
+    const given = this.#options.buffer ?? null;
+    if (given !== null) {
+      let slotCount = Math.min(SLOTS_MAX, Math.floor(given.bytes / bufferBytes(geometry, 1)));
+      while (bufferBytes(geometry, slotCount + 1) <= given.bytes && slotCount < SLOTS_MAX) {
+        slotCount += 1;
+      }
+      if (slotCount >= least) return { memory: given.at, slotCount };
+      throw new BandstandError('BANDSTAND_FTL_BUFFER', {
+        message: `cannot use a write buffer of ${given.bytes} bytes for ${this.name}: it holds ${slotCount} units, ${least} are needed`,
+        hint: `make it ${bufferBytes(geometry, least)} bytes or more`,
+        details: { bytes: given.bytes, units: slotCount, units_least: least },
+      });
+    }
+    const slotCount = Math.max(least, this.#options.slotCount ?? SLOTS_DEFAULT);
+    const bytes = bufferBytes(geometry, slotCount);
+    const at = reactor.arena.allocate(bytes);
+    this.#memory = { at, bytes };
+    return { memory: at, slotCount };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** A clean stop where that is possible; otherwise the next start finds it dirty. */
+  async #close(): Promise<void> {
+    const engine = this.#engine;
+    if (this.#reactor === null || engine === null) return;
+    await this.#until(() => this.#inFlight === 0);
+    engine.runs = false;
+    engine.relocator.stop();
+    await engine.checkpointer.settled();
+    await this.#until(() => engine.idle);
+    let failure: unknown = null;
+    if (engine.core.failureStatus === 0) {
+      await engine.checkpointer.finish().catch((error: unknown) => {
+        if (!(error instanceof BandstandError)) throw error;
+        failure = error;
+      });
+      await this.#until(() => engine.idle);
+      if (failure === null) this.#discardBuffer(engine);
+    }
+    this.base.observer = null;
+    this.#release();
+    await this.base.close();
+    if (failure !== null) throw failure;
+  }
+
+  /** Nothing is left in it that the base lacks. */
+  #discardBuffer(engine: FtlEngine): void {
+    engine.core.buffer.wipe();
+    this.#options.buffer?.discard();
+  }
+
+  async #until(done: () => boolean): Promise<void> {
+    while (!done()) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+  }
+
+  #settled(): void {
+    const drained = this.#drained;
+    this.#drained = null;
+    drained?.();
+  }
+
+  #release(): void {
+    this.#engine?.dispose();
+    this.#engine = null;
+    if (this.#memory !== null) this.#reactor!.arena.release(this.#memory.at, this.#memory.bytes);
+    this.#memory = null;
+    this.#reactor = null;
+  }
+
+  // --- operations -------------------------------------------------------------------------------
+
+  // data path
+
+  submit(io: BlockIo): void {
+    const engine = this.#engine;
+    assert(engine?.runs === true, 'a device that is submitted to is open');
+    assert(checkIo(this.#geometry!, io) === OK, 'the operation fits the device');
+    this.#inFlight += 1;
+    engine!.submit(io);
+  }
+
+  #answer(io: BlockIo, status: number): void {
+    this.#inFlight -= 1;
+    this.#reactor!.finish(io, status);
+    if (this.#inFlight === 0) this.#settled();
+  }
+
+  // end data path
+
+  // --- the base says ----------------------------------------------------------------------------
+
+  deviceFailed(_device: BlockDevice, status: number): void {
+    this.observer?.deviceFailed(this, status);
+  }
+
+  /** The device keeps the size that it was made with. */
+  deviceResized(_device: BlockDevice): void {}
+
+  deviceOverdue(_device: BlockDevice): boolean {
+    return this.observer?.deviceOverdue(this) ?? false;
+  }
+
+  // --- status -----------------------------------------------------------------------------------
+
+  describe(): DeviceDescription {
+    const superblock = this.#keeper?.current ?? null;
+    return {
+      kind: 'ftl',
+      name: this.name,
+      children: [this.base.describe()],
+      details: {
+        uuid: superblock?.uuid ?? null,
+        blocks: superblock?.shape.blockCount ?? null,
+        unit_blocks: superblock?.shape.unitBlocks ?? null,
+        bands: superblock?.shape.bandCount ?? null,
+        over_provisioning_percent: superblock?.shape.overProvisioning ?? null,
+      },
+    };
+  }
+
+  /** How the device is doing; null while it is closed. */
+  status(): FtlStatus | null {
+    return this.#engine === null ? null : ftlStatus(this.#engine.core);
+  }
+}
+
+function checkpointUnits(geometry: FtlGeometry): number {
+  const units = (geometry.blockCount * CHECKPOINT_SHARE) / geometry.dataBlocks;
+  return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(units));
+}
+
+function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean): Geometry {
+  return {
+    blockBytes: FTL_BLOCK_BYTES,
+    blockCount: geometry.blockCount,
+    writeUnitBlocks: 1,
+    optimalBoundaryBlocks: 0,
+    requestBlocksMax: REQUEST_BYTES_MAX / FTL_BLOCK_BYTES,
+    physicalBlockBytes: FTL_BLOCK_BYTES,
+    rotational: base.rotational,
+    volatileCache: survives || base.volatileCache,
+    features:
+      FEATURE_TRIM |
+      FEATURE_TRIM_ZEROES |
+      FEATURE_WRITE_ZEROES |
+      FEATURE_FUA |
+      FEATURE_ATOMIC_BLOCK,
+    trimGranularityBlocks: 1,
+  };
+}

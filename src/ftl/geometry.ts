@@ -1,0 +1,200 @@
+/**
+ * Geometry of an FTL: how its base device is divided.                               (control plane)
+ *
+ *   | superblock 0 | superblock 1 | map pages, two slots each | band 0 | band 1 | … | rest |
+ *
+ * Everything is counted in write units: what one write to the base carries. A unit is the full
+ * stripe of a base that has one, or as many as make 256 KiB. Its first blocks are its summary
+ * (unit-format.ts), the others hold data. A band is a run of units that is filled from its start,
+ * and that becomes free as a whole.
+ *
+ * Blocks are 4096 bytes, whatever the base has. A *place* is a block number counted from the start
+ * of band 0: what the map of an FTL holds.
+ *
+ * Over-provisioning is (physical - logical) / logical in per cent; physical counts the data blocks
+ * of all bands, including those that are open or kept in reserve.
+ */
+
+import { assert } from '../block/assert.ts';
+import type { Geometry } from '../block/block-device.ts';
+import { BandstandError } from '../block/errors.ts';
+import { classCountFor } from './placement.ts';
+
+export const FTL_BLOCK_BYTES = 4096;
+export const OVER_PROVISIONING_DEFAULT = 20;
+/** A smaller unit spends too much on its summary, a larger one delays what is flushed. */
+const UNIT_BYTES_DEFAULT = 256 * 1024;
+/** A stripe that is at least so large is a unit by itself. */
+const UNIT_BYTES_LEAST = 128 * 1024;
+export const UNIT_BLOCKS_MAX = 4096;
+const BAND_BYTES_MAX = 2 ** 30;
+/** So many bands are aimed at: enough for relocation to choose from, few enough to look at all. */
+const BANDS_AIM = 1000;
+export const BANDS_LEAST = 16;
+const BAND_UNITS_LEAST = 4;
+export const BAND_UNITS_MAX = 2 ** 20;
+export const BANDS_MAX = 2 ** 22;
+/** Free bands that only relocation may open, so that it can always go on. */
+export const BANDS_FOR_RELOCATION = 2;
+
+export const UNIT_HEADER_BYTES = 64;
+export const UNIT_ENTRY_BYTES = 16;
+export const TRIM_RECORD_BYTES = 32;
+/** Each unit has room for so many trims at least. */
+const TRIMS_LEAST = 16;
+
+export const MAP_PAGE_HEADER_BYTES = 64;
+export const SUPERBLOCK_BYTES = 4096;
+
+/** What is chosen at creation and stored in the superblock. */
+export interface FtlShape {
+  readonly unitBlocks: number;
+  readonly bandUnits: number;
+  readonly bandCount: number;
+  readonly overProvisioning: number;
+  readonly blockCount: number;
+  /** Blocks whose places one page of the map holds. */
+  readonly pageEntries: number;
+  /** Bytes of a place in a page: 4, or 5 where places do not fit. */
+  readonly placeBytes: number;
+}
+
+export interface FtlShapeOptions {
+  readonly unitBytes?: number;
+  readonly bandBytes?: number;
+  readonly overProvisioning?: number;
+  readonly pageEntries?: number;
+}
+
+/** What follows from a shape. */
+export interface FtlGeometry extends FtlShape {
+  readonly summaryBlocks: number;
+  /** Data blocks per unit. */
+  readonly dataBlocks: number;
+  readonly trimsMax: number;
+  /** Lifetime classes, each with an open band. */
+  readonly classCount: number;
+  readonly bandBlocks: number;
+  readonly pageCount: number;
+  /** Units of one superblock copy, with its table of pages. */
+  readonly superblockUnits: number;
+  readonly firstPageUnit: number;
+  readonly firstBandUnit: number;
+  /** Units of the base that are used. */
+  readonly units: number;
+}
+
+/** Blocks of a unit that its summary takes. */
+function summaryBlocksOf(unitBlocks: number): number {
+  for (let blocks = 1; ; blocks += 1) {
+    const entries = (unitBlocks - blocks) * UNIT_ENTRY_BYTES + TRIMS_LEAST * TRIM_RECORD_BYTES;
+    if (UNIT_HEADER_BYTES + entries <= blocks * FTL_BLOCK_BYTES) return blocks;
+  }
+}
+
+export function deriveGeometry(shape: FtlShape): FtlGeometry {
+  const { unitBlocks, bandUnits, bandCount, blockCount, pageEntries } = shape;
+  const summaryBlocks = summaryBlocksOf(unitBlocks);
+  const dataBlocks = unitBlocks - summaryBlocks;
+  const used = UNIT_HEADER_BYTES + dataBlocks * UNIT_ENTRY_BYTES;
+  const trimsMax = Math.floor((summaryBlocks * FTL_BLOCK_BYTES - used) / TRIM_RECORD_BYTES);
+  const pageCount = Math.ceil(blockCount / pageEntries);
+  const superblockUnits = superblockUnitsOf(pageCount, unitBlocks);
+  const firstPageUnit = 2 * superblockUnits;
+  const firstBandUnit = firstPageUnit + 2 * pageCount;
+  return {
+    ...shape,
+    summaryBlocks,
+    dataBlocks,
+    trimsMax,
+    classCount: classCountFor(bandCount - Math.ceil(blockCount / (bandUnits * dataBlocks))),
+    bandBlocks: bandUnits * unitBlocks,
+    pageCount,
+    superblockUnits,
+    firstPageUnit,
+    firstBandUnit,
+    units: firstBandUnit + bandCount * bandUnits,
+  };
+}
+
+function superblockUnitsOf(pageCount: number, unitBlocks: number): number {
+  return Math.ceil((SUPERBLOCK_BYTES + 4 * pageCount) / (unitBlocks * FTL_BLOCK_BYTES));
+}
+
+/** Bands that never hold data for good: an open one per class, and what relocation needs. */
+function reservedBands(spareBands: number): number {
+  return classCountFor(spareBands) + 2 * BANDS_FOR_RELOCATION;
+}
+
+/** Entries that fit one page of a unit's size. */
+export function pageEntriesMax(unitBlocks: number, placeBytes: number): number {
+  return Math.floor((unitBlocks * FTL_BLOCK_BYTES - MAP_PAGE_HEADER_BYTES) / placeBytes);
+}
+
+/** Bytes of which everything that is written to the base is a multiple. */
+export function writeStepBytes(base: Geometry): number {
+  const unit = base.writeUnitBlocks * base.blockBytes;
+  let step = unit;
+  while (step % FTL_BLOCK_BYTES !== 0) step += unit;
+  return step;
+}
+
+function chooseUnitBlocks(base: Geometry, wanted: number | undefined): number {
+  const step = writeStepBytes(base);
+  const aim = wanted ?? (step >= UNIT_BYTES_LEAST ? step : UNIT_BYTES_DEFAULT);
+  const most = Math.min(base.requestBlocksMax * base.blockBytes, UNIT_BLOCKS_MAX * FTL_BLOCK_BYTES);
+  let bytes = Math.ceil(aim / step) * step;
+  if (bytes > most) bytes = Math.floor(most / step) * step;
+  // A summary and at least one block of data.
+  while (bytes < 2 * FTL_BLOCK_BYTES && bytes + step <= most) bytes += step;
+  return bytes / FTL_BLOCK_BYTES;
+}
+
+/** The shape of a new FTL over a base of this geometry. Throws where it cannot have one. */
+export function planShape(name: string, base: Geometry, options: FtlShapeOptions = {}): FtlShape {
+  const overProvisioning = options.overProvisioning ?? OVER_PROVISIONING_DEFAULT;
+  assert(overProvisioning > 0 && overProvisioning < 100, 'over-provisioning is within its limits');
+  const unitBlocks = chooseUnitBlocks(base, options.unitBytes);
+  const unitBytes = unitBlocks * FTL_BLOCK_BYTES;
+  const baseUnits = Math.floor((base.blockCount * base.blockBytes) / unitBytes);
+  const places = baseUnits * unitBlocks;
+  const placeBytes = places < 2 ** 32 ? 4 : 5;
+  const entriesMax = unitBlocks < 2 ? 1 : pageEntriesMax(unitBlocks, placeBytes);
+  const pageEntries = Math.min(options.pageEntries ?? entriesMax, entriesMax);
+  const perUnit = unitBlocks < 2 ? 1 : unitBlocks - summaryBlocksOf(unitBlocks);
+  // Each unit of the bands takes its share of the map along, two slots for each page of it.
+  const perPage = (perUnit * 100) / (100 + overProvisioning) / pageEntries;
+  const fixed = 2 * superblockUnitsOf(Math.ceil(baseUnits * perPage), unitBlocks) + 2;
+  const left = Math.max(0, Math.floor((baseUnits - fixed) / (1 + 2 * perPage)));
+  const pageCount = Math.max(1, Math.ceil(left * perPage));
+  const aim = options.bandBytes ?? Math.min(BAND_BYTES_MAX, (left * unitBytes) / BANDS_AIM);
+  const bandUnits = Math.max(BAND_UNITS_LEAST, Math.floor(aim / unitBytes));
+  const bandCount = Math.min(BANDS_MAX, Math.floor(left / bandUnits));
+  if (bandCount < BANDS_LEAST || unitBlocks < 2) throw tooSmall(name, base, bandUnits * unitBytes);
+  const perBand = bandUnits * perUnit;
+  const wanted = Math.floor((bandCount * perBand * 100) / (100 + overProvisioning));
+  const blockCount = Math.min(
+    wanted,
+    (bandCount - reservedBands(bandCount - Math.ceil(wanted / perBand))) * perBand,
+    pageCount * pageEntries,
+  );
+  return {
+    unitBlocks,
+    bandUnits,
+    bandCount,
+    overProvisioning,
+    blockCount,
+    pageEntries,
+    placeBytes,
+  };
+}
+
+function tooSmall(name: string, base: Geometry, bandBytes: number): BandstandError {
+  const bytes = base.blockCount * base.blockBytes;
+  const least = BANDS_LEAST * bandBytes;
+  return new BandstandError('BANDSTAND_DEVICE_TOO_SMALL', {
+    message: `cannot make a log-structured device on ${name}: it has ${bytes} bytes, and ${BANDS_LEAST} bands of ${bandBytes} bytes need ${least} and some for metadata`,
+    hint: 'use larger members, or smaller strips',
+    details: { device: name, bytes, bands_least: BANDS_LEAST, band_bytes: bandBytes },
+  });
+}

@@ -1,0 +1,61 @@
+/**
+ * L2p: where each block of the device lies.                                           (data plane)
+ *
+ *   low    Uint32Array   place, or its lower 32 bits; all ones (in both) = unmapped
+ *   high   Uint8Array    bits 32 to 39 of the place, only where places do not fit 32 bits
+ *   dirty  Uint8Array    1 for each page of `pageEntries` blocks that was changed since the last
+ *                        checkpoint began to copy it
+ *
+ * A place is final from the moment that a block is put into a unit: whether the unit is still in
+ * memory is the write buffer's business. An unmapped block reads as zeroes.
+ */
+
+import type { FtlGeometry } from './geometry.ts';
+
+export const UNMAPPED = -1;
+
+const NONE = 0xffffffff;
+const TWO_32 = 2 ** 32;
+
+export class L2p {
+  readonly pageEntries: number;
+  readonly blockCount: number;
+  readonly low: Uint32Array;
+  readonly high: Uint8Array | null;
+  readonly dirty: Uint8Array;
+  mapped = 0;
+
+  constructor({ blockCount, pageEntries, pageCount, placeBytes }: FtlGeometry) {
+    this.blockCount = blockCount;
+    this.pageEntries = pageEntries;
+    this.low = new Uint32Array(blockCount).fill(NONE);
+    this.high = placeBytes === 5 ? new Uint8Array(blockCount).fill(0xff) : null;
+    this.dirty = new Uint8Array(pageCount);
+  }
+
+  // data path
+
+  /** The place of a block, or UNMAPPED. */
+  get(block: number): number {
+    const low = this.low[block]!;
+    if (this.high === null) return low === NONE ? UNMAPPED : low;
+    const high = this.high[block]!;
+    return low === NONE && high === 0xff ? UNMAPPED : low + high * TWO_32;
+  }
+
+  set(block: number, place: number): void {
+    if (this.get(block) === UNMAPPED) this.mapped += 1;
+    this.low[block] = place;
+    if (this.high !== null) this.high[block] = Math.floor(place / TWO_32);
+    this.dirty[Math.floor(block / this.pageEntries)] = 1;
+  }
+
+  unmap(block: number): void {
+    if (this.get(block) !== UNMAPPED) this.mapped -= 1;
+    this.low[block] = NONE;
+    if (this.high !== null) this.high[block] = 0xff;
+    this.dirty[Math.floor(block / this.pageEntries)] = 1;
+  }
+
+  // end data path
+}

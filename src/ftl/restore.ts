@@ -1,0 +1,223 @@
+/**
+ * Restore: from what is on the base to an FTL that works.                           (control plane)
+ *
+ * The steps, in this order, are the whole procedure; each is named for people and logs.
+ *
+ *   begin a new epoch      the superblock says that this life may write units
+ *   load the map           the pages that the superblock names
+ *   adopt the write buffer units that outlived the last process go to where they were going
+ *   read heads             which bands there are
+ *   roll forward           what came after the checkpoint
+ *   sort bands             free, open or closed
+ *
+ * After it the caller writes a checkpoint before anything else is done: what this restore has
+ * decided is decided for good, and nothing that it left out can come back later. Until then nothing
+ * on the base has been overwritten that another restore would need; it may be interrupted at any
+ * point and begins anew.
+ *
+ * After a clean stop the map is complete: the write buffer is not looked at, and units are read
+ * only to learn how far open bands are filled.
+ */
+
+import { OP_READ } from '../block/block-io.ts';
+import { flushDevice, submitStatus } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import { OK, statusText } from '../block/status.ts';
+import type { Step } from '../block/steps.ts';
+import { BAND_CLOSED, BAND_DAMAGED, BAND_OPEN } from './bands.ts';
+import type { FtlCore } from './ftl-core.ts';
+import { FTL_BLOCK_BYTES } from './geometry.ts';
+import { UNMAPPED } from './l2p.ts';
+import type { Log } from './log.ts';
+import { decodePage, pageUnit } from './map-page.ts';
+import { NO_BAND } from './placement.ts';
+import { type RollForward, UnitScan } from './roll-forward.ts';
+import type { SuperblockKeeper } from './superblock-io.ts';
+import { type Adoption, type BufferMemory, NOTHING_ADOPTED, Survivors } from './survivors.ts';
+import { UnitReader } from './unit-reader.ts';
+
+/** What a restore found, for events and status. */
+export interface RestoreReport {
+  readonly clean: boolean;
+  readonly adoption: Adoption;
+  readonly unitsPlayed: number;
+  readonly tornBlocks: number;
+  readonly blocksRead: number;
+}
+
+export class Restore {
+  readonly #core: FtlCore;
+  readonly #log: Log;
+  readonly #keeper: SuperblockKeeper;
+  readonly #wasClean: boolean;
+  /** The write buffer's memory when it outlived the last process. */
+  readonly #survived: BufferMemory | null;
+  #reader: UnitReader | null = null;
+  #scan: UnitScan | null = null;
+  #found: RollForward | null = null;
+  #adoption = NOTHING_ADOPTED;
+  #blocksRead = 0;
+
+  constructor(core: FtlCore, log: Log, keeper: SuperblockKeeper, survived: BufferMemory | null) {
+    this.#core = core;
+    this.#log = log;
+    this.#keeper = keeper;
+    this.#wasClean = keeper.current.clean;
+    this.#survived = survived;
+  }
+
+  get steps(): readonly Step<void>[] {
+    return [
+      { name: 'Begin a new epoch', run: () => this.#beginEpoch() },
+      { name: 'Load the map', run: () => this.#loadMap() },
+      { name: 'Adopt the write buffer', run: () => this.#adopt() },
+      { name: 'Read the heads of bands', run: () => this.#readHeads() },
+      { name: 'Roll forward', run: () => this.#rollForward() },
+      { name: 'Sort bands', run: async () => this.#sortBands() },
+    ];
+  }
+
+  dispose(): void {
+    this.#blocksRead = this.#reader?.blocksRead ?? 0;
+    this.#reader?.dispose();
+    this.#reader = null;
+    this.#scan = null;
+  }
+
+  get report(): RestoreReport {
+    return {
+      clean: this.#wasClean,
+      adoption: this.#adoption,
+      unitsPlayed: this.#found?.units ?? 0,
+      tornBlocks: this.#found?.torn ?? 0,
+      blocksRead: this.#reader?.blocksRead ?? this.#blocksRead,
+    };
+  }
+
+  async #beginEpoch(): Promise<void> {
+    const core = this.#core;
+    const epoch = this.#keeper.current.epoch + 1;
+    await this.#keeper.write({ clean: false, epoch });
+    core.epoch = epoch;
+    core.unitNumber = 0;
+    this.#reader = new UnitReader(core);
+    this.#scan = new UnitScan(core, this.#keeper.current, this.#reader);
+  }
+
+  async #loadMap(): Promise<void> {
+    const { base, deviceHigh, deviceLow, factor, geometry, l2p, reactor } = this.#core;
+    const { pages } = this.#keeper.current;
+    const bytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
+    const buffer = reactor.arena.allocate(bytes);
+    const device = [deviceLow, deviceHigh] as const;
+    try {
+      for (const [page, entry] of pages.entries()) {
+        if (entry === 0) continue;
+        const block = pageUnit(geometry, page, entry & 1) * geometry.unitBlocks * factor;
+        const count = geometry.unitBlocks * factor;
+        const status = await submitStatus(base, OP_READ, block, count, buffer);
+        if (status !== OK) throw this.#damaged(page, `it cannot be read: ${statusText(status)}`);
+        const name = { device, page, checkpoint: Math.floor(entry / 2) };
+        const why = decodePage(reactor, geometry, buffer, name, l2p);
+        if (why !== null) throw this.#damaged(page, why);
+      }
+    } finally {
+      reactor.arena.release(buffer, bytes);
+    }
+  }
+
+  #damaged(page: number, why: string): BandstandError {
+    const { name } = this.#core.base;
+    return new BandstandError('BANDSTAND_FTL_MAP', {
+      message: `cannot open the log-structured device on ${name}: page ${page} of its map is not usable: ${why}`,
+      hint: 'look at the devices below',
+      details: { device: name, page },
+    });
+  }
+
+  async #adopt(): Promise<void> {
+    const survived = this.#survived;
+    if (this.#wasClean || survived === null) return;
+    const survivors = new Survivors(this.#core, survived, this.#reader!);
+    this.#adoption = await survivors.adopt(this.#keeper.current);
+  }
+
+  #readHeads(): Promise<void> {
+    return this.#scan!.heads();
+  }
+
+  async #rollForward(): Promise<void> {
+    const core = this.#core;
+    this.#found = await this.#scan!.units(!this.#wasClean);
+    core.writeSequence = this.#found.writeSequence;
+    // A superblock that was lost may have begun later epochs.
+    if (this.#found.epoch > core.epoch) {
+      await this.#keeper.write({ epoch: this.#found.epoch + 1 });
+      core.epoch = this.#found.epoch + 1;
+      core.unitNumber = 0;
+    }
+    await flushDevice(core.base);
+  }
+
+  #sortBands(): void {
+    const { bands, geometry, l2p } = this.#core;
+    l2p.mapped = 0;
+    const { summaryBlocks, unitBlocks } = geometry;
+    const places = geometry.bandCount * geometry.bandBlocks;
+    const { filled } = this.#found!;
+    const scanned = new Uint8Array(geometry.bandCount);
+    for (const band of filled.keys()) scanned[band] = 1;
+    for (let block = 0; block < l2p.blockCount; block += 1) {
+      const place = l2p.get(block);
+      if (place === UNMAPPED) continue;
+      l2p.mapped += 1;
+      const within = place - Math.floor(place / unitBlocks) * unitBlocks;
+      if (place >= places || within < summaryBlocks) {
+        throw this.#damaged(Math.floor(block / geometry.pageEntries), `block ${block} is nowhere`);
+      }
+      const band = bands.bandOf(place);
+      bands.gain(band);
+      if (scanned[band] === 0) continue;
+      // A unit whose summary is lost is still not written over while blocks in it are needed.
+      const unit = Math.floor(place / unitBlocks) - band * geometry.bandUnits;
+      filled.get(band)![unit] = 1;
+    }
+    this.#resumeBands();
+    const order = Array.from({ length: bands.count }, (_, band) => band)
+      .filter((band) => bands.state[band] !== BAND_OPEN)
+      .sort((one, other) => bands.sequence[one]! - bands.sequence[other]!);
+    const sequence = this.#core.writeSequence;
+    for (const [rank, band] of order.entries()) {
+      if (bands.valid[band] === 0) {
+        bands.giveFree(band);
+      } else if (bands.sequence[band] === 0) {
+        // Without its head nothing in it can be checked.
+        bands.state[band] = BAND_DAMAGED;
+      } else {
+        bands.state[band] = BAND_CLOSED;
+        // How long its blocks have lain still: nearly as long as its rank says.
+        bands.victims.closed(band, Math.floor((sequence * rank) / order.length));
+      }
+    }
+  }
+
+  /** In each class the newest band with room goes on. */
+  #resumeBands(): void {
+    const { bands } = this.#core;
+    const { openBands } = this.#log;
+    const { filled } = this.#found!;
+    for (const [band, units] of filled) {
+      if (units[0] === 0 || !units.includes(0)) continue;
+      const lifetimeClass = bands.placement.classOf[band]!;
+      const other = openBands[lifetimeClass]!;
+      if (other !== NO_BAND && bands.sequence[other]! > bands.sequence[band]!) continue;
+      openBands[lifetimeClass] = band;
+    }
+    openBands.forEach((band, lifetimeClass) => {
+      if (band === NO_BAND) return;
+      bands.state[band] = BAND_OPEN;
+      bands.nextUnit[band] = filled.get(band)!.indexOf(0);
+      this.#log.resumed[lifetimeClass] = filled.get(band)!;
+    });
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Roll-forward: plays the units since a checkpoint over its map.                    (control plane)
+ *
+ *   1. heads     the first unit of every band says whether and when the band was filled
+ *   2. units     of the bands that may hold something newer than the checkpoint: their summaries
+ *   3. blocks    of the units that may have been in flight: their data, against their checksums
+ *
+ * For each block the record with the greatest write sequence counts, data or trim; of equal ones
+ * (a relocated copy) the one in the newer unit. A block without a record keeps what the checkpoint
+ * says. The order in which units are looked at does not matter.
+ *
+ * A unit counts when its summary is whole and says that it lies where it was found, in the filling
+ * that the head began. A head that is torn or lost takes its band with it: nothing in it had been
+ * flushed, because a flush of any unit covers its head. What was in a band before its last filling
+ * is superseded by what is durable elsewhere, or the band would not have been reused.
+ *
+ * A unit below the durable floor (the highest one that any header names) had been flushed. Above it
+ * each block is checked: what a power cut has torn is left out, its neighbours count.
+ *
+ * What cannot be read is not guessed: the start is refused, and may succeed another time.
+ */
+
+import { BandstandError } from '../block/errors.ts';
+import { OK, statusText } from '../block/status.ts';
+import type { FtlCore } from './ftl-core.ts';
+import type { FtlSuperblock } from './ftl-superblock.ts';
+import { UNMAPPED } from './l2p.ts';
+import {
+  blockCrc,
+  dataAt,
+  entryAt,
+  entryCrc,
+  nameBlock,
+  nameSequence,
+  readHeader,
+  trimAt,
+  trimBlockCount,
+  trimIsIntact,
+  UnitHeader,
+} from './unit-format.ts';
+import type { UnitReader } from './unit-reader.ts';
+
+/** Blocks whose newest records are kept together. */
+const CHUNK = 1024;
+
+export interface RollForward {
+  /** Units that were newer than the checkpoint. */
+  readonly units: number;
+  /** Blocks that a power cut had torn. */
+  readonly torn: number;
+  /** The greatest write sequence and epoch met. */
+  readonly writeSequence: number;
+  readonly epoch: number;
+  /** For each band that was scanned 1 for every unit of its filling. */
+  readonly filled: ReadonlyMap<number, Uint8Array>;
+}
+
+export class UnitScan {
+  readonly #core: FtlCore;
+  readonly #superblock: FtlSuperblock;
+  readonly #reader: UnitReader;
+  readonly #filled = new Map<number, Uint8Array>();
+  /** Newest write sequence, and sequence of its unit, per block: two numbers each, in chunks. */
+  readonly #newest = new Map<number, Float64Array>();
+  #floor: number;
+  #units = 0;
+  #torn = 0;
+  #writeSequence: number;
+  #epoch = 0;
+
+  constructor(core: FtlCore, superblock: FtlSuperblock, reader: UnitReader) {
+    this.#core = core;
+    this.#superblock = superblock;
+    this.#reader = reader;
+    this.#floor = superblock.checkpointStart;
+    this.#writeSequence = superblock.writeSequence;
+  }
+
+  #refuse(message: string, details: Record<string, unknown>): never {
+    throw new BandstandError('BANDSTAND_FTL_INCONSISTENT', {
+      message: `cannot open the log-structured device on ${this.#core.base.name}: ${message}`,
+      hint: 'look at the devices below',
+      details: { device: this.#core.base.name, ...details },
+    });
+  }
+
+  #unreadable(what: string, band: number, unit: number, status: number): never {
+    const { name } = this.#core.base;
+    throw new BandstandError('BANDSTAND_FTL_UNREADABLE', {
+      message: `cannot open the log-structured device on ${name}: ${what} cannot be read: ${statusText(status)}`,
+      hint: 'look at the devices below, and try again',
+      details: { device: name, band, unit, status },
+    });
+  }
+
+  #header(): UnitHeader {
+    const header = new UnitHeader();
+    header.deviceLow = this.#core.deviceLow;
+    header.deviceHigh = this.#core.deviceHigh;
+    return header;
+  }
+
+  /** Fills in sequence and class of every band that has a head. */
+  async heads(): Promise<void> {
+    const { bands, geometry, reactor } = this.#core;
+    const header = this.#header();
+    const seen = new Map<number, number>();
+    const unitOf = (band: number): number => band * geometry.bandUnits;
+    await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
+      if (status !== OK) this.#unreadable(`the head of band ${band}`, band, 0, status);
+      if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
+      const isHead = header.unit === 0 && header.bandSequence === header.sequence;
+      if (header.band !== band || !isHead) return;
+      const other = seen.get(header.sequence);
+      if (other !== undefined) {
+        const message = `bands ${other} and ${band} begin with one unit ${header.sequence}`;
+        this.#refuse(message, { bands: [other, band], sequence: header.sequence });
+      }
+      seen.set(header.sequence, band);
+      bands.sequence[band] = header.sequence;
+      bands.placement.opened(band, header.classNumber);
+      this.#meet(header);
+    });
+  }
+
+  #meet(header: UnitHeader): void {
+    this.#floor = Math.max(this.#floor, header.durableBelow);
+    this.#epoch = Math.max(this.#epoch, Math.floor(header.sequence / 2 ** 32));
+  }
+
+  /** Plays what is newer than the checkpoint; if not `dirty`, only looks how far bands go. */
+  async units(dirty: boolean): Promise<RollForward> {
+    const { bands, geometry } = this.#core;
+    const { checkpointStart, openBands } = this.#superblock;
+    const wanted: number[] = [];
+    for (let band = 0; band < geometry.bandCount; band += 1) {
+      const sequence = bands.sequence[band]!;
+      if (sequence === 0) continue;
+      if ((dirty && sequence >= checkpointStart) || openBands.includes(band)) wanted.push(band);
+    }
+    // The newest first: they name the highest floor.
+    wanted.sort((one, other) => bands.sequence[other]! - bands.sequence[one]!);
+    const { bandUnits } = geometry;
+    for (const band of wanted) this.#filled.set(band, new Uint8Array(bandUnits));
+    const place = (index: number): number =>
+      wanted[Math.floor(index / bandUnits)]! * bandUnits + (index % bandUnits);
+    await this.#reader.summaries(wanted.length * bandUnits, place, (index, status, at) =>
+      this.#unit(place(index), status, at),
+    );
+    return {
+      units: this.#units,
+      torn: this.#torn,
+      writeSequence: this.#writeSequence,
+      epoch: this.#epoch,
+      filled: this.#filled,
+    };
+  }
+
+  async #unit(unit: number, status: number, at: number): Promise<void> {
+    const { bands, geometry, reactor } = this.#core;
+    const band = Math.floor(unit / geometry.bandUnits);
+    const index = unit - band * geometry.bandUnits;
+    if (status !== OK) this.#unreadable(`unit ${index} of band ${band}`, band, index, status);
+    const header = this.#header();
+    if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
+    if (header.band !== band || header.unit !== index) return;
+    if (header.bandSequence !== bands.sequence[band]) return;
+    this.#filled.get(band)![index] = 1;
+    this.#meet(header);
+    if (header.sequence < this.#superblock.checkpointStart) return;
+    const isDurable = header.sequence < this.#floor;
+    if (!isDurable && !(await this.#reader.data(unit, header.dataCount, at))) {
+      this.#unreadable(`the data of unit ${index} of band ${band}`, band, index, 5);
+    }
+    this.#units += 1;
+    this.#playBlocks(unit, header, at, isDurable);
+    this.#playTrims(header, at);
+  }
+
+  #playBlocks(unit: number, header: UnitHeader, at: number, isDurable: boolean): void {
+    const { geometry, l2p, reactor } = this.#core;
+    const { u32 } = reactor.arena;
+    for (let index = 0; index < header.dataCount; index += 1) {
+      const entry = entryAt(at, index);
+      const block = nameBlock(u32, entry);
+      const sequence = nameSequence(u32, entry);
+      if (block >= l2p.blockCount) this.#stray(header, block);
+      if (!isDurable) {
+        const crc = blockCrc(reactor.kernels, entry, dataAt(geometry, at, index));
+        if (crc !== entryCrc(u32, entry)) {
+          this.#torn += 1;
+          continue;
+        }
+      }
+      if (!this.#supersedes(block, sequence, header.sequence)) continue;
+      l2p.set(block, unit * geometry.unitBlocks + geometry.summaryBlocks + index);
+    }
+  }
+
+  #playTrims(header: UnitHeader, at: number): void {
+    const { geometry, l2p, reactor } = this.#core;
+    const { u32 } = reactor.arena;
+    for (let index = 0; index < header.trimCount; index += 1) {
+      const record = trimAt(geometry, at, index);
+      if (!trimIsIntact(u32, reactor.kernels, record)) {
+        this.#torn += 1;
+        continue;
+      }
+      const first = nameBlock(u32, record);
+      const sequence = nameSequence(u32, record);
+      const end = first + trimBlockCount(u32, record);
+      if (end > l2p.blockCount) this.#stray(header, end - 1);
+      for (let block = first; block < end; block += 1) {
+        if (!this.#supersedes(block, sequence, header.sequence)) continue;
+        if (l2p.get(block) !== UNMAPPED) l2p.unmap(block);
+      }
+    }
+  }
+
+  #stray(header: UnitHeader, block: number): never {
+    const where = `unit ${header.unit} of band ${header.band}`;
+    this.#refuse(`${where} names block ${block} of ${this.#core.l2p.blockCount}`, {
+      band: header.band,
+      unit: header.unit,
+      block,
+    });
+  }
+
+  /** True when the record is the newest of its block so far; it is noted then. */
+  #supersedes(block: number, sequence: number, unitSequence: number): boolean {
+    const number = Math.floor(block / CHUNK);
+    let chunk = this.#newest.get(number);
+    if (chunk === undefined) {
+      chunk = new Float64Array(2 * CHUNK).fill(-1);
+      this.#newest.set(number, chunk);
+    }
+    const at = 2 * (block - number * CHUNK);
+    if (chunk[at]! > sequence) return false;
+    if (chunk[at] === sequence && chunk[at + 1]! > unitSequence) return false;
+    chunk[at] = sequence;
+    chunk[at + 1] = unitSequence;
+    this.#writeSequence = Math.max(this.#writeSequence, sequence);
+    return true;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * Reading and writing the superblock of an FTL.                                     (control plane)
+ *
+ * The newest valid copy counts. Where one copy is damaged the other one is used, and a clean mark
+ * in it is not believed: the damaged copy may have been the newer one.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import { OP_WRITE } from '../block/block-io.ts';
+import { flushDevice, readBlocks, submitOrThrow } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
+import {
+  decodeFtlSuperblock,
+  encodeFtlSuperblock,
+  type FtlSuperblock,
+  hasFtlSignature,
+  superblockCopy,
+  superblockCopyBytes,
+  superblockLength,
+} from './ftl-superblock.ts';
+import { deriveGeometry, FTL_BLOCK_BYTES, SUPERBLOCK_BYTES, writeStepBytes } from './geometry.ts';
+
+/** How far the second copy is looked for when the first one does not say where it is. */
+const SEARCH_BYTES = 64 * 2 ** 20;
+const WRITE_BYTES = 256 * 1024;
+
+export interface FoundSuperblock {
+  readonly superblock: FtlSuperblock;
+  /** Why the other copy could not be used, or null. */
+  readonly damaged: string | null;
+}
+
+async function readBytes(
+  reactor: Reactor,
+  base: BlockDevice,
+  at: number,
+  bytes: number,
+): Promise<Uint8Array> {
+  const { blockBytes, blockCount } = base.geometry;
+  const first = at / blockBytes;
+  const count = Math.min(Math.ceil(bytes / blockBytes), blockCount - first);
+  return count <= 0 ? new Uint8Array(0) : readBlocks(reactor, base, first, count);
+}
+
+type Copy =
+  | { readonly superblock: FtlSuperblock; readonly why: null }
+  | { readonly superblock: null; readonly why: BandstandError | null };
+
+/** The copy at byte `at`; `why` is null too when nothing there claims to be one. */
+async function readCopy(reactor: Reactor, base: BlockDevice, at: number): Promise<Copy> {
+  const where = `at byte ${at} of ${base.name}`;
+  try {
+    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES);
+    if (!hasFtlSignature(head)) return { superblock: null, why: null };
+    const length = superblockLength(head, where);
+    const bytes = await readBytes(reactor, base, at, length);
+    return { superblock: decodeFtlSuperblock(bytes, where), why: null };
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return { superblock: null, why: error };
+  }
+}
+
+/** Where a signature is found behind the first block, or -1. */
+async function searchCopy(reactor: Reactor, base: BlockDevice): Promise<number> {
+  const step = writeStepBytes(base.geometry);
+  const end = Math.min(SEARCH_BYTES, base.geometry.blockCount * base.geometry.blockBytes);
+  for (let at = step; at + SUPERBLOCK_BYTES <= end; at += step) {
+    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES).catch(() => null);
+    if (head !== null && hasFtlSignature(head)) return at;
+  }
+  return -1;
+}
+
+/** Throws BANDSTAND_FTL_NOT_FOUND, or what is wrong with the only copies there are. */
+export async function readSuperblock(
+  reactor: Reactor,
+  base: BlockDevice,
+): Promise<FoundSuperblock> {
+  const first = await readCopy(reactor, base, 0);
+  const at =
+    first.superblock === null
+      ? await searchCopy(reactor, base)
+      : superblockCopyBytes(deriveGeometry(first.superblock.shape));
+  const second: Copy =
+    at === -1 ? { superblock: null, why: null } : await readCopy(reactor, base, at);
+  const copies = [first, second].flatMap(({ superblock }) => superblock ?? []);
+  const [one, other] = copies;
+  if (one === undefined) {
+    const why = first.why ?? second.why;
+    if (why !== null) throw why;
+    throw new BandstandError('BANDSTAND_FTL_NOT_FOUND', {
+      message: `cannot open a log-structured device on ${base.name}: it has no superblock of one`,
+      hint: 'create it first',
+      details: { device: base.name },
+    });
+  }
+  checkFits(base, one);
+  if (other === undefined) {
+    const lost = first.superblock === null ? first : second;
+    const damaged = lost.why?.message ?? 'it is missing';
+    return { superblock: { ...one, clean: false }, damaged };
+  }
+  if (one.uuid !== other.uuid) throw twoDevices(base, one.uuid, other.uuid);
+  return { superblock: one.sequence > other.sequence ? one : other, damaged: null };
+}
+
+function twoDevices(base: BlockDevice, one: string, other: string): BandstandError {
+  return new BandstandError('BANDSTAND_FTL_INCONSISTENT', {
+    message: `cannot open the log-structured device on ${base.name}: its superblocks are of two devices, ${one} and ${other}`,
+    hint: 'create it anew; its creation was interrupted, or something else wrote to it',
+    details: { device: base.name, uuids: [one, other] },
+  });
+}
+
+/** A base that has shrunk, or takes other writes than the one that the device was made on. */
+function checkFits(base: BlockDevice, { shape }: FtlSuperblock): void {
+  const { blockBytes, blockCount, requestBlocksMax } = base.geometry;
+  const { units, unitBlocks } = deriveGeometry(shape);
+  const unitBytes = unitBlocks * FTL_BLOCK_BYTES;
+  const refuse = (why: string): never => {
+    throw new BandstandError('BANDSTAND_FTL_INCONSISTENT', {
+      message: `cannot open the log-structured device on ${base.name}: ${why}`,
+      hint: 'look at what has changed below it',
+      details: { device: base.name, unit_bytes: unitBytes, units },
+    });
+  };
+  if (units * unitBytes > blockCount * blockBytes) {
+    refuse(`it needs ${units * unitBytes} bytes, ${blockCount * blockBytes} are there`);
+  }
+  if (unitBytes % writeStepBytes(base.geometry) !== 0) {
+    refuse(`its units of ${unitBytes} bytes are not multiples of what can be written`);
+  }
+  if (unitBytes > requestBlocksMax * blockBytes) {
+    refuse(`its units of ${unitBytes} bytes are more than can be written at once`);
+  }
+}
+
+/** Holds the newest superblock, and writes the next one. */
+export class SuperblockKeeper {
+  readonly #reactor: Reactor;
+  readonly #base: BlockDevice;
+  #current: FtlSuperblock;
+
+  constructor(reactor: Reactor, base: BlockDevice, current: FtlSuperblock) {
+    this.#reactor = reactor;
+    this.#base = base;
+    this.#current = current;
+  }
+
+  get current(): FtlSuperblock {
+    return this.#current;
+  }
+
+  /** Durable when it resolves. Everything that it names has to be durable before. */
+  async write(changes: Partial<FtlSuperblock>): Promise<void> {
+    const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
+    await writeSuperblock(this.#reactor, this.#base, next);
+    this.#current = next;
+  }
+}
+
+/** Writes the copy whose turn it is, and flushes. */
+export async function writeSuperblock(
+  reactor: Reactor,
+  base: BlockDevice,
+  superblock: FtlSuperblock,
+): Promise<void> {
+  const bytes = encodeFtlSuperblock(superblock);
+  const copy = superblockCopy(superblock.sequence);
+  await writeUnits(reactor, base, copy * bytes.length, bytes);
+  await flushDevice(base);
+}
+
+/** Writes whole units, so many at once as make a sensible operation. */
+export async function writeUnits(
+  reactor: Reactor,
+  base: BlockDevice,
+  at: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  const step = writeStepBytes(base.geometry);
+  const { blockBytes, requestBlocksMax } = base.geometry;
+  const most = Math.max(step, Math.min(WRITE_BYTES, requestBlocksMax * blockBytes));
+  const chunk = Math.min(bytes.length, Math.floor(most / step) * step);
+  const buffer = reactor.arena.allocate(chunk);
+  try {
+    for (let done = 0; done < bytes.length; done += chunk) {
+      const part = bytes.subarray(done, done + chunk);
+      reactor.arena.u8.set(part, buffer);
+      const [block, count] = [(at + done) / blockBytes, part.length / blockBytes];
+      await submitOrThrow(base, OP_WRITE, block, count, buffer);
+    }
+  } finally {
+    reactor.arena.release(buffer, chunk);
+  }
+}

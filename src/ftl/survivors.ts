@@ -1,0 +1,187 @@
+/**
+ * Survivors: units that outlived the process which was filling them.                (control plane)
+ *
+ * A write was answered when it was in the write buffer, whose memory a killed process leaves
+ * behind. Each unit there has its place on the base, which nothing else has used: so the next
+ * process writes every unit to where it was going anyway, before it looks at anything. From then on
+ * they are units like all others, and a start that is interrupted here begins again.
+ *
+ * Nothing in the memory is believed: the index must be whole and of this device, of a life that no
+ * checkpoint has ended; counts and places must be possible. Blocks and trims check themselves when
+ * they are read back from the base. What is of this device and cannot be taken over is an error:
+ * writes that were answered would be lost.
+ */
+
+import { OP_WRITE } from '../block/block-io.ts';
+import { submitOrThrow } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import { OK } from '../block/status.ts';
+import type { FtlCore } from './ftl-core.ts';
+import type { FtlSuperblock } from './ftl-superblock.ts';
+import { FTL_BLOCK_BYTES } from './geometry.ts';
+import { epochOf, readHeader, UnitHeader, writeHeader } from './unit-format.ts';
+import type { UnitReader } from './unit-reader.ts';
+import {
+  BUFFER_INDEX,
+  BUFFER_VERSION,
+  bufferBytes,
+  bufferIndexBytes,
+  indexEntryAt,
+  SLOT_FREE,
+  SLOTS_MAX,
+} from './write-buffer.ts';
+
+export interface Adoption {
+  readonly units: number;
+  readonly blocks: number;
+}
+
+export const NOTHING_ADOPTED: Adoption = { units: 0, blocks: 0 };
+
+/** Where the write buffer lies in the arena. */
+export interface BufferMemory {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+interface Survivor {
+  readonly slot: number;
+  readonly band: number;
+  /** Number of the unit in its band. */
+  readonly index: number;
+  readonly classNumber: number;
+  readonly dataCount: number;
+  readonly trimCount: number;
+}
+
+export class Survivors {
+  readonly #core: FtlCore;
+  readonly #memory: number;
+  readonly #bytes: number;
+  readonly #reader: UnitReader;
+  /** As the index says. */
+  #slotCount = 0;
+
+  constructor(core: FtlCore, memory: BufferMemory, reader: UnitReader) {
+    this.#core = core;
+    this.#memory = memory.at;
+    this.#bytes = memory.bytes;
+    this.#reader = reader;
+  }
+
+  /** Writes the units to the base; they are not flushed yet. */
+  async adopt(superblock: FtlSuperblock): Promise<Adoption> {
+    if (!this.#isOfThisLife(superblock)) return NOTHING_ADOPTED;
+    const found = this.#survivors();
+    const heads = found.filter(({ index }) => index === 0);
+    const others = found.filter(({ index }) => index !== 0);
+    // The head is there before any other unit of its band is, as ever.
+    for (const survivor of heads) await this.#write(survivor, null);
+    for (const survivor of others) await this.#write(survivor, await this.#headOf(survivor));
+    const blocks = found.reduce((sum, { dataCount }) => sum + dataCount, 0);
+    return { units: found.length, blocks };
+  }
+
+  #refuse(why: string): never {
+    throw new BandstandError('BANDSTAND_FTL_BUFFER', {
+      message: `cannot take over the write buffer of ${this.#core.base.name}: ${why}`,
+      hint: 'discard it only if losing writes that were not flushed is acceptable',
+      details: { device: this.#core.base.name },
+    });
+  }
+
+  /** False when there is nothing that this device would lose. */
+  #isOfThisLife(superblock: FtlSuperblock): boolean {
+    const { arena, kernels } = this.#core.reactor;
+    const values = BUFFER_INDEX.decode(arena.u8, this.#memory);
+    if (new TextDecoder('latin1').decode(values.signature) !== 'BSWB') return false;
+    if (values.version !== BUFFER_VERSION) this.#refuse(`it has version ${values.version}`);
+    const crc = kernels.crc32c(this.#memory, BUFFER_INDEX.bytes - 4);
+    if (values.crc !== crc) this.#refuse('its index is damaged');
+    if (values.uuid !== superblock.uuid) return false;
+    // The checkpoint of a later life has all that this one left.
+    if (values.epoch < epochOf(superblock.checkpointStart)) return false;
+    const { geometry } = this.#core;
+    if (values.unit_blocks !== geometry.unitBlocks) {
+      this.#refuse(`its units have ${values.unit_blocks} blocks`);
+    }
+    this.#slotCount = values.slot_count;
+    if (values.slot_count > SLOTS_MAX || bufferBytes(geometry, values.slot_count) > this.#bytes) {
+      this.#refuse(`it has ${values.slot_count} units in ${this.#bytes} bytes`);
+    }
+    return true;
+  }
+
+  #survivors(): Survivor[] {
+    const { geometry, reactor } = this.#core;
+    const { u32 } = reactor.arena;
+    const found: Survivor[] = [];
+    const taken = new Set<number>();
+    for (let slot = 0; slot < this.#slotCount; slot += 1) {
+      const word = indexEntryAt(this.#memory, slot) >>> 2;
+      const dataCount = u32[word + 1]!;
+      const trimCount = u32[word + 2]!;
+      const unit = u32[word + 3]!;
+      if ((u32[word]! & 0xff) === SLOT_FREE || dataCount + trimCount === 0) continue;
+      const possible =
+        dataCount <= geometry.dataBlocks &&
+        trimCount <= geometry.trimsMax &&
+        unit < geometry.bandCount * geometry.bandUnits &&
+        !taken.has(unit);
+      if (!possible) this.#refuse(`the index entry of slot ${slot} is impossible`);
+      taken.add(unit);
+      const band = Math.floor(unit / geometry.bandUnits);
+      const index = unit - band * geometry.bandUnits;
+      const classNumber = u32[word]! >>> 8;
+      found.push({ slot, band, index, classNumber, dataCount, trimCount });
+    }
+    return found;
+  }
+
+  /** The sequence of the band's head on the base. */
+  async #headOf({ band, index }: Survivor): Promise<number> {
+    const { geometry, reactor } = this.#core;
+    const header = this.#header();
+    let sequence = -1;
+    await this.#reader.summaries(
+      1,
+      () => band * geometry.bandUnits,
+      async (_index, status, at) => {
+        if (status !== OK) return;
+        if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
+        if (header.band === band && header.unit === 0) sequence = header.sequence;
+      },
+    );
+    if (sequence === -1) this.#refuse(`unit ${index} of band ${band} has no head on the base`);
+    return sequence;
+  }
+
+  #header(): UnitHeader {
+    const header = new UnitHeader();
+    header.deviceLow = this.#core.deviceLow;
+    header.deviceHigh = this.#core.deviceHigh;
+    return header;
+  }
+
+  async #write(survivor: Survivor, head: number | null): Promise<void> {
+    const core = this.#core;
+    const { base, factor, geometry, reactor } = core;
+    const unitBytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
+    const at = this.#memory + bufferIndexBytes(this.#slotCount) + survivor.slot * unitBytes;
+    const header = this.#header();
+    core.unitNumber += 1;
+    header.sequence = core.nextUnitSequence - 1;
+    header.classNumber = survivor.classNumber;
+    header.bandSequence = head ?? header.sequence;
+    header.band = survivor.band;
+    header.unit = survivor.index;
+    header.dataCount = survivor.dataCount;
+    header.trimCount = survivor.trimCount;
+    writeHeader(reactor.arena.u32, reactor.kernels, geometry, at, header);
+    const step = base.geometry.writeUnitBlocks;
+    const blocks = (geometry.summaryBlocks + survivor.dataCount) * factor;
+    const place = (survivor.band * geometry.bandUnits + survivor.index) * geometry.unitBlocks;
+    const count = Math.ceil(blocks / step) * step;
+    await submitOrThrow(base, OP_WRITE, core.baseBlock(place), count, at);
+  }
+}
