@@ -1,0 +1,35 @@
+/**
+ * Random histories of an FTL on simulated disks, on every change.
+ */
+
+import test from 'ava';
+import { generateFtl } from '../_sim/ftl-generator.ts';
+import { playFtl } from '../_sim/ftl-player.ts';
+
+const SEEDS = 250;
+
+test.serial(`an FTL keeps its promises in ${SEEDS} random histories`, async (t) => {
+  t.timeout(110_000);
+  const first = Number(process.env['BANDSTAND_SEED'] ?? 1);
+  let ios = 0;
+  let crashes = 0;
+  for (let seed = first; seed < first + SEEDS; seed += 1) {
+    const outcome = await playFtl(generateFtl(seed));
+    ios += outcome.ios;
+    crashes += outcome.crashes;
+    if (outcome.violation !== null) {
+      t.fail(`replay with BANDSTAND_SEED=${seed}: ${outcome.violation}`);
+      return;
+    }
+  }
+  t.true(crashes > SEEDS, 'the histories contain crashes');
+  t.true(ios > SEEDS * 100, 'the histories do something');
+});
+
+test.serial('a history of an FTL is the same each time', async (t) => {
+  for (const seed of [2, 3, 5, 7]) {
+    const first = await playFtl(generateFtl(seed));
+    t.deepEqual(await playFtl(generateFtl(seed)), first);
+    t.not(first.hash, (await playFtl(generateFtl(seed + 100))).hash);
+  }
+});
