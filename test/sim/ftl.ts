@@ -5,8 +5,10 @@
 import test from 'ava';
 import { generateFtl } from '../_sim/ftl-generator.ts';
 import { playFtl } from '../_sim/ftl-player.ts';
+import { FTL_SCENARIOS } from '../_sim/ftl-scenario.ts';
+import { FTL_SWEEPS, sweepFtl } from '../_sim/ftl-sweep.ts';
 
-const SEEDS = 250;
+const SEEDS = 120;
 
 test.serial(`an FTL keeps its promises in ${SEEDS} random histories`, async (t) => {
   t.timeout(110_000);
@@ -33,3 +35,15 @@ test.serial('a history of an FTL is the same each time', async (t) => {
     t.not(first.hash, (await playFtl(generateFtl(seed + 100))).hash);
   }
 });
+
+const PLACES = 6;
+
+for (const scenario of FTL_SCENARIOS) {
+  test.serial(`something happens at member I/Os of ${scenario.name}`, async (t) => {
+    for (const kind of FTL_SWEEPS) {
+      const { failure, places } = await sweepFtl(scenario, kind, PLACES);
+      if (failure !== null) t.fail(`${kind} at member I/O ${failure.at}: ${failure.violation}`);
+      else t.true(places > 0, `${kind} happens somewhere`);
+    }
+  });
+}
