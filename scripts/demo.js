@@ -3,10 +3,12 @@
  *
  * Makes disks out of sparse files in a temporary folder and does with the real command line what a
  * person would do with real disks: a mirror, written and read through its export, stopped, exported
- * again, and exported with a disk missing; then a parity array whose content this script computed
- * and wrote by itself, without any code of bandstand, read through the export and reconstructed
- * with each disk missing in turn. Every byte that is read is compared. Nothing outside the folder
- * is touched, and the folder is removed at the end, also after a failure or Ctrl-C.
+ * again, and exported with a disk missing; then a parity array under the log-structured layer, which
+ * takes small writes anywhere, whose server is killed in the middle of them; then a parity array
+ * whose content this script computed and wrote by itself, without any code of bandstand, read
+ * through the export and reconstructed with each disk missing in turn. Every byte that is read is
+ * compared. Nothing outside the folder is touched, and the folder is removed at the end, also after
+ * a failure or Ctrl-C.
  */
 
 import { spawn } from 'node:child_process';
@@ -26,6 +28,9 @@ const COMMAND_TIMEOUT_MS = 120_000;
 const DISK_BYTES = 256 * MIB;
 const MIRROR_BYTES = 32 * MIB;
 const PARITY_DISK_BYTES = 16 * MIB;
+const LOG_DISK_BYTES = 64 * MIB;
+const SMALL_WRITES = 1500;
+const SMALL_BYTES = 4096;
 const STRIP_BYTES = 64 * 1024;
 
 const started = Date.now();
@@ -139,6 +144,7 @@ async function openNbd(address) {
     kind: 'NBD',
     bytes: client.bytes,
     read: (at, length) => client.readAll(at, length),
+    put: (at, bytes) => client.writeAll(at, bytes),
     async write(at, bytes) {
       await client.writeAll(at, bytes);
       await client.flush();
@@ -153,6 +159,17 @@ async function openNbd(address) {
  */
 async function openDevice(device) {
   const sectors = await readFile(`/sys/class/block/${path.basename(device)}/size`, 'utf8');
+  const put = async (at, data, sync = false) => {
+    const handle = await open(device, 'r+');
+    try {
+      for (let done = 0; done < data.length; ) {
+        done += (await handle.write(data, done, data.length - done, at + done)).bytesWritten;
+      }
+      if (sync) await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  };
   return {
     kind: 'ublk',
     bytes: Number(sectors.trim()) * 512,
@@ -170,17 +187,8 @@ async function openDevice(device) {
         await handle.close();
       }
     },
-    async write(at, data) {
-      const handle = await open(device, 'r+');
-      try {
-        for (let done = 0; done < data.length; ) {
-          done += (await handle.write(data, done, data.length - done, at + done)).bytesWritten;
-        }
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    },
+    put,
+    write: (at, data) => put(at, data, true),
     async close() {},
   };
 }
@@ -225,7 +233,7 @@ async function bringBack(name) {
   await rename(path.join(folder, `${name}.away`), path.join(folder, name));
 }
 
-// --- the two arrays -----------------------------------------------------------------------------
+// --- the three arrays ---------------------------------------------------------------------------
 
 async function mirror() {
   const data = content('mirror', MIRROR_BYTES);
@@ -260,6 +268,62 @@ async function mirror() {
   await bandstand('status', 'mirror');
   await bandstand('stop', 'mirror');
   stacks.delete('mirror');
+}
+
+async function log() {
+  const disks = ['disk6.img', 'disk7.img', 'disk8.img', 'disk9.img'];
+
+  step('A parity array that takes small writes');
+  await makeDisks(disks, LOG_DISK_BYTES);
+  await create('log', '--raid', 'raid5f', '--strip-size', '64K', ...disks);
+
+  step('Write small blocks all over it, and kill its server');
+  let device = await openExport('log');
+  const places = smallPlaces(device.bytes);
+  for (const [index, at] of places.entries()) await device.put(at, small(index));
+  fact(`wrote ${places.length} blocks of ${SMALL_BYTES} bytes at random places, and flushed none`);
+  await device.close();
+  await kill('log');
+  device = await openExport('log');
+  await compareSmall('all of them are there', device, places);
+  await bandstand('status', 'log');
+  await device.close();
+
+  step('Stop it, and lose a disk');
+  await bandstand('stop', 'log');
+  await takeAway(disks[1]);
+  device = await openExport('log', '--degraded');
+  await compareSmall('computed from the other three', device, places);
+  await device.close();
+  await bandstand('stop', 'log');
+  stacks.delete('log');
+}
+
+/** Different blocks, the same in each run. */
+function smallPlaces(bytes) {
+  const numbers = content('places', 8 * SMALL_WRITES);
+  const places = new Set();
+  for (let at = 0; places.size < SMALL_WRITES; at += 4) {
+    places.add((numbers.readUInt32LE(at) % (bytes / SMALL_BYTES)) * SMALL_BYTES);
+  }
+  return [...places];
+}
+
+const small = (index) => content(`small ${index}`, SMALL_BYTES);
+
+async function compareSmall(what, device, places) {
+  const found = [];
+  for (const at of places) found.push(await device.read(at, SMALL_BYTES));
+  compare(what, Buffer.concat(found), Buffer.concat(places.map((_, index) => small(index))));
+}
+
+/** SIGKILL: nothing is flushed, nothing is said. */
+async function kill(name) {
+  const { stdout } = await run(['status', name, '--json']);
+  const { pid } = JSON.parse(stdout).data.server;
+  command(`kill -9 ${pid}`);
+  process.kill(pid, 'SIGKILL');
+  while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 async function parity() {
@@ -389,6 +453,7 @@ async function main() {
   print(`In ${folder}; nothing else is touched. Each command also gets`);
   print('--run-dir and --state-dir, so that its sockets and its memory are in there too.');
   await mirror();
+  await log();
   await parity();
 }
 

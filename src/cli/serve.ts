@@ -19,6 +19,7 @@ import { EAGAIN, statusName, statusText } from '../block/status.ts';
 import type { ExportReply, ExportRequest } from '../control/schema.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { loadAddon } from '../native/load.ts';
+import { bufferFile } from '../stack/buffer-file.ts';
 import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
@@ -45,6 +46,8 @@ export interface ServeOptions {
 const ARENA_BYTES_MIN = 56 * 2 ** 20;
 /** What is needed besides the request buffers of a ublk device. */
 const ARENA_SPARE_BYTES = 24 * 2 ** 20;
+/** What relocation and checkpoints of an FTL hold, and a write buffer that dies with us. */
+const FTL_BYTES = 40 * 2 ** 20;
 const UBLK_BUFFER_BYTES = 256 * 1024;
 const ARENA_BYTES_MAX = 2 ** 30;
 /** On a single processor a spin would keep away the very work that it waits for. */
@@ -90,7 +93,12 @@ async function serveLocked(
       runDir,
       stateDir,
       version: version(),
-      worker: { plan, arenaBytes: arenaBytesFor(options), pollUs: POLL_US },
+      worker: {
+        plan,
+        arenaBytes: arenaBytesFor(options),
+        pollUs: POLL_US,
+        buffer: bufferFile(plan, runDir),
+      },
       onProgress: (line) => native.sdNotify(`STATUS=${line}`),
       onFailure: (error) => {
         log.logger.fatal({ code: error.code, details: error.details }, error.message);
@@ -113,12 +121,14 @@ async function serveLocked(
 
 /** A ublk device has one buffer for each request in flight, of at least one write unit. */
 function arenaBytesFor({ plan, request }: ServeOptions): number {
-  if (request.via === 'nbd' || request.nbd !== null) return ARENA_BYTES_MIN;
   const remembered = plan.remembered;
+  // What is not remembered may have one.
+  const ftl = remembered?.ftl === false ? 0 : FTL_BYTES;
+  if (request.via === 'nbd' || request.nbd !== null) return ARENA_BYTES_MIN + ftl;
   const unit =
     remembered?.level === 'raid5f' ? remembered.stripBytes * (remembered.members.length - 1) : 0;
   const buffers = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
-  const bytes = buffers * Math.max(UBLK_BUFFER_BYTES, unit) + ARENA_SPARE_BYTES;
+  const bytes = buffers * Math.max(UBLK_BUFFER_BYTES, unit) + ARENA_SPARE_BYTES + ftl;
   return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, bytes));
 }
 

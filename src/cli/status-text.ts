@@ -3,8 +3,15 @@
  */
 
 import { formatCount, formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';
-import type { ActivityStatus, MemberStatusDocument, StatusDocument } from '../control/schema.ts';
+import type {
+  ActivityStatus,
+  FtlStatusDocument,
+  MemberStatusDocument,
+  StatusDocument,
+} from '../control/schema.ts';
 import { type Align, keyLines, table } from './table.ts';
+
+const FTL_BLOCK_BYTES = 4096;
 
 /** The block of lines of `bandstand status NAME`; `nowMs` is for "running since". */
 export function statusText(status: StatusDocument, nowMs: number): string {
@@ -27,11 +34,24 @@ export function statusText(status: StatusDocument, nowMs: number): string {
     ['action', status.action],
     ['export', server === null ? null : exports.length === 0 ? 'none' : exports.join('; ')],
     ['size', sizeTold ? null : size],
+    ['ftl', status.ftl === null ? null : ftlLine(status.ftl)],
     [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
   ]);
   if (array !== null) lines.push('', ...memberTable(status));
   if (status.io !== null) lines.push('', ...ioTable(status.io));
   return lines.join('\n');
+}
+
+/** `1.2 GiB used, 31 of 506 bands free, write amplification 1.43` */
+function ftlLine({ valid_blocks, bands, write_amplification }: FtlStatusDocument): string {
+  const parts = [
+    `${formatSize(valid_blocks * FTL_BLOCK_BYTES)} used`,
+    `${bands.free} of ${bands.total} bands free`,
+  ];
+  if (write_amplification !== null) {
+    parts.push(`write amplification ${write_amplification.toFixed(2)}`);
+  }
+  return parts.join(', ');
 }
 
 function hasProgress({ done_bytes, total_bytes }: ActivityStatus): boolean {

@@ -232,6 +232,25 @@ export interface ArrayStatus {
   readonly spares: readonly MemberStatusDocument[];
 }
 
+/** Blocks are of 4096 bytes; those written are counted since the start. */
+export interface FtlStatusDocument {
+  readonly op_percent: number;
+  readonly bands: {
+    readonly total: number;
+    readonly free: number;
+    readonly open: number;
+    readonly closed: number;
+    readonly size_bytes: number;
+  };
+  /** Blocks that hold data. */
+  readonly valid_blocks: number;
+  readonly user_blocks_written: number;
+  readonly relocated_blocks_written: number;
+  readonly metadata_blocks_written: number;
+  /** What was written to the bands for each block that was written by users; null: none yet. */
+  readonly write_amplification: number | null;
+}
+
 export interface IoStatus {
   readonly ios: number;
   readonly bytes: number;
@@ -258,8 +277,8 @@ export interface StatusDocument {
   readonly activity: ActivityStatus;
   readonly exports: readonly ExportStatus[];
   readonly array: ArrayStatus | null;
-  /** The FTL and the NV cache have no figures in a stack without them. */
-  readonly ftl: null;
+  /** Null in a stack without one, and while it is stopped. */
+  readonly ftl: FtlStatusDocument | null;
   readonly cache: null;
   readonly io: {
     readonly read: IoStatus;

@@ -34,7 +34,7 @@ import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
-import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry } from './geometry.ts';
+import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
@@ -49,6 +49,8 @@ const CHECKPOINT_UNITS_LEAST = 64;
 export interface FtlOptions {
   /** The caller has opened the base; `close` closes it. */
   readonly baseOpened?: boolean;
+  /** The caller has opened the base and closes it, too. */
+  readonly baseKept?: boolean;
   /** Null: the write buffer dies with the process, and writes wait for the base. */
   readonly buffer?: SurvivingMemory | null;
   /** Units that the write buffer holds, where it is not given. */
@@ -66,6 +68,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   observer: DeviceObserver | null = null;
   readonly #options: FtlOptions;
   #baseOpened: boolean;
+  readonly #baseKept: boolean;
   #reactor: Reactor | null = null;
   #geometry: Geometry | null = null;
   #engine: FtlEngine | null = null;
@@ -81,7 +84,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.name = base.name;
     this.base = base;
     this.#options = options;
-    this.#baseOpened = options.baseOpened ?? false;
+    this.#baseKept = options.baseKept ?? false;
+    this.#baseOpened = options.baseOpened ?? this.#baseKept;
   }
 
   get geometry(): Geometry {
@@ -106,10 +110,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
       await this.#start(reactor);
     } catch (error) {
       this.#release();
-      await this.base.close();
+      if (!this.#baseKept) await this.base.close();
       throw error;
     }
-    this.#baseOpened = false;
+    this.#baseOpened = this.#baseKept;
     this.base.observer = this;
   }
 
@@ -200,7 +204,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     }
     this.base.observer = null;
     this.#release();
-    await this.base.close();
+    if (!this.#baseKept) await this.base.close();
     if (failure !== null) throw failure;
   }
 
@@ -278,6 +282,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
         blocks: superblock?.shape.blockCount ?? null,
         unit_blocks: superblock?.shape.unitBlocks ?? null,
         bands: superblock?.shape.bandCount ?? null,
+        band_bytes: superblock === null ? null : bandBytes(superblock.shape),
         over_provisioning_percent: superblock?.shape.overProvisioning ?? null,
       },
     };
@@ -287,6 +292,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
   status(): FtlStatus | null {
     return this.#engine === null ? null : ftlStatus(this.#engine.core);
   }
+}
+
+function bandBytes({ bandUnits, unitBlocks }: FtlShape): number {
+  return bandUnits * unitBlocks * FTL_BLOCK_BYTES;
 }
 
 function checkpointUnits(geometry: FtlGeometry): number {

@@ -22,6 +22,7 @@ import {
   stablePath,
   usageOf,
 } from './device-usage.ts';
+import { makeFtl, type PlannedFtl, planFtl } from './ftl-plan.ts';
 import { recognise, type Signature } from './signatures.ts';
 import type { RememberedStack } from './state-store.ts';
 
@@ -35,6 +36,8 @@ export interface CreateRequest {
   readonly uuid: string | null;
   readonly superblock: boolean;
   readonly ftl: boolean;
+  /** Of the FTL; null for its default. */
+  readonly overProvisioning: number | null;
   /** Paths in slot order. */
   readonly members: readonly string[];
   /** Paths of devices that are kept ready to replace a failed member. */
@@ -64,6 +67,8 @@ export interface PreparedSpare extends PreparedDevice {
 export interface PreparedCreate {
   readonly request: CreateRequest;
   readonly plan: ArrayPlan;
+  /** Null without an FTL. */
+  readonly ftl: PlannedFtl | null;
   readonly members: readonly PreparedMember[];
   readonly spares: readonly PreparedSpare[];
   /** Sentences for the user. */
@@ -97,7 +102,13 @@ export async function prepareCreate(ring: Ring, request: CreateRequest): Promise
     ...(request.uuid === null ? {} : { uuid: request.uuid }),
   });
   const spares = plan.spares.map(({ uuid }, index) => ({ ...devices[count + index]!, uuid }));
-  return { request, plan, members, spares, warnings: warningsFor(plan, members) };
+  const ftl = request.ftl ? await planFtl(ring, plan, members, request.overProvisioning) : null;
+  return { request, plan, ftl, members, spares, warnings: warningsFor(plan, members) };
+}
+
+/** What a user of the stack gets. */
+export function preparedSize({ plan, ftl }: Pick<PreparedCreate, 'plan' | 'ftl'>): number {
+  return ftl?.sizeBytes ?? plan.blockCount * plan.blockBytes;
 }
 
 function refuseDuplicates(name: string, identities: readonly DeviceIdentity[]): void {
@@ -234,7 +245,7 @@ export async function executeCreate(
   ring: Ring,
   prepared: PreparedCreate,
 ): Promise<RememberedStack> {
-  const { plan, members, spares, request } = prepared;
+  const { plan, ftl, members, spares, request } = prepared;
   const all: readonly PreparedDevice[] = [...members, ...spares];
   const devices: BlockDevice[] = [];
   try {
@@ -250,7 +261,9 @@ export async function executeCreate(
       await createArray(ring, plan, devices.slice(0, members.length), {
         overwrite: devices.filter((_, index) => all[index]!.erase),
         spares: devices.slice(members.length),
+        ftl: ftl !== null,
       });
+      if (ftl !== null) await makeFtl(ring, plan, ftl, devices.slice(0, members.length));
     }
   } finally {
     for (const device of devices) await device.close();
@@ -261,7 +274,7 @@ export async function executeCreate(
     level: plan.level,
     stripBytes: plan.stripBlocks * plan.blockBytes,
     blockBytes: plan.blockBytes,
-    sizeBytes: plan.blockCount * plan.blockBytes,
+    sizeBytes: preparedSize(prepared),
     superblock: request.superblock,
     ftl: request.ftl,
     members: plan.members.map(({ slot, uuid }) => ({

@@ -21,6 +21,7 @@ export interface ManagedStack {
   readonly level: LevelName;
   /** Nothing about its members can be changed. */
   readonly readOnly: boolean;
+  readonly hasFtl: boolean;
   readonly status: ManagedStatus;
   /** Why the slot is out of service: a phrase, or null when that is not known. */
   why(slot: number): string | null;
@@ -60,7 +61,7 @@ export function managedReason(stack: ManagedStack): string | null {
 }
 
 export function managedAction(stack: ManagedStack): string | null {
-  const { name, level, readOnly, status } = stack;
+  const { name, level, readOnly, hasFtl, status } = stack;
   if (status.failed) return 'stop it, and look at its members and the kernel log (dmesg)';
   const { process } = status;
   if (process?.paused === true && process.kind !== 'check') {
@@ -68,7 +69,7 @@ export function managedAction(stack: ManagedStack): string | null {
   }
   if (managedHealth(status) === 'healthy') return null;
   const left = failuresLeft(level, status);
-  if (readOnly) return readOnlyAction(name, level, left);
+  if (readOnly) return readOnlyAction(name, level === 'raid5f' && !hasFtl, left);
   const risk = left > 0 ? '' : '; a further failure before that loses data';
   if (process?.kind === 'rebuild') return `let the rebuild finish${risk}`;
   const [spare] = status.spares;
@@ -81,10 +82,10 @@ export function managedAction(stack: ManagedStack): string | null {
 }
 
 /** A read-only stack is degraded, and cannot be made whole as it is. */
-function readOnlyAction(name: string, level: LevelName, left: number): string {
+function readOnlyAction(name: string, always: boolean, left: number): string {
   const risk = left > 0 ? '' : '; a further failure loses data';
-  return level === 'raid5f'
-    ? `copy its data to another stack: this version cannot rebuild raid5f${risk}`
+  return always
+    ? `copy its data to another stack: raid5f without an FTL cannot be rebuilt${risk}`
     : `start it for writing, and add a device: bandstand stop ${name}, bandstand export ${name}${risk}`;
 }
 

@@ -9,13 +9,18 @@ import { loadAddon } from '../native/load.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
 
+export type { Ring };
+
 const ARENA_BYTES = 4 * 2 ** 20;
 
 /** Runs `work` on a reactor of its own; everything it opens it has to close. */
-export async function withRing<T>(work: (ring: Ring) => Promise<T>): Promise<T> {
+export async function withRing<T>(
+  work: (ring: Ring) => Promise<T>,
+  arenaBytes = ARENA_BYTES,
+): Promise<T> {
   const reactor = RingReactor.create({
     native: loadAddon(),
-    arenaBytes: ARENA_BYTES,
+    arenaBytes,
     entries: 64,
     cqEntries: 1024,
     hugePages: false,

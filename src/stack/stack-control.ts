@@ -57,6 +57,7 @@ export class StackControl {
       name: this.#host.name,
       level: this.#host.spec().level,
       readOnly: this.#host.readOnly,
+      hasFtl: this.#host.hasFtl(),
       status,
       why: (slot: number): string | null => this.members.why(slot) ?? why(slot),
     };

@@ -43,6 +43,10 @@ export interface StackMembersHost {
   /** Null for an array without superblock, whose members nothing records. */
   manager(): ManagedArray | null;
   spec(): ArraySpec;
+  /** An FTL lies on the array. */
+  hasFtl(): boolean;
+  /** What an export offers. */
+  sizeBytes(): number;
   emit(event: StackEvent): void;
 }
 
@@ -160,15 +164,15 @@ export class StackMembers {
     const { name, readOnly } = this.#host;
     const manager = this.managed(subject);
     if (!readOnly) return manager;
-    const always = this.#host.spec().level === 'raid5f';
+    const always = this.#host.spec().level === 'raid5f' && !this.#host.hasFtl();
     throw cannot(
       subject,
       'BANDSTAND_STACK_READ_ONLY',
       always
-        ? `${name} is raid5f, which this version exports read-only`
+        ? `${name} is raid5f without an FTL, which is exported read-only`
         : `${name} was started with --read-only`,
       always
-        ? 'copy the data to a raid1 stack, whose members can be checked and changed'
+        ? 'copy the data to a stack with an FTL, whose members can be checked and changed'
         : `start it for writing: bandstand stop ${name}, then bandstand export ${name}`,
       { name },
     );
@@ -212,8 +216,7 @@ export class StackMembers {
     const status = manager.status();
     const { members, spares, process } = status;
     const absent = this.absentSpares(status).map(({ uuid, path }) => ({ uuid, path }));
-    const { blockCount, blockBytes } = this.#host.spec();
-    return { members, spares, process, absent, sizeBytes: blockCount * blockBytes };
+    return { members, spares, process, absent, sizeBytes: this.#host.sizeBytes() };
   }
 
   /** Why the slot is out of service, as far as it happened since the start. */

@@ -65,8 +65,14 @@ async function serve({ port, options }: WorkerData): Promise<void> {
         'the data path is not marked as an I/O flusher: under memory pressure it may wait for itself',
       );
     }
-    const { arenaBytes, pollUs } = options;
-    reactor = RingReactor.create({ native, arenaBytes, pollUs, hugePages: true });
+    const { arenaBytes, buffer, pollUs } = options;
+    reactor = RingReactor.create({
+      native,
+      arenaBytes,
+      pollUs,
+      hugePages: true,
+      ...(buffer === null ? {} : { surviving: buffer }),
+    });
     post({ kind: 'ready', wakeFd: reactor.wakeFd, warnings });
   } catch (error) {
     post({ kind: 'fatal', error: errorToWire(error) });

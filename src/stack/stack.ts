@@ -29,6 +29,7 @@ import type { Ring } from '../reactor/ring.ts';
 import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
+import { FtlLayer } from './ftl-layer.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
@@ -55,10 +56,13 @@ export class Stack implements DeviceObserver {
   readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
+  #ftl: FtlLayer | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
   #exported: ExportStatus | null = null;
   #failed = false;
+  /** Nothing is written to the members. */
+  #readOnly = false;
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
   readonly control: StackControl;
@@ -74,6 +78,8 @@ export class Stack implements DeviceObserver {
       readOnly: plan.readOnly,
       manager: () => this.#manager,
       spec: () => this.#array!.spec,
+      hasFtl: () => this.#ftl !== null,
+      sizeBytes: () => this.#sizeBytes,
       emit,
     });
   }
@@ -113,6 +119,11 @@ export class Stack implements DeviceObserver {
       run: (stack) => stack.#startManaged(),
       undo: (stack) => stack.#closeManaged(),
     },
+    {
+      name: 'Start the FTL',
+      run: (stack) => stack.#startFtl(),
+      undo: (stack) => stack.#closeFtl(),
+    },
   ];
 
   /** An array without superblock: its members are where they are remembered, in slot order. */
@@ -138,14 +149,17 @@ export class Stack implements DeviceObserver {
 
   async #find(): Promise<void> {
     this.#found = await findMembers(this.#reactor, this.#plan);
-    this.#refuseWrites(this.#found.assembly.superblock.level);
+    const { ftl, superblock } = this.#found.assembly;
+    if (!ftl) this.#refuseWrites(superblock.level);
+    // As a journal has to be replayed, an FTL has to be restored before it can be read.
+    this.#readOnly = this.#plan.readOnly && !ftl;
   }
 
   #refuseWrites(level: string): void {
     if (level !== 'raid5f' || this.#plan.readOnly) return;
     const { name } = this.#plan;
     throw new BandstandError('BANDSTAND_STACK_READ_ONLY', {
-      message: `cannot export ${name} for writing: raid5f takes full stripes only, which the FTL makes, and this version has no FTL`,
+      message: `cannot export ${name} for writing: raid5f takes full stripes only, which an FTL makes, and it was created without one`,
       hint: `add --read-only: bandstand export ${name} --read-only`,
       details: { name, level },
     });
@@ -155,7 +169,7 @@ export class Stack implements DeviceObserver {
     const { assembly } = this.#found!;
     const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
     await this.#openAll(used.map((name) => this.#leaf(name)));
-    if (!this.#plan.readOnly) await this.#openOutsiders();
+    if (!this.#readOnly) await this.#openOutsiders();
   }
 
   /** What is no member now and may become one. That it cannot be opened stops nothing. */
@@ -179,7 +193,7 @@ export class Stack implements DeviceObserver {
   #leaf(name: string): BlockDevice {
     const { assembly, specs } = this.#found!;
     return makeLeaf(nameless(specs.get(name)!), {
-      readOnly: this.#plan.readOnly,
+      readOnly: this.#readOnly,
       blockBytes: assembly.superblock.blockBytes,
       deadlineUs: MEMBER_DEADLINE_US,
     });
@@ -247,7 +261,8 @@ export class Stack implements DeviceObserver {
   }
 
   async #startManaged(): Promise<void> {
-    const { readOnly, remembered, devices } = this.#plan;
+    const { remembered, devices } = this.#plan;
+    const readOnly = this.#readOnly;
     const absent = absentSpares({
       remembered: remembered?.spares ?? [],
       found: this.#found!,
@@ -270,7 +285,8 @@ export class Stack implements DeviceObserver {
       throw startFailure(error, this.#plan.name, this.#assembly!);
     }
     this.#manager = manager;
-    await this.#putOnTop(manager.array);
+    this.#array = manager.array;
+    if (!this.#assembly!.ftl) await this.#putOnTop(manager.array);
   }
 
   /** The manager first: it flushes, marks clean and closes the array. */
@@ -278,20 +294,36 @@ export class Stack implements DeviceObserver {
     try {
       await this.#manager!.close();
     } finally {
-      await this.#top!.close();
+      if (this.#ftl === null) await this.#top?.close();
     }
   }
 
-  async #startArray(spec: ArraySpec): Promise<void> {
-    await this.#putOnTop(new RaidArray(spec, { membersOpened: true }));
+  async #startFtl(): Promise<void> {
+    const { surviving } = this.#reactor;
+    if (!this.#assembly!.ftl) {
+      surviving?.discard();
+      return;
+    }
+    const ftl = new FtlLayer(this.#array!, surviving, this.#emit);
+    await this.#putOnTop(ftl.device);
+    this.#ftl = ftl;
   }
 
-  async #putOnTop(array: RaidArray): Promise<void> {
-    const top = new MeterDevice(array);
+  async #closeFtl(): Promise<void> {
+    if (this.#ftl !== null) await this.#top!.close();
+  }
+
+  async #putOnTop(device: BlockDevice): Promise<void> {
+    const top = new MeterDevice(device);
     await top.open(this.#reactor);
     top.observer = this;
-    this.#array = array;
     this.#top = top;
+  }
+
+  async #startArray(spec: ArraySpec): Promise<void> {
+    const array = new RaidArray(spec, { membersOpened: true });
+    this.#array = array;
+    await this.#putOnTop(array);
   }
 
   async #flush(): Promise<void> {
@@ -332,7 +364,7 @@ export class Stack implements DeviceObserver {
 
   /** Looks whether members have grown; the array follows them. */
   refreshSizes(): void {
-    if (this.#manager === null || this.#plan.readOnly) return;
+    if (this.#manager === null || this.#readOnly) return;
     for (const device of this.#manager.devices()) refreshSize(device);
   }
 
@@ -350,7 +382,7 @@ export class Stack implements DeviceObserver {
     const members = array.memberStatus();
     const bad = members.filter((member) => member.health !== 'ok');
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
-    const sizeBytes = spec.blockCount * spec.blockBytes;
+    const sizeBytes = this.#sizeBytes;
     const grown =
       this.#exported === null
         ? null
@@ -362,7 +394,7 @@ export class Stack implements DeviceObserver {
       reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,
       action: (managed === null ? this.#action(health) : managed.action) ?? grown?.action ?? null,
       size_bytes: sizeBytes,
-      block_size: spec.blockBytes,
+      block_size: this.#top!.geometry.blockBytes,
       activity: managed?.activity ?? IDLE,
       exports: this.#exported === null ? [] : [this.#exported],
       array: {
@@ -373,7 +405,7 @@ export class Stack implements DeviceObserver {
           managed?.members ?? members.map((member) => ({ ...member, repaired_blocks: null })),
         spares: managed?.spares ?? [],
       },
-      ftl: null,
+      ftl: this.#ftl?.document() ?? null,
       cache: null,
       io: {
         read: this.#io(OP_READ),
@@ -382,6 +414,11 @@ export class Stack implements DeviceObserver {
         trim: this.#io(OP_TRIM),
       },
     };
+  }
+
+  get #sizeBytes(): number {
+    const { blockBytes, blockCount } = this.#top!.geometry;
+    return blockBytes * blockCount;
   }
 
   #health(): Health {
@@ -434,9 +471,9 @@ export class Stack implements DeviceObserver {
       level: superblock.level,
       stripBytes: superblock.stripBlocks * superblock.blockBytes,
       blockBytes: superblock.blockBytes,
-      sizeBytes: superblock.raidSize * superblock.blockBytes,
+      sizeBytes: this.#sizeBytes,
       superblock: true,
-      ftl: old?.ftl ?? false,
+      ftl: this.#ftl !== null,
       members: old?.members ?? [],
       spares: old?.spares ?? [],
     };

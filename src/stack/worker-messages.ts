@@ -10,6 +10,7 @@ import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
 import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
+import type { BufferFile } from './buffer-file.ts';
 import type { PresentMembers } from './remember-members.ts';
 import type { RememberedStack } from './state-store.ts';
 
@@ -30,6 +31,8 @@ export interface WorkerOptions {
   readonly plan: StackPlan;
   readonly arenaBytes: number;
   readonly pollUs: number;
+  /** For the write buffer of an FTL; null: it dies with the server. */
+  readonly buffer: BufferFile | null;
 }
 
 export interface StackOpened {

@@ -59,6 +59,8 @@ export async function inWorld(
           dataSize: 768,
         })),
       }),
+      hasFtl: () => false,
+      sizeBytes: () => 768 * 4096,
       emit: (event) => events.push(event),
     });
     const refused = async (act: () => Promise<unknown>): Promise<BandstandError> => {

@@ -176,10 +176,29 @@ const REFUSALS: readonly Refusal[] = [
       'cannot create tank: X holds an XFS file system "backup"\n  to erase it, repeat the command with --erase X',
   },
   {
-    title: 'the FTL, which this version lacks',
-    words: ['tank', '--raid', 'raid1', '--ftl', 'A', 'B'],
+    title: 'an FTL without a superblock',
+    words: ['tank', '--raid', 'raid1', '--ftl', '--no-superblock', 'A', 'B'],
     status: 2,
-    stderr: 'cannot use --ftl: it is not available in this version\n  leave it out',
+    stderr:
+      'cannot use --ftl with --no-superblock: nothing would record that there is an FTL\n  leave one of them out',
+  },
+  {
+    title: '--op without an FTL',
+    words: ['tank', '--raid', 'raid1', '--op', '20', 'A', 'B'],
+    status: 2,
+    stderr: 'cannot use --op without an FTL\n  add --ftl, or leave it out',
+  },
+  {
+    title: 'an --op that is none',
+    words: ['tank', '--raid', 'raid1', '--ftl', '--op', '0', 'A', 'B'],
+    status: 2,
+    stderr: "cannot use --op '0': it is a number of per cent, 1 to 99\n  use 20",
+  },
+  {
+    title: 'an FTL on members that are too small for it',
+    words: ['tank', '--raid', 'raid1', '--ftl', 'A', 'B'],
+    status: 1,
+    stderr: 'REPLACED BELOW',
   },
   {
     title: 'a device in memory',
@@ -400,12 +419,20 @@ test('an array without superblock is only remembered', async (t) => {
   t.is(remembered.size_bytes, 8 * MIB);
 });
 
-test('raid5f says honestly what can be done with it', async (t) => {
+test('raid5f gets an FTL, and without one says what can be done with it', async (t) => {
   const world = new CliWorld(t);
-  const made = await world.run('create', 'p', '--raid', '5F', ...world.files(3, 4 * MIB));
+  const words = ['create', 'p', '--raid', '5F', '--strip-size', '64K'];
+  const made = await world.run(...words, '--op', '25', '--json', ...world.files(3, 64 * MIB));
+  const { data } = JSON.parse(made.stdout);
+  t.like(data.ftl, { op_percent: 25, unit_size_bytes: 128 * 1024 });
+  t.true(data.size_bytes > 80 * MIB && data.size_bytes < 100 * MIB, `${data.size_bytes}`);
+  const bare = await world.run(
+    ...['create', 'q', '--raid', '5F', '--no-ftl'],
+    ...['b0', 'b1', 'b2'].map((name) => world.file(name, 4 * MIB)),
+  );
   t.regex(
-    made.stdout,
-    / {2}it can be exported read-only: this version has no FTL yet, which makes the full stripes that raid5f needs\n {2}export it: bandstand export p --read-only\n$/,
+    bare.stdout,
+    / {2}it can be exported read-only: raid5f takes full stripes only, which the FTL makes\n {2}export it: bandstand export q --read-only\n$/,
   );
 });
 

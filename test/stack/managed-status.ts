@@ -15,7 +15,7 @@ import type { RememberedStack } from '../../src/stack/state-store.ts';
 import { FakeManager, memberOf, NEW_UUID, processOf } from '../_helpers/fake-manager.ts';
 
 function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1', readOnly = false) {
-  const stack = { name: 'tank', level, readOnly, status, why: () => null };
+  const stack = { name: 'tank', level, readOnly, hasFtl: false, status, why: () => null };
   return [managedHealth(status), managedReason(stack), managedAction(stack)];
 }
 
@@ -67,7 +67,7 @@ test('a read-only stack is not asked for what cannot be done with it', (t) => {
   );
   t.is(
     wordsOf(manager.status(), 'raid5f', true)[2],
-    'copy its data to another stack: this version cannot rebuild raid5f; a further failure loses data',
+    'copy its data to another stack: raid5f without an FTL cannot be rebuilt; a further failure loses data',
   );
 });
 
@@ -80,7 +80,7 @@ test('a rebuild asks for patience, a paused one to be resumed', (t) => {
     'slot 2 is being rebuilt onto /dev/none2',
     'let the rebuild finish; a further failure before that loses data',
   ]);
-  const stack = { name: 'tank', level: 'raid1' as const, readOnly: false };
+  const stack = { name: 'tank', level: 'raid1' as const, readOnly: false, hasFtl: false };
   t.is(
     managedReason({ ...stack, status: manager.status(), why: () => 'a write failed (EIO)' }),
     'slot 2 is being rebuilt onto /dev/none2',

@@ -29,7 +29,7 @@ async function world(t: ExecutionContext): Promise<{ plan: StackPlan; disks: str
 function start(plan: StackPlan, events: StackEvent[] = [], arenaBytes = 16 * MIB) {
   return StackHost.start(
     loadAddon(),
-    { plan, arenaBytes, pollUs: 0 },
+    { plan, arenaBytes, pollUs: 0, buffer: null },
     {
       stackEvent: (event) => events.push(event),
       stackFailed: (error) => {

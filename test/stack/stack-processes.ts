@@ -24,7 +24,10 @@ test('a read-only stack is not checked: nothing could be kept of it', async (t) 
   await inWorld(t, parity, async ({ control, refused }) => {
     const request = { ...start, dry_run: false };
     const error = await refused(() => control.processes.controlCheck(request));
-    t.is(error.message, 'cannot check tank: tank is raid5f, which this version exports read-only');
+    t.is(
+      error.message,
+      'cannot check tank: tank is raid5f without an FTL, which is exported read-only',
+    );
     t.regex(error.hint!, /^copy the data to a raid1 stack/);
   });
 });

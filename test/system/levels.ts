@@ -40,7 +40,7 @@ for (const level of ['raid0', 'raid1', 'concat'] as const) {
 test.serial('raid5f is read as it was laid out, also without any one member', async (t) => {
   const world = new StackWorld(t);
   const disks = world.files(4, DISK_BYTES);
-  await world.ok('create', 'p', '--raid', 'raid5f', '--strip-size', '64K', ...disks);
+  await world.ok('create', 'p', '--raid', 'raid5f', '--no-ftl', '--strip-size', '64K', ...disks);
   const content = noise(DATA_BLOCKS * BLOCK * 3, 11);
   const layout = {
     level: 'raid5f' as const,
@@ -57,7 +57,7 @@ test.serial('raid5f is read as it was laid out, also without any one member', as
   t.is(refused.status, 1);
   t.is(
     refused.stderr,
-    'bandstand: cannot export p for writing: raid5f takes full stripes only, which the FTL makes, and this version has no FTL\n' +
+    'bandstand: cannot export p for writing: raid5f takes full stripes only, which an FTL makes, and it was created without one\n' +
       '  add --read-only: bandstand export p --read-only\n',
   );
   await world.export('p', '--read-only');
@@ -111,7 +111,7 @@ test.serial('an array without superblock is exported from what is remembered', a
 test.serial('a read-only parity array refuses changes with a reason that is true', async (t) => {
   const world = new StackWorld(t);
   const disks = world.files(3, DISK_BYTES);
-  await world.ok('create', 'p', '--raid', 'raid5f', ...disks);
+  await world.ok('create', 'p', '--raid', 'raid5f', '--no-ftl', ...disks);
   await world.export('p', '--read-only');
   const added = world.file('new.img', DISK_BYTES);
   for (const words of [
@@ -122,7 +122,10 @@ test.serial('a read-only parity array refuses changes with a reason that is true
   ]) {
     const { status, stderr } = await world.spawn(...words);
     t.is(status, 1);
-    t.regex(stderr, /: p is raid5f, which this version exports read-only\n {2}copy the data to /);
+    t.regex(
+      stderr,
+      /: p is raid5f without an FTL, which is exported read-only\n {2}copy the data to /,
+    );
   }
   t.is((await world.status('p'))['health'], 'healthy' as never, 'its server is well');
   await world.ok('stop', 'p');

@@ -1,69 +1,13 @@
 #!/bin/bash
 # The machine loses power twice: while files are written, and in the middle of a rebuild. Each time
 # QEMU is killed, and this file begins again on the same disks, with nothing else left.
-# shellcheck source=test/vm/_redundancy.sh
-. "$(dirname "$0")/_redundancy.sh"
+# shellcheck source=test/vm/_power-cut.sh
+. "$(dirname "$0")/_power-cut.sh"
 
 a=$(disk a)
 b=$(disk b)
 c=$(disk c)
 d=$(disk d)
-# Outside the array: the number of the last file that was durable, and what bandstand remembers.
-notes=$(disk e)
-states=$(disk f)
-state_folder=/var/lib/bandstand
-
-mount_states() {
-  mkdir -p $state_folder
-  mount "$states" $state_folder
-}
-
-cut_power() {
-  echo '# power cut'
-  sleep 60
-  echo 'the power is still on'
-  exit 1
-}
-
-# $1: a number → 64 KiB that belong to it
-content_of() {
-  openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' 9)" -iv "$(printf '%032x' "$1")" \
-    -in /dev/zero 2>/dev/null | head -c $((64 << 10)) || true
-}
-
-note() { printf '%-4096s' "$1" | dd of="$notes" bs=4096 oflag=direct status=none; }
-noted() { dd if="$notes" bs=4096 count=1 iflag=direct status=none | tr -d ' '; }
-noted_is() { (($(noted) >= $1)); }
-
-# Writes files for ever, from number $1 on. What is noted was durable before.
-write_files() {
-  local n
-  for ((n = $1; ; n++)); do
-    content_of $n >"$mount_point/new"
-    sync "$mount_point/new"
-    mv "$mount_point/new" "$mount_point/$n"
-    sync "$mount_point"
-    note $n
-  done
-}
-
-files_are_written() {
-  local first=$(($(noted) + 1))
-  write_files $first >"$work/writer" 2>&1 &
-  echo $! >"$work/writer-pid"
-  eventually 60 noted_is $((first + 10))
-}
-
-# Mounting replays the journal, after which there is nothing to repair.
-files_are_intact() {
-  local n last
-  last=$(noted)
-  echo "$last files were durable"
-  mount $device "$mount_point"
-  for ((n = 1; n <= last; n++)); do cmp <(content_of $n) "$mount_point/$n"; done
-  umount "$mount_point"
-  e2fsck -fn $device
-}
 
 # Only a part of the array was in use when the power was cut.
 resyncs_a_part() {

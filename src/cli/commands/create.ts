@@ -15,9 +15,10 @@ import {
   type PreparedCreate,
   type PreparedDevice,
   prepareCreate,
+  preparedSize,
 } from '../../stack/create-stack.ts';
 import { STRIP_BYTES_DEFAULT } from '../../stack/device-spec.ts';
-import { withRing } from '../../stack/offline-ring.ts';
+import { type Ring, withRing } from '../../stack/offline-ring.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
 import { type Arguments, usageError } from '../arguments.ts';
@@ -26,6 +27,9 @@ import type { CommandContext } from '../command-context.ts';
 import { runningStatus } from '../known-stacks.ts';
 import { parseLevelOrRefuse } from '../level-option.ts';
 import { table } from '../table.ts';
+
+/** An array and its FTL are written with large requests. */
+const ARENA_BYTES = 32 * 2 ** 20;
 
 export const create: Command = {
   name: 'create',
@@ -50,10 +54,10 @@ export const create: Command = {
       shown: 'off',
       summary: 'write nothing, remember it here only',
     },
-    { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer (later version)' },
+    { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer; on for raid5f' },
     { name: 'cache', kind: 'text', value: 'DEV', summary: 'write cache (later version)' },
     { name: 'spare', kind: 'list', value: 'DEV', summary: 'kept ready to replace a failed member' },
-    { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space held back (later version)' },
+    { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space the FTL holds back; 20' },
     DRY_RUN,
     {
       name: 'confirm',
@@ -70,7 +74,7 @@ export const create: Command = {
   async run(context, args) {
     const request = createRequest(args);
     await refuseKnown(context, request.name);
-    return await withRing(async (ring) => {
+    const make = async (ring: Ring): Promise<CommandResult> => {
       const prepared = await prepareCreate(ring, request);
       const dryRun = args.flag('dry-run');
       for (const warning of prepared.warnings) context.note(`warning: ${warning}`);
@@ -79,7 +83,8 @@ export const create: Command = {
       const remembered = await executeCreate(ring, prepared);
       new StateStore(context.directories.stateDir).save(remembered);
       return result(prepared, remembered.uuid, false);
-    });
+    };
+    return await withRing(make, ARENA_BYTES);
   },
 };
 
@@ -109,7 +114,7 @@ function createRequest(args: Arguments): CreateRequest {
     stripBytes: level === 'raid1' ? null : (strip ?? STRIP_BYTES_DEFAULT),
     uuid: uuid ?? (superblock ? null : makeUuid()),
     superblock,
-    ftl: args.choice('ftl') ?? level === 'raid5f',
+    ...ftlRequest(args, level, superblock),
     members: args.many('MEMBER').map((member) => refuseForm(member)),
     spares,
     erase: args.list('erase'),
@@ -117,13 +122,31 @@ function createRequest(args: Arguments): CreateRequest {
 }
 
 function refuseUnavailable(args: Arguments): void {
-  const given = (['cache', 'op'] as const).filter((name) => args.text(name) !== null);
-  for (const name of given) {
-    throw usageError(`cannot use --${name}: it is not available in this version`, 'leave it out');
+  if (args.text('cache') === null) return;
+  throw usageError('cannot use --cache: it is not available in this version', 'leave it out');
+}
+
+function ftlRequest(
+  args: Arguments,
+  level: string,
+  superblock: boolean,
+): Pick<CreateRequest, 'ftl' | 'overProvisioning'> {
+  const text = args.text('op');
+  // Without metadata on the members nothing would say that they are not what they seem.
+  const ftl = args.choice('ftl') ?? (level === 'raid5f' && superblock);
+  if (ftl && !superblock) {
+    throw usageError(
+      'cannot use --ftl with --no-superblock: nothing would record that there is an FTL',
+      'leave one of them out',
+    );
   }
-  if (args.choice('ftl') === true) {
-    throw usageError('cannot use --ftl: it is not available in this version', 'leave it out');
+  if (text === null) return { ftl, overProvisioning: null };
+  if (!ftl) throw usageError('cannot use --op without an FTL', 'add --ftl, or leave it out');
+  const percent = Number(text);
+  if (!/^\d{1,2}$/.test(text) || percent < 1) {
+    throw usageError(`cannot use --op '${text}': it is a number of per cent, 1 to 99`, 'use 20');
   }
+  return { ftl, overProvisioning: percent };
 }
 
 function refuseSpares(level: string, superblock: boolean): void {
@@ -223,8 +246,17 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     level: plan.level,
     strip_size_bytes: plan.stripBlocks === 0 ? null : plan.stripBlocks * plan.blockBytes,
     block_size: plan.blockBytes,
-    size_bytes: plan.blockCount * plan.blockBytes,
+    size_bytes: preparedSize(prepared),
     superblock: request.superblock,
+    ftl:
+      prepared.ftl === null
+        ? null
+        : {
+            op_percent: prepared.ftl.overProvisioning,
+            bands: prepared.ftl.bandCount,
+            band_size_bytes: prepared.ftl.bandBytes,
+            unit_size_bytes: prepared.ftl.unitBytes,
+          },
     members,
     spares,
     notes,
@@ -242,14 +274,21 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
 
 function laterNotes({ plan, request }: PreparedCreate): string[] {
   const command = `export it: bandstand export ${plan.name}`;
-  if (plan.level !== 'raid5f') return [command];
-  const why = request.ftl
-    ? 'this version has no FTL yet, which makes the full stripes that raid5f needs'
-    : 'raid5f takes full stripes only, which the FTL makes';
+  if (plan.level !== 'raid5f' || request.ftl) return [command];
+  const why = 'raid5f takes full stripes only, which the FTL makes';
   return [`it can be exported read-only: ${why}`, `${command} --read-only`];
 }
 
-function planLines({ plan, members, spares }: PreparedCreate): string[] {
+function ftlLine({ ftl }: PreparedCreate): string[] {
+  if (ftl === null) return [];
+  const { bandBytes, bandCount, overProvisioning } = ftl;
+  return [
+    `  ftl     ${bandCount} bands of ${formatSize(bandBytes)}, ${overProvisioning} % held back`,
+  ];
+}
+
+function planLines(prepared: PreparedCreate): string[] {
+  const { plan, members, spares } = prepared;
   const bytes = (blocks: number): string => formatSize(blocks * plan.blockBytes);
   const data = plan.level === 'raid5f' ? plan.members.length - 1 : plan.members.length;
   const strip =
@@ -272,7 +311,8 @@ function planLines({ plan, members, spares }: PreparedCreate): string[] {
   const ready = count === 0 ? '' : `, ${count} ${count === 1 ? 'spare' : 'spares'}`;
   return [
     `  array   ${plan.level}, ${members.length} members${ready}${strip}`,
-    `  usable  ${bytes(plan.blockCount)} of ${formatSize(raw)} raw`,
+    ...ftlLine(prepared),
+    `  usable  ${formatSize(preparedSize(prepared))} of ${formatSize(raw)} raw`,
     '',
     ...table([['SLOT', 'DEVICE', 'SIZE', 'NOW HOLDS', ''], ...rows], { indent: '  ' }),
   ];

@@ -57,6 +57,7 @@ function examinedText(examined: ExaminedDevice): string {
       ['damage', superblock.error === null ? null : problem(superblock.error)],
       ['label', labelText(examined)],
       ['state', label === null ? null : label.state],
+      ['content', label?.ftl === true ? 'an FTL' : null],
       ['process', processText(examined)],
       ['holds', foreign.length === 0 ? null : foreign.map((one) => one.description).join(', ')],
       ['in use', usage === null ? null : usage],

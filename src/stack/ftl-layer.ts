@@ -1,0 +1,65 @@
+/**
+ * FtlLayer: the FTL of a stack, between its array and its exports.                  (control plane)
+ *
+ * The array stays its manager's, which marks it clean after the FTL has been closed. Tells what a
+ * restore does, step by step, and how the FTL is, in the words of status.
+ */
+
+import type { SurvivingMemory } from '../block/surviving-memory.ts';
+import type { FtlStatusDocument } from '../control/schema.ts';
+import { Ftl } from '../ftl/ftl.ts';
+import type { RaidArray } from '../raid/raid-array.ts';
+import type { StackEvent } from './worker-messages.ts';
+
+export class FtlLayer {
+  readonly device: Ftl;
+
+  constructor(array: RaidArray, memory: SurvivingMemory | null, emit: (event: StackEvent) => void) {
+    this.device = new Ftl(array, {
+      baseKept: true,
+      buffer,
+      steps: {
+        stepStarted: (step) => emit({ event: 'step-started', step }),
+        stepEnded: (step, error) =>
+          emit({
+            event: 'step-ended',
+            step,
+            error: error === null ? null : error instanceof Error ? error.message : String(error),
+          }),
+      },
+      blockUnreadable: (block, band) =>
+        emit({
+          event: 'warning',
+          message: `block ${block} of ${array.name} cannot be read any more (band ${band})`,
+        }),
+    });
+  }
+
+  /** Why nothing can be changed any more; null while it can. */
+  get readOnlyReason(): string | null {
+    return this.device.status()?.read_only_reason ?? null;
+  }
+
+  document(): FtlStatusDocument | null {
+    const status = this.device.status();
+    if (status === null) return null;
+    const { details } = this.device.describe();
+    const number = (key: string): number => Number(details[key] ?? 0);
+    const bands = (state: string): number => status.bands[state] ?? 0;
+    return {
+      op_percent: number('over_provisioning_percent'),
+      bands: {
+        total: number('bands'),
+        free: bands('free'),
+        open: bands('open'),
+        closed: bands('closed'),
+        size_bytes: number('band_bytes'),
+      },
+      valid_blocks: status.mapped_blocks,
+      user_blocks_written: status.user_blocks,
+      relocated_blocks_written: status.relocated_blocks,
+      metadata_blocks_written: status.metadata_blocks,
+      write_amplification: status.write_amplification,
+    };
+  }
+}
