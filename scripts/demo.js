@@ -3,8 +3,8 @@
  *
  * Makes disks out of sparse files in a temporary folder and does with the real command line what a
  * person would do with real disks: a mirror, written and read through its export, stopped, exported
- * again, and exported with a disk missing; then a parity array under the log-structured layer, which
- * takes small writes anywhere, whose server is killed in the middle of them; then a parity array
+ * again, and exported with a disk missing; then a parity array under the log-structured layer,
+ * which takes small writes anywhere, and whose server is killed behind them; then a parity array
  * whose content this script computed and wrote by itself, without any code of bandstand, read
  * through the export and reconstructed with each disk missing in turn. Every byte that is read is
  * compared. Nothing outside the folder is touched, and the folder is removed at the end, also after

@@ -9,24 +9,17 @@ import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import { Ftl } from '../ftl/ftl.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
+import { stepEvents } from './step-events.ts';
 import type { StackEvent } from './worker-messages.ts';
 
 export class FtlLayer {
   readonly device: Ftl;
 
-  constructor(array: RaidArray, memory: SurvivingMemory | null, emit: (event: StackEvent) => void) {
+  constructor(array: RaidArray, buffer: SurvivingMemory | null, emit: (event: StackEvent) => void) {
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
-      steps: {
-        stepStarted: (step) => emit({ event: 'step-started', step }),
-        stepEnded: (step, error) =>
-          emit({
-            event: 'step-ended',
-            step,
-            error: error === null ? null : error instanceof Error ? error.message : String(error),
-          }),
-      },
+      steps: stepEvents(emit),
       blockUnreadable: (block, band) =>
         emit({
           event: 'warning',

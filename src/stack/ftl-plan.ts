@@ -1,5 +1,7 @@
 /**
- * Planning and making the FTL of a new stack.                                       (control plane)
+ * The FTL of a new stack: planned before anything is written, and then made.        (control plane)
+ *
+ * What is planned is what is made: both see an array of the same geometry.
  */
 
 import { assert } from '../block/assert.ts';

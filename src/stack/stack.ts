@@ -36,6 +36,7 @@ import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { StackControl } from './stack-control.ts';
 import { startFailure } from './start-failure.ts';
 import type { RememberedStack } from './state-store.ts';
+import { stepEvents } from './step-events.ts';
 import type {
   NbdExportOptions,
   StackEvent,
@@ -87,15 +88,10 @@ export class Stack implements DeviceObserver {
   /** Throws BandstandError; then nothing is left open. */
   async open(): Promise<StackOpened> {
     const withSuperblock = this.#plan.remembered?.superblock !== false;
-    await this.#steps.run(withSuperblock ? Stack.#labelledSteps : Stack.#bareSteps, {
-      stepStarted: (step) => this.#emit({ event: 'step-started', step }),
-      stepEnded: (step, error) =>
-        this.#emit({
-          event: 'step-ended',
-          step,
-          error: error === null ? null : error instanceof Error ? error.message : String(error),
-        }),
-    });
+    const told = stepEvents(this.#emit);
+    await this.#steps.run(withSuperblock ? Stack.#labelledSteps : Stack.#bareSteps, told);
+    if (this.#assembly?.ftl === true) await this.#steps.run(Stack.#ftlSteps, told);
+    else this.#reactor.surviving?.discard();
     const array = this.#array!;
     return {
       uuid: array.spec.uuid,
@@ -119,10 +115,13 @@ export class Stack implements DeviceObserver {
       run: (stack) => stack.#startManaged(),
       undo: (stack) => stack.#closeManaged(),
     },
+  ];
+
+  static readonly #ftlSteps: readonly Step<Stack>[] = [
     {
       name: 'Start the FTL',
       run: (stack) => stack.#startFtl(),
-      undo: (stack) => stack.#closeFtl(),
+      undo: (stack) => stack.#top!.close(),
     },
   ];
 
@@ -299,18 +298,9 @@ export class Stack implements DeviceObserver {
   }
 
   async #startFtl(): Promise<void> {
-    const { surviving } = this.#reactor;
-    if (!this.#assembly!.ftl) {
-      surviving?.discard();
-      return;
-    }
-    const ftl = new FtlLayer(this.#array!, surviving, this.#emit);
+    const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#emit);
     await this.#putOnTop(ftl.device);
     this.#ftl = ftl;
-  }
-
-  async #closeFtl(): Promise<void> {
-    if (this.#ftl !== null) await this.#top!.close();
   }
 
   async #putOnTop(device: BlockDevice): Promise<void> {

@@ -28,7 +28,7 @@ test('a read-only stack is not checked: nothing could be kept of it', async (t) 
       error.message,
       'cannot check tank: tank is raid5f without an FTL, which is exported read-only',
     );
-    t.regex(error.hint!, /^copy the data to a raid1 stack/);
+    t.regex(error.hint!, /^copy the data to a stack with an FTL/);
   });
 });
 
