@@ -366,7 +366,7 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
     refuse('signature', `is not ${LABEL_SIGNATURE}`);
   }
   if (values.length !== LABEL_BYTES) refuse('length', `${values.length} is not ${LABEL_BYTES}`);
-  const blank = Uint8Array.from(bytes);
+  const blank = bytes.slice();
   const { offset, bytes: width } = LABEL_LAYOUT.field('crc');
   blank.fill(0, offset, offset + width);
   if (crc32c(blank) !== values.crc) refuse('crc', 'the checksum does not match the content');
