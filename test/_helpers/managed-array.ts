@@ -62,8 +62,9 @@ export class ManagedBench {
     this.disks = disks ?? Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
   }
 
-  disk(name: string): RamDevice {
+  disk(name: string, bytes?: Uint8Array): RamDevice {
     return new RamDevice(name, {
+      ...(bytes === undefined ? {} : { bytes }),
       blockCount: OFFSET + (this.options.blocks ?? 256),
       blockBytes: BLOCK,
       delayUsMax: this.options.delayUsMax ?? 0,
@@ -137,11 +138,7 @@ export class ManagedBench {
 
   /** The process dies: what is on the disks stays. */
   crash(): RamDevice[] {
-    return this.disks.map((disk) => {
-      const again = this.disk(disk.name);
-      again.bytes.set(disk.bytes);
-      return again;
-    });
+    return this.disks.map(({ name, bytes }) => this.disk(name, bytes.slice()));
   }
 
   /** Lets virtual time pass until no process runs, at most `us`. */
