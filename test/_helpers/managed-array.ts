@@ -36,7 +36,7 @@ export interface ManagedOptions {
   readonly seed?: number;
 }
 
-const ARENA_BYTES = 4 * 2 ** 20;
+const ARENA_BYTES = 2 ** 20;
 
 export const FAST: ManagerOptions = {
   regionBlocks: 16,
@@ -136,9 +136,13 @@ export class ManagedBench {
     }
   }
 
-  /** The process dies: what is on the disks stays. */
-  crash(): RamDevice[] {
-    return this.disks.map(({ name, bytes }) => this.disk(name, bytes.slice()));
+  /** The process dies: what is on the disks stays, in `memory` as far as there is any. */
+  crash(memory: Uint8Array[] = []): RamDevice[] {
+    return this.disks.map(({ name, bytes }, index) => {
+      memory[index] ??= new Uint8Array(bytes.length);
+      memory[index].set(bytes);
+      return this.disk(name, memory[index]);
+    });
   }
 
   /** Lets virtual time pass until no process runs, at most `us`. */
