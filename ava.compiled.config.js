@@ -3,6 +3,7 @@
  * AVA starts Node with --enable-source-maps, so that stack traces still name the sources.
  */
 
+import { availableParallelism } from 'node:os';
 import fromSource from './ava.config.js';
 
 export default {
@@ -10,4 +11,6 @@ export default {
   files: ['dist/test/**/*.js', '!dist/test/_*/**'],
   extensions: ['js'],
   nodeArguments: [],
+  // One more than processors: some files wait for the servers that they have started.
+  concurrency: availableParallelism() + 1,
 };
