@@ -51,8 +51,7 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     name: 'ftl: a band is reused before what superseded it is durable',
     file: 'src/ftl/bands.ts',
     find: 'if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;',
-    replace:
-      'if (this.emptiedAt[band]! < 0 * durableOpening || this.readers[band] !== 0) return true;',
+    replace: 'if (durableOpening < 0 || this.readers[band] !== 0) return true;',
   },
   {
     name: 'ftl: a band is reused while it is being read',
@@ -89,6 +88,12 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     name: 'ftl: a unit whose write failed keeps its place in the map',
     file: 'src/ftl/log.ts',
     find: '    this.#repoint(slot, before);\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a unit whose write failed passes for durable',
+    file: 'src/ftl/log.ts',
+    find: '    core.noteFailed(buffer.sequence[slot]!);\n',
     replace: '',
   },
   {

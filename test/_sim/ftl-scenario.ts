@@ -50,6 +50,16 @@ function scenario(
   return { name, history: { seed: 5, config: { ...CONFIG, ...config }, steps } };
 }
 
+/** Some units fail, and are there in part, while others go on. */
+function failing(rounds: number): FtlStep[] {
+  const steps: FtlStep[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    steps.push({ do: 'fail-write', disk: 0, skip: 0 });
+    for (let part = 0; part < 5; part += 1) steps.push(write(round * 3 + part * 12, 3, true));
+  }
+  return steps;
+}
+
 const FLUSH: FtlStep = { do: 'flush' };
 const RESTART: FtlStep = { do: 'restart' };
 const KILL: FtlStep = { do: 'crash', how: 'kill', ios: 1, again: [] };
@@ -105,5 +115,10 @@ export const FTL_SCENARIOS: readonly FtlScenario[] = [
     FLUSH,
     DRAIN,
   ]),
-  scenario('F11 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
+  scenario('F11 units that fail and are there in part', failing(4), {
+    survives: false,
+    concurrency: 8,
+    latency: { leastUs: 10, mostUs: 200, slowChance: 0.1 },
+  }),
+  scenario('F12 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
 ];

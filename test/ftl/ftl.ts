@@ -8,6 +8,7 @@ import {
   OP_WRITE_ZEROES,
 } from '../../src/block/block-io.ts';
 import { EIO, OK } from '../../src/block/status.ts';
+import { UNIT_HEADER } from '../../src/ftl/unit-format.ts';
 import { FtlBench } from '../_helpers/ftl-bench.ts';
 
 test('a write is answered from a write buffer that survives, without any I/O', async (t) => {
@@ -61,7 +62,7 @@ test('a flush writes what is open, waits for it, and flushes once for many', asy
   await bench.close();
 });
 
-test('blocks that were never written, or are trimmed, read as zeroes and take no space', async (t) => {
+test('blocks never written, or trimmed, read as zeroes and take no space', async (t) => {
   const bench = await FtlBench.make();
   const ftl = await bench.open({ buffer: bench.memory() });
   t.is(await bench.read(9), 0);
@@ -92,6 +93,30 @@ test('a unit whose write fails goes elsewhere, and nobody hears of it', async (t
   await bench.close();
   await bench.open({ buffer: bench.memory() });
   for (let block = 0; block < 12; block += 1) t.is(await bench.read(block), 0x44);
+  await bench.close();
+});
+
+test('a unit whose write failed never passes for durable', async (t) => {
+  const bench = await FtlBench.make();
+  await bench.open({ buffer: bench.memory() });
+  let failed = -1n;
+  let newest = { unit_sequence: -1n, durable_below: -1n };
+  bench.disk.fault = (io) => {
+    if (io.op !== OP_WRITE || !bench.isBandIo(io)) return OK;
+    const header = UNIT_HEADER.decode(bench.reactor.arena.u8, io.buffer);
+    if (failed === -1n) {
+      failed = header.unit_sequence;
+      return EIO;
+    }
+    newest = header;
+    return OK;
+  };
+  for (let block = 0; block < 30; block += 3) {
+    await bench.write(block, 3, 0x11);
+    await bench.flush();
+  }
+  t.true(newest.unit_sequence > failed + 8n);
+  t.is(newest.durable_below, failed, 'although all after it are durable');
   await bench.close();
 });
 

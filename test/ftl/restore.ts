@@ -5,7 +5,7 @@ import { EIO, OK } from '../../src/block/status.ts';
 import { superblockCopyBytes } from '../../src/ftl/ftl-superblock.ts';
 import { BLOCK, BUFFER_BYTES, FtlBench } from '../_helpers/ftl-bench.ts';
 
-test('a clean start reads the heads of bands and no more; a dirty one what came since', async (t) => {
+test('a clean start reads heads of bands and no more; a dirty one what came since', async (t) => {
   const bench = await FtlBench.make();
   await bench.open({ buffer: bench.memory() });
   for (let block = 0; block < 90; block += 1) await bench.write(block, 1, block);
@@ -43,7 +43,7 @@ test('a start is a list of steps that are told', async (t) => {
   await bench.close();
 });
 
-// --- the write buffer of a process that was killed -------------------------------------------------
+// --- the write buffer of a process that was killed ----------------------------------------------
 
 /** A device that was killed with unflushed writes and a trim in its buffer at `at`. */
 async function killed(): Promise<{ bench: FtlBench; at: number }> {
@@ -148,7 +148,7 @@ test('a write buffer that is too small is refused with what it takes', async (t)
   t.regex(error.message, /^cannot use a write buffer of 20480 bytes for ram: it holds 1 units, \d/);
 });
 
-// --- what may be wrong on the base ----------------------------------------------------------------
+// --- what may be wrong on the base --------------------------------------------------------------
 
 /** A device that was stopped cleanly, with some content. */
 async function stopped(): Promise<FtlBench> {
@@ -235,7 +235,7 @@ test('a damaged page of the map is refused with its number', async (t) => {
   );
 });
 
-test('what cannot be read keeps a device from starting, and the next start may succeed', async (t) => {
+test('what cannot be read keeps a device from starting, for this time', async (t) => {
   const bench = await stopped();
   await bench.open({ buffer: bench.memory() });
   await bench.write(0, 3, 0x22);
