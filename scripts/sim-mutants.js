@@ -1,7 +1,7 @@
 /**
  * `npm run test:mutants [-- [--histories] [TEXT]]`: does the simulator find known defects?
  *
- * Each mutant of test/_sim/mutant.ts (or those whose name contains TEXT) is put into a copy of the
+ * Each mutant of test/_sim (or those whose name contains TEXT) is put into a copy of the
  * sources in a temporary folder, where random histories run until one fails, and if none does, the
  * scenarios, unless --histories leaves them out. Prints what found it, with the first seed that
  * does, and after how long; a mutant that survives is a failure.
@@ -15,6 +15,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { FTL_MUTANTS } from '../test/_sim/ftl-mutant.ts';
 import { MUTANTS } from '../test/_sim/mutant.ts';
 
 const { values, positionals } = parseArgs({
@@ -38,23 +39,17 @@ function hunt(mutant, folder) {
     text.replace(mutant.find, () => mutant.replace),
   );
   try {
-    const history = simulate(folder, ['--seeds', seeds]);
+    const script = mutant.file.startsWith('src/ftl/') ? 'scripts/sim-ftl.js' : 'scripts/sim.js';
+    const history = simulate(folder, script, ['--seeds', seeds]);
     if (history !== null || values.histories) return history;
-    return simulate(folder, ['--scenario', '', '--places', '32']);
+    return simulate(folder, script, ['--scenario', '', '--places', '32']);
   } finally {
     writeFileSync(file, text);
   }
 }
 
-function simulate(folder, options) {
-  const args = [
-    '--import=tsx',
-    'scripts/sim.js',
-    '--seconds',
-    seconds,
-    '--first-failure',
-    ...options,
-  ];
+function simulate(folder, script, options) {
+  const args = ['--import=tsx', script, '--seconds', seconds, '--first-failure', ...options];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: folder,
     encoding: 'utf8',
@@ -80,7 +75,9 @@ try {
     cpSync(path.join(clone, name), path.join(folder, name), { recursive: true });
   }
   symlinkSync(path.join(clone, 'node_modules'), path.join(folder, 'node_modules'));
-  for (const mutant of MUTANTS.filter(({ name }) => name.includes(positionals[0] ?? ''))) {
+  for (const mutant of [...MUTANTS, ...FTL_MUTANTS].filter(({ name }) =>
+    name.includes(positionals[0] ?? ''),
+  )) {
     const began = Date.now();
     const how = hunt(mutant, folder);
     const took = ((Date.now() - began) / 1000).toFixed(0);

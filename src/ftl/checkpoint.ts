@@ -122,7 +122,7 @@ export class Checkpointer {
       for (const page of copied) core.l2p.dirty[page] = 1;
       throw error;
     }
-    core.checkpointed = start;
+    core.noteCheckpoint(start);
     core.statistics.checkpoints += 1;
     core.statistics.metadataBlocks += core.geometry.superblockUnits * core.geometry.unitBlocks;
   }

@@ -58,6 +58,9 @@ export class FtlCore {
   durableSequence = 0;
   /** Units with a lower sequence are in the newest checkpoint. */
   checkpointed = 0;
+  /** Sequences of the first and the last unit since then whose write has failed. */
+  firstFailed = Number.POSITIVE_INFINITY;
+  lastFailed = 0;
   /** Why nothing is changed any more; 0 while everything is well. */
   failureStatus = 0;
   failureReason: string | null = null;
@@ -83,6 +86,19 @@ export class FtlCore {
   }
 
   // data path
+
+  /** A unit that failed may be there in part under this sequence: it must never pass for durable. */
+  noteFailed(sequence: number): void {
+    this.firstFailed = Math.min(this.firstFailed, sequence);
+    this.lastFailed = Math.max(this.lastFailed, sequence);
+  }
+
+  /** A checkpoint has begun with this unit sequence and counts now. */
+  noteCheckpoint(start: number): void {
+    this.checkpointed = start;
+    if (this.lastFailed < start) this.firstFailed = Number.POSITIVE_INFINITY;
+    else this.firstFailed = Math.max(this.firstFailed, start);
+  }
 
   wake(): void {
     this.#host.wake();

@@ -303,7 +303,7 @@ export class Log implements Completer {
     header.unit = buffer.unit[slot]! - band * geometry.bandUnits;
     header.dataCount = buffer.dataCount[slot]!;
     header.trimCount = buffer.trimCount[slot]!;
-    header.durableBelow = core.durableSequence;
+    header.durableBelow = Math.min(core.durableSequence, core.firstFailed);
     writeHeader(arena.u32, kernels, geometry, buffer.at(slot), header);
     buffer.fly(slot);
     const io = this.#ios[slot]!;
@@ -356,6 +356,7 @@ export class Log implements Completer {
     const core = this.#core;
     const { bands, buffer, geometry, statistics } = core;
     statistics.unitsFailed += 1;
+    core.noteFailed(buffer.sequence[slot]!);
     this.#failures += 1;
     if (this.#failures > FAILURES_MAX) {
       core.fail(status, 'too many writes in a row have failed');

@@ -63,7 +63,7 @@ export const UNIT_HEADER = new Layout('Unit header', UNIT_HEADER_BYTES, [
     offset: 48,
     bytes: 8,
     type: 'u64',
-    meaning: 'units with a lower unit_sequence had been flushed when this one was sealed',
+    meaning: 'units with a lower unit_sequence, of those that a start plays, had been flushed then',
   },
   { name: 'reserved', offset: 56, bytes: 4, type: 'zero', meaning: 'zero' },
   {

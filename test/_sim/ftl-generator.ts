@@ -50,11 +50,14 @@ class Generator {
   /** Writes stay within so many blocks, so that they meet each other. */
   readonly #hot: number;
   readonly #most: number;
+  /** Often 0: only what is not flushed for long shows what needs a flush. */
+  readonly #fuaChance: number;
 
   constructor(random: Random) {
     this.#random = random;
     this.#hot = random.pick([10, 60, 200, BLOCKS_MOST]);
     this.#most = random.pick([1, 4, 24]);
+    this.#fuaChance = random.pick([0, 0, 0.05, 0.2]);
   }
 
   steps(): FtlStep[] {
@@ -64,7 +67,7 @@ class Generator {
       if (random.chance(chance)) kinds.push([weight, draw]);
     };
     optional(0.9, random.pick([2, 10, 30]), () => this.#read());
-    optional(0.8, random.pick([1, 4, 12]), () => ({ do: 'flush' }));
+    optional(0.7, random.pick([1, 4, 12]), () => ({ do: 'flush' }));
     optional(0.4, 4, () => this.#clear('zeroes'));
     optional(0.5, 4, () => this.#clear('trim'));
     optional(0.5, 4, () => ({ do: 'wait', us: random.pick([1, 50, 1000, 100_000]) }));
@@ -88,7 +91,7 @@ class Generator {
 
   #write(): FtlStep {
     const random = this.#random;
-    const fua = random.chance(0.08);
+    const fua = random.chance(this.#fuaChance);
     return { do: 'write', block: this.#block(), count: random.between(1, this.#most), fua };
   }
 
@@ -100,7 +103,7 @@ class Generator {
   #clear(kind: 'zeroes' | 'trim'): FtlStep {
     const random = this.#random;
     const count = random.between(1, random.pick([2, 30, BLOCKS_MOST]));
-    return { do: kind, block: this.#block(), count, fua: random.chance(0.1) };
+    return { do: kind, block: this.#block(), count, fua: random.chance(this.#fuaChance) };
   }
 
   #read(): FtlStep {

@@ -50,6 +50,16 @@ function scenario(
   return { name, history: { seed: 5, config: { ...CONFIG, ...config }, steps } };
 }
 
+/** Some units fail, and are there in part, while others go on. */
+function failing(rounds: number): FtlStep[] {
+  const steps: FtlStep[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    steps.push({ do: 'fail-write', disk: 0, skip: 0 });
+    for (let part = 0; part < 5; part += 1) steps.push(write(round * 3 + part * 12, 3, true));
+  }
+  return steps;
+}
+
 const FLUSH: FtlStep = { do: 'flush' };
 const RESTART: FtlStep = { do: 'restart' };
 const KILL: FtlStep = { do: 'crash', how: 'kill', ios: 1, again: [] };
@@ -89,5 +99,26 @@ export const FTL_SCENARIOS: readonly FtlScenario[] = [
   scenario('F7 a start with a write buffer', [write(0, 30), KILL, write(8, 1), FLUSH, write(1, 9)]),
   scenario('F8 a start after a power cut', [write(0, 30), FLUSH, write(2, 9), POWER, write(1, 9)]),
   scenario('F9 no write buffer that survives', [...churn(20, 5), DRAIN], { survives: false }),
-  scenario('F10 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
+  scenario('F10 a flush that fails, and another one', [
+    write(0, 20),
+    FLUSH,
+    { do: 'fail-flush', disk: 0, skip: 0 },
+    write(0, 20),
+    DRAIN,
+    FLUSH,
+    write(3, 1),
+    DRAIN,
+    FLUSH,
+    DRAIN,
+    POWER,
+    write(4, 1),
+    FLUSH,
+    DRAIN,
+  ]),
+  scenario('F11 units that fail and are there in part', failing(4), {
+    survives: false,
+    concurrency: 8,
+    latency: { leastUs: 10, mostUs: 200, slowChance: 0.1 },
+  }),
+  scenario('F12 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
 ];

@@ -1,0 +1,171 @@
+/**
+ * Defects of the FTL that the simulator has to find (see mutant.ts).
+ */
+
+import type { Mutant } from './mutant.ts';
+
+export const FTL_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'ftl: a flush does not wait for units in flight',
+    file: 'src/ftl/durability.ts',
+    find: '} else if (core.buffer.oldestSealing() > this.#target) {',
+    replace: '} else {',
+  },
+  {
+    name: 'ftl: a flush does not seal what is open',
+    file: 'src/ftl/durability.ts',
+    find: '      else this.#log.sealUserUnits();\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: the base is not flushed',
+    file: 'src/ftl/durability.ts',
+    find: '      if (this.#needsFlush && volatile) this.#flushBase();\n      else ',
+    replace: '      ',
+  },
+  {
+    name: 'ftl: a failed flush is forgiven',
+    file: 'src/ftl/durability.ts',
+    find: "      this.#core.fail(io.status, 'a flush of the device below has failed');\n",
+    replace: '      this.#state = IDLE;\n',
+  },
+  {
+    name: 'ftl: FUA waits for nothing where the write buffer survives',
+    file: 'src/ftl/writer.ts',
+    find: 'const waits = !this.#survives || (io.flags & FLAG_FUA) !== 0;',
+    replace: 'const waits = !this.#survives;',
+  },
+  {
+    name: 'ftl: a write waits for nothing where the write buffer does not survive',
+    file: 'src/ftl/writer.ts',
+    find: 'const waits = !this.#survives || (io.flags & FLAG_FUA) !== 0;',
+    replace: 'const waits = (io.flags & FLAG_FUA) !== 0;',
+  },
+  {
+    name: 'ftl: a trim is not recorded',
+    file: 'src/ftl/log.ts',
+    find: '    core.buffer.addTrim(slot, block, blockCount, core.writeSequence);\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a band is reused before what superseded it is durable',
+    file: 'src/ftl/bands.ts',
+    find: 'if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;',
+    replace: 'if (durableOpening < 0 || this.readers[band] !== 0) return true;',
+  },
+  {
+    name: 'ftl: a band is reused while it is being read',
+    file: 'src/ftl/bands.ts',
+    find: 'if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;',
+    replace: 'if (this.emptiedAt[band]! >= durableOpening) return true;',
+  },
+  {
+    name: 'ftl: a band is reused although no checkpoint has its trims',
+    file: 'src/ftl/bands.ts',
+    find: '    return this.trimmedAt[band]! >= checkpointed;\n',
+    replace: '    return this.trimmedAt[band]! >= checkpointed * Infinity;\n',
+  },
+  {
+    name: 'ftl: a relocated block gets a new sequence',
+    file: 'src/ftl/log.ts',
+    find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /** Records',
+    replace:
+      '    core.writeSequence += 1;\n    this.#put(slot, block, core.writeSequence, from, -1);\n    return true;\n  }\n\n  /** Records',
+  },
+  {
+    name: 'ftl: relocation moves blocks that were overwritten',
+    file: 'src/ftl/relocator.ts',
+    find: '    return l2p.get(block) === place;\n',
+    replace: '    return l2p.get(block) !== place - 2 ** 40;\n',
+  },
+  {
+    name: 'ftl: units are sent before the head of their band is there',
+    file: 'src/ftl/log.ts',
+    find: 'if (isHead || bands.state[band] !== BAND_OPENING) this.#write(slot, band);',
+    replace: 'if (isHead || bands.state[band] !== 200) this.#write(slot, band);',
+  },
+  {
+    name: 'ftl: a unit whose write failed keeps its place in the map',
+    file: 'src/ftl/log.ts',
+    find: '    this.#repoint(slot, before);\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a unit whose write failed passes for durable',
+    file: 'src/ftl/log.ts',
+    find: '    core.noteFailed(buffer.sequence[slot]!);\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a start takes units of earlier fillings for current',
+    file: 'src/ftl/roll-forward.ts',
+    find: '    if (header.bandSequence !== bands.sequence[band]) return;\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a start does not check the data of units in flight',
+    file: 'src/ftl/roll-forward.ts',
+    find: '        if (crc !== entryCrc(u32, entry)) {',
+    replace: '        if (crc !== entryCrc(u32, entry) && index < 0) {',
+  },
+  {
+    name: 'ftl: a start lets the last unit that it reads win',
+    file: 'src/ftl/roll-forward.ts',
+    find: '    if (chunk[at]! > sequence) return false;\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a start does not look into bands that were open',
+    file: 'src/ftl/roll-forward.ts',
+    find: '|| openBands.includes(band)) wanted.push(band);',
+    replace: '|| openBands.includes(-1)) wanted.push(band);',
+  },
+  {
+    name: 'ftl: a start ends without a checkpoint',
+    file: 'src/ftl/ftl.ts',
+    find: '    await engine.checkpointer.write(false);\n',
+    replace: '',
+  },
+  {
+    name: 'ftl: a start uses the epoch of the last one',
+    file: 'src/ftl/restore.ts',
+    find: 'const epoch = this.#keeper.current.epoch + 1;',
+    replace: 'const epoch = Math.max(1, this.#keeper.current.epoch);',
+  },
+  {
+    name: 'ftl: the write buffer of a killed process is not taken over',
+    file: 'src/ftl/restore.ts',
+    find: 'if (this.#wasClean || survived === null) return;',
+    replace: 'if (this.#wasClean || survived !== null) return;',
+  },
+  {
+    name: 'ftl: the write buffer is taken over again after a later checkpoint',
+    file: 'src/ftl/survivors.ts',
+    find: '    if (values.epoch < epochOf(superblock.checkpointStart)) return false;\n',
+    replace: '    if (values.epoch < 0 * epochOf(superblock.checkpointStart)) return false;\n',
+  },
+  {
+    name: 'ftl: a checkpoint overwrites the pages that count',
+    file: 'src/ftl/checkpoint.ts',
+    find: 'const slot = pages[page] === 0 ? 0 : 1 - (pages[page]! & 1);',
+    replace: 'const slot = pages[page] === 0 ? 0 : pages[page]! & 1;',
+  },
+  {
+    name: 'ftl: a checkpoint counts before what it points to is durable',
+    file: 'src/ftl/checkpoint.ts',
+    find: '      await this.#durability.barrier();\n      await this.#flush();\n',
+    replace: '      await this.#flush();\n',
+  },
+  {
+    name: 'ftl: a checkpoint begins later than its pages',
+    file: 'src/ftl/checkpoint.ts',
+    find: 'checkpointStart: start, writeSequence',
+    replace: 'checkpointStart: core.nextUnitSequence, writeSequence',
+  },
+  {
+    name: 'ftl: a clean stop copies pages before all units are there',
+    file: 'src/ftl/checkpoint.ts',
+    find: '    await this.settled();\n    await this.#durability.barrier();\n',
+    replace: '    await this.settled();\n',
+  },
+];

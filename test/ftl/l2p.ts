@@ -1,0 +1,48 @@
+import test from 'ava';
+import { deriveGeometry } from '../../src/ftl/geometry.ts';
+import { L2p, UNMAPPED } from '../../src/ftl/l2p.ts';
+
+function make(placeBytes: number): L2p {
+  return new L2p(
+    deriveGeometry({
+      unitBlocks: 4,
+      bandUnits: 8,
+      bandCount: 32,
+      overProvisioning: 25,
+      blockCount: 50,
+      pageEntries: 16,
+      placeBytes,
+    }),
+  );
+}
+
+for (const placeBytes of [4, 5]) {
+  test(`places of ${placeBytes} bytes are kept, and nothing is mapped at first`, (t) => {
+    const l2p = make(placeBytes);
+    t.is(l2p.get(49), UNMAPPED);
+    const largest = placeBytes === 4 ? 2 ** 32 - 2 : 2 ** 40 - 2;
+    for (const place of [0, 1, 0xfffffffe, largest]) {
+      l2p.set(7, place);
+      t.is(l2p.get(7), place);
+    }
+    t.is(l2p.get(8), UNMAPPED);
+    t.is(l2p.mapped, 1);
+    l2p.unmap(7);
+    l2p.unmap(7);
+    t.is(l2p.get(7), UNMAPPED);
+    t.is(l2p.mapped, 0);
+  });
+}
+
+test('a place whose lower half is all ones is a place where places are wide', (t) => {
+  const l2p = make(5);
+  l2p.set(3, 2 ** 33 - 1);
+  t.is(l2p.get(3), 2 ** 33 - 1);
+});
+
+test('a change marks its page, and no other', (t) => {
+  const l2p = make(4);
+  l2p.set(15, 1);
+  l2p.unmap(32);
+  t.deepEqual([...l2p.dirty], [1, 0, 1, 0]);
+});
