@@ -18,6 +18,7 @@
 import { assert } from '../block/assert.ts';
 import type { Geometry } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import { classCountFor } from './placement.ts';
 
 export const FTL_BLOCK_BYTES = 4096;
@@ -193,7 +194,7 @@ function tooSmall(name: string, base: Geometry, bandBytes: number): BandstandErr
   const bytes = base.blockCount * base.blockBytes;
   const least = BANDS_LEAST * bandBytes;
   return new BandstandError('BANDSTAND_DEVICE_TOO_SMALL', {
-    message: `cannot make a log-structured device on ${name}: it has ${bytes} bytes, and ${BANDS_LEAST} bands of ${bandBytes} bytes need ${least} and some for metadata`,
+    message: `cannot make a log-structured device on ${name}: it has ${formatSize(bytes)}, and ${BANDS_LEAST} bands of ${formatSize(bandBytes)} need ${formatSize(least)} and some for metadata`,
     hint: 'use larger members, or smaller strips',
     details: { device: name, bytes, bands_least: BANDS_LEAST, band_bytes: bandBytes },
   });

@@ -198,7 +198,8 @@ const REFUSALS: readonly Refusal[] = [
     title: 'an FTL on members that are too small for it',
     words: ['tank', '--raid', 'raid1', '--ftl', 'A', 'B'],
     status: 1,
-    stderr: 'REPLACED BELOW',
+    stderr:
+      'cannot make a log-structured device on tank: it has 3 MiB, and 16 bands of 1 MiB need 16 MiB and some for metadata\n  use larger members, or smaller strips',
   },
   {
     title: 'a device in memory',

@@ -76,6 +76,6 @@ test('a base without room for the least number of bands is refused', (t) => {
   });
   t.is(
     error?.message,
-    'cannot make a log-structured device on /dev/sda: it has 6291456 bytes, and 16 bands of 1048576 bytes need 16777216 and some for metadata',
+    'cannot make a log-structured device on /dev/sda: it has 6 MiB, and 16 bands of 1 MiB need 16 MiB and some for metadata',
   );
 });
