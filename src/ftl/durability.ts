@@ -14,8 +14,8 @@
  * A flush of the base that fails is not repeated: what it should have made durable is unknown. From
  * then on the device changes nothing and says why.
  *
- * `durableSequence` (ftl-core.ts) moves at the end of a flush to where the oldest unit in memory was
- * when the flush was submitted.
+ * `durableSequence` (ftl-core.ts) moves at the end of a flush to where the oldest unit in memory
+ * was when the flush was submitted.
  */
 
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH } from '../block/block-io.ts';

@@ -89,7 +89,7 @@ export class FtlCore {
 
   // data path
 
-  /** A unit that failed may be there in part under this sequence: it must never pass for durable. */
+  /** A unit that failed may be there in part: its sequence must never pass for durable. */
   noteFailed(sequence: number): void {
     this.firstFailed = Math.min(this.firstFailed, sequence);
     this.lastFailed = Math.max(this.lastFailed, sequence);

@@ -30,7 +30,7 @@ export const UNIT_BLOCKS_MAX = 4096;
 const BAND_BYTES_MAX = 2 ** 30;
 /** So many bands are aimed at: enough for relocation to choose from, few enough to look at all. */
 const BANDS_AIM = 1000;
-/** A small device has fewer bands rather than bands of few units, which flushes would leave empty. */
+/** A small device has fewer bands rather than bands of few units, which flushes leave empty. */
 const BANDS_SMALL = 128;
 const BAND_UNITS_AIM = 16;
 export const BANDS_LEAST = 16;

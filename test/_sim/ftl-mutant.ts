@@ -1,7 +1,7 @@
 /**
- * Defects of the FTL that the simulator has to find (see mutant.ts). Not here: that a start believes
- * units of an earlier filling of a band, which what is reused when makes harmless; and what only
- * stale memory shows (test/ftl/restore.ts).
+ * Defects of the FTL that the simulator has to find (see mutant.ts). Not here: that a start
+ * believes units of an earlier filling of a band, which the rules of reuse make harmless; and what
+ * only stale memory shows (test/ftl/restore.ts).
  */
 
 import type { Mutant } from './mutant.ts';
@@ -72,7 +72,9 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     file: 'src/ftl/log.ts',
     find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /** Records',
     replace:
-      '    core.writeSequence += 1;\n    this.#put(slot, block, core.writeSequence, from, -1);\n    return true;\n  }\n\n  /** Records',
+      '    core.writeSequence += 1;\n' +
+      '    this.#put(slot, block, core.writeSequence, from, -1);\n' +
+      '    return true;\n  }\n\n  /** Records',
   },
   {
     name: 'ftl: relocation moves blocks that were overwritten',
