@@ -6,16 +6,21 @@
  *   moving          the same, and the hot blocks move on by a tenth of theirs, again and again
  *   zipf            the block of rank r is written in proportion to 1 / r^exponent
  *   sequential      one after the other, round and round
+ *   files           70 % of the blocks are never touched; the rest are places for files, 90 % of
+ *                   the work in 10 % of them: an empty one is written, a full one is trimmed
  *
  * Hot blocks and ranks lie scattered over the device.
  */
+
+const FILE_BLOCKS = 32;
 
 export type LoadSpec =
   | { readonly kind: 'uniform' }
   | { readonly kind: 'hot-cold'; readonly hotWrites: number; readonly hotBlocks: number }
   | { readonly kind: 'moving'; readonly hotWrites: number; readonly hotBlocks: number }
   | { readonly kind: 'zipf'; readonly exponent: number }
-  | { readonly kind: 'sequential' };
+  | { readonly kind: 'sequential' }
+  | { readonly kind: 'files' };
 
 /** mulberry32. (With xorshift32, two draws in turn are related, and Zipf came out 5 % too easy.) */
 export class Random {
@@ -44,6 +49,7 @@ export class Random {
 }
 
 export interface Load {
+  /** The block to write; or, as -1 - block, the one to trim. */
   next(): number;
 }
 
@@ -154,6 +160,41 @@ class Zipf implements Load {
   }
 }
 
+class Files implements Load {
+  readonly #random: Random;
+  readonly #order: Uint32Array;
+  readonly #isFull: Uint8Array;
+  readonly #first: number;
+  #file = 0;
+  #left = 0;
+
+  constructor(count: number, random: Random) {
+    this.#random = random;
+    this.#first = Math.floor(count * 0.7);
+    const files = Math.floor((count - this.#first) / FILE_BLOCKS);
+    this.#order = permutation(files, random);
+    // The device was filled before.
+    this.#isFull = new Uint8Array(files).fill(1);
+  }
+
+  next(): number {
+    if (this.#left === 0) this.#choose();
+    this.#left -= 1;
+    const block = this.#first + this.#file * FILE_BLOCKS + FILE_BLOCKS - 1 - this.#left;
+    return this.#isFull[this.#file] === 1 ? block : -1 - block;
+  }
+
+  #choose(): void {
+    const files = this.#order.length;
+    const hot = Math.floor(files / 10);
+    const isHot = this.#random.share() < 0.9;
+    const rank = isHot ? this.#random.below(hot) : hot + this.#random.below(files - hot);
+    this.#file = this.#order[rank]!;
+    this.#isFull[this.#file] = 1 - this.#isFull[this.#file]!;
+    this.#left = FILE_BLOCKS;
+  }
+}
+
 export function makeLoad(spec: LoadSpec, blockCount: number, seed: number): Load {
   const random = new Random(seed);
   switch (spec.kind) {
@@ -161,6 +202,8 @@ export function makeLoad(spec: LoadSpec, blockCount: number, seed: number): Load
       return new Uniform(blockCount, random);
     case 'sequential':
       return new Sequential(blockCount);
+    case 'files':
+      return new Files(blockCount, random);
     case 'zipf':
       return new Zipf(blockCount, random, spec.exponent);
     default: {

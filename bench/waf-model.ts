@@ -5,7 +5,7 @@
  * hold everything there is, also open bands and the free bands that are kept in reserve. A user
  * write appends to the open band of its class. When fewer than FREE_BANDS_LEAST bands are free, the
  * victim's valid blocks are appended to the open bands of their classes at once. There are no
- * flushes, no trims and no metadata.
+ * flushes and no metadata.
  *
  * Write amplification = (user blocks + relocated blocks) / user blocks, after a fill in sequence
  * and a warm-up.
@@ -13,7 +13,7 @@
 
 import { classCountFor, NO_BAND, NO_CLASS, Placement } from '../src/ftl/placement.ts';
 import { NO_VICTIM, Victims } from '../src/ftl/victims.ts';
-import { type LoadSpec, makeLoad } from './waf-load.ts';
+import { type Load, type LoadSpec, makeLoad } from './waf-load.ts';
 
 /** Relocation needs one to write to while a user write opens another. */
 const FREE_BANDS_LEAST = 2;
@@ -123,6 +123,13 @@ export class WafModel {
     this.#append(lba, this.placement.userClass(band));
   }
 
+  trim(lba: number): void {
+    const position = this.#l2p[lba]!;
+    if (position === UNMAPPED) return;
+    this.#validBlocks[Math.floor(position / this.bandBlocks)]! -= 1;
+    this.#l2p[lba] = UNMAPPED;
+  }
+
   /** Zero in the steady state that is measured from here on. */
   resetCounts(): void {
     this.userWrites = 0;
@@ -196,12 +203,22 @@ export function measure(run: Run): number {
   const model = new WafModel(run, run.policy);
   const load = makeLoad(run.load, run.userBlocks, run.seed);
   for (let lba = 0; lba < run.userBlocks; lba += 1) model.write(lba);
-  for (let left = run.userBlocks * run.warmUp; left > 0; left -= 1) model.write(load.next());
+  apply(model, load, run.userBlocks * run.warmUp);
   model.resetCounts();
-  for (let left = run.userBlocks * run.measured; left > 0; left -= 1) model.write(load.next());
+  apply(model, load, run.userBlocks * run.measured);
   const wrong = model.inconsistency();
   if (wrong !== null) throw new Error(wrong);
   return model.writeAmplification;
+}
+
+/** Until so many blocks have been written since the counts were last reset. */
+function apply(model: WafModel, load: Load, blocks: number): void {
+  const until = model.userWrites + blocks;
+  while (model.userWrites < until) {
+    const next = load.next();
+    if (next >= 0) model.write(next);
+    else model.trim(-1 - next);
+  }
 }
 
 /** For uniform random writes: v = e^(-(1 + OP)(1 - v)), and 1 / (1 - v). */

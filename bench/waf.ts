@@ -53,6 +53,7 @@ const CASES: readonly Case[] = [
   ]),
   row('uniform', UNIFORM, MEDIUM_BAND, { ofGreedy: 1.05 }),
   row('moving 90/10', { ...HOT_90, kind: 'moving' }, MEDIUM_BAND, { ofGreedy: 1 }),
+  row('files, trimmed', { kind: 'files' }, MEDIUM_BAND, { ofGreedy: 1 }),
   row('sequential', { kind: 'sequential' }, MEDIUM_BAND, { most: 1 }),
   row('uniform', UNIFORM, LARGE_BAND, { ofGreedy: 1.05 }),
   row('80/20', HOT_80, LARGE_BAND, { ofGreedy: 1.05 }),

@@ -25,7 +25,7 @@ export interface SurvivingMemory {
   readonly at: number;
   /** A multiple of 4096. What an earlier process left keeps its size, whatever is asked for now. */
   readonly bytes: number;
-  /** True: left by an earlier process. False: new, and all zero. */
+  /** True: left by an earlier process, perhaps before it stored anything. False: new, all zero. */
   readonly isAdopted: boolean;
   /**
    * Nothing in it is needed any more (a clean stop): no later process finds it. It can be used for

@@ -21,8 +21,8 @@
  *   closedAt       one number per band: the write sequence number at which the band was closed, or
  *                  NOT_CLOSED (free, open, or already being reclaimed)
  *
- * A choice looks at every band, once for each band that is reclaimed. `npm run bench:waf` prints how
- * long that takes with 10 000 of them: less than copying a megabyte.
+ * A choice looks at every band, once for each band that is reclaimed. `npm run bench:waf` prints
+ * how long that takes with 10 000 of them: less than copying a megabyte.
  */
 
 import { assert } from '../block/assert.ts';
@@ -32,9 +32,9 @@ export const NO_VICTIM = -1;
 const NOT_CLOSED = -1;
 
 /**
- * Valid share in steps of 1/4096 → what the age is multiplied by, at the middle of the step. It is a
- * table because 10 000 logarithms would take half a millisecond. Each weight is above zero, so that
- * a band that gives back anything can be chosen.
+ * Valid share in steps of 1/4096 → what the age is multiplied by, at the middle of the step. It is
+ * a table because 10 000 logarithms would take half a millisecond. Each weight is above zero, so
+ * that a band that gives back anything can be chosen.
  */
 const SHARES = 4096;
 const WEIGHTS = Float64Array.from({ length: SHARES }, (_, step) => {

@@ -56,6 +56,11 @@ test('hot blocks that move on cost less than with the greedy policy', (t) => {
   t.true(ratio < 0.75, `seed ${seed}: ${ratio}`);
 });
 
+test('files that are written and trimmed cost less than with the greedy policy', (t) => {
+  const ratio = wafOf({ kind: 'files' }, 256) / wafOf({ kind: 'files' }, 256, 'greedy');
+  t.true(ratio < 0.95, `seed ${seed}: ${ratio}`);
+});
+
 test('the same seed gives the same history, another one another', (t) => {
   const run = { userBlocks: 8192, bandBlocks: 32, overProvisioning: 0.2, load: HOT_90 } as const;
   const waf = (other: number) =>
@@ -70,7 +75,9 @@ test('the maps of the model agree at every moment', (t) => {
   let state = seed >>> 0;
   for (let step = 0; step < 20_000; step += 1) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    model.write(Math.floor(state / 2 ** 16) % (step % 3 === 0 ? 1024 : 100));
+    const block = Math.floor(state / 2 ** 16) % (step % 3 === 0 ? 1024 : 100);
+    if (step % 10 === 9) model.trim(block);
+    else model.write(block);
     if (step % 500 === 0) t.is(model.inconsistency(), null, `seed ${seed}, step ${step}`);
   }
   t.true(model.relocations > 0);

@@ -163,6 +163,20 @@ test.serial('a file placed in memory takes what is written there, and its neighb
   remove();
 });
 
+test.serial('a child process does not share a file placed in memory', (t) => {
+  const { file, remove } = temporaryFile(4096);
+  const fd = openSync(file, 'r+');
+  const { memory, address } = addon.memoryMap(8192, false);
+  addon.memoryPlaceFile(memory, 4096, fd, 4096);
+  const start = (address + 4096).toString(16);
+  const maps = readFileSync('/proc/self/smaps', 'utf8');
+  const [, flags] = new RegExp(`^${start}-[^]*?^VmFlags: (.*)$`, 'm').exec(maps)!;
+  t.true(flags!.split(' ').includes('dc'), flags);
+  addon.memoryUnmap(memory);
+  closeSync(fd);
+  remove();
+});
+
 test.serial('a file is placed in whole pages of own memory, or not at all', (t) => {
   const { file, remove } = temporaryFile(8192);
   const fd = openSync(file, 'r+');

@@ -35,7 +35,7 @@ test('new memory is all zero, whatever the arena held', (t) => {
   t.true(arena.u8.subarray(at, at + BYTES).every((byte) => byte === 0));
 });
 
-test('a power cut takes the memory, from a running process and from what a killed one left', (t) => {
+test('a power cut takes the memory, from a running process and a killed one', (t) => {
   const machine = new SimulatedMemory(BYTES);
   life(machine).arena.u8.fill(7);
   machine.powerCut();

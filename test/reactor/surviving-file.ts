@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -8,6 +8,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -19,7 +20,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { ExecutionContext } from 'ava';
 import { BandstandError } from '../../src/block/errors.ts';
-import { ENOSPC } from '../../src/block/status.ts';
+import { EACCES, EIO, ENOSPC } from '../../src/block/status.ts';
 import { loadAddon } from '../../src/native/load.ts';
 import { SurvivingFile } from '../../src/reactor/surviving-file.ts';
 import { requires } from '../_helpers/requires.ts';
@@ -305,6 +306,42 @@ requires('a disk for temporary files')('a file on a disk is refused and removed'
   const file = path.join(folder, 'tank.memory');
   t.regex(refusal(t, file).message, /it is not on a file system in memory \(tmpfs\)$/);
   t.false(existsSync(file));
+});
+
+requires('/dev/shm', 'mkfifo')('a pipe is refused, and nobody waits for its other end', (t) => {
+  const file = fileFor(t);
+  execFileSync('mkfifo', ['-m', '600', file]);
+  t.regex(refusal(t, file).message, /it is not a regular file$/);
+  t.true(existsSync(file));
+});
+
+shm('an errno is an error that says it in words where there are any', (t) => {
+  const file = fileFor(t);
+  const answering = (errno: number) => ({ ...native, fileOpen: () => -errno });
+  t.regex(refusal(t, file, BYTES, answering(EACCES)).message, /: permission denied$/);
+  t.regex(refusal(t, file, BYTES, answering(EIO)).message, /: EIO$/);
+  const locking = { ...native, fileLock: () => -EIO };
+  t.like(refusal(t, file, BYTES, locking), { code: 'BANDSTAND_SURVIVING_UNUSABLE' });
+  const allocating = { ...native, fileAllocate: () => -EIO };
+  t.regex(refusal(t, file, BYTES, allocating).message, /: no memory for it: EIO$/);
+});
+
+shm('memory that cannot be placed is let go, as it was', (t) => {
+  const file = fileFor(t);
+  const refusing = {
+    ...native,
+    memoryPlaceFile() {
+      throw new Error('mmap: out of memory');
+    },
+  };
+  const options = { native: refusing, surviving: { path: file, bytes: BYTES } };
+  const mappings = () => readFileSync('/proc/self/maps', 'utf8').split('\n').length;
+  const before = mappings();
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    t.throws(() => openRingReactor(options), { message: 'mmap: out of memory' });
+  }
+  t.true(mappings() - before < 40);
+  SurvivingFile.open(native, { path: file, bytes: BYTES }).close();
 });
 
 shm('a folder that does not exist is an error that says so', (t) => {

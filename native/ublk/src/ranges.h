@@ -27,7 +27,7 @@ void removeRange(uintptr_t start);
 // Locks the pages of all ranges, of every thread, as they come in, and from then on those of new
 // ranges too. Returns 0 or a positive errno, after which new ranges are not locked.
 int lockRanges();
-// Locks a part of a range that has been mapped anew, if new ranges are locked; 0 or a positive errno.
+// Locks a part of a range that was mapped anew, if new ranges are locked; 0 or a positive errno.
 int lockReplaced(uintptr_t start, uintptr_t end);
 // Locks [start, end) as its pages come in; 0 or a positive errno.
 int lockPages(uintptr_t start, uintptr_t end);
