@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
-import { ROOT } from './_helpers/source-text.ts';
+import { ROOT } from './_helpers/repository.ts';
 
 const FOLDER = path.join(ROOT, 'test/vm');
 

@@ -13,8 +13,9 @@ import { ERROR_CODES } from '../src/block/errors.ts';
 import { COMMON_OPTIONS, type OptionSpec } from '../src/cli/command.ts';
 import { COMMANDS } from '../src/cli/command-table.ts';
 import { commandHelp } from '../src/cli/help.ts';
+import { ROOT } from './_helpers/repository.ts';
 import { requires } from './_helpers/requires.ts';
-import { listFiles, ROOT } from './_helpers/source-text.ts';
+import { listFiles } from './_helpers/source-text.ts';
 
 const PAGES = listFiles(['man'], ['.7', '.8']);
 const readPage = (name: string): string => readFileSync(path.join(ROOT, 'man', name), 'utf8');

@@ -5,8 +5,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import test from 'ava';
+import { ROOT } from './_helpers/repository.ts';
 import { requires } from './_helpers/requires.ts';
-import { listFiles, ROOT } from './_helpers/source-text.ts';
+import { listFiles } from './_helpers/source-text.ts';
 
 const FILES = listFiles(['scripts', 'test', 'contrib', '.ci'], ['.sh', '/run']);
 

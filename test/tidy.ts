@@ -11,10 +11,10 @@ import os from 'node:os';
 import path from 'node:path';
 import test from 'ava';
 import { ERROR_CODES } from '../src/block/errors.ts';
+import { ROOT } from './_helpers/repository.ts';
 import {
   importsOf,
   listFiles,
-  ROOT,
   readSource,
   resolveImport,
   type SourceText,

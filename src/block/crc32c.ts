@@ -24,3 +24,12 @@ export function crc32cRaw(seed: number, bytes: Uint8Array, start = 0, end = byte
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
   return ~crc32cRaw(0xffffffff, bytes, start, end) >>> 0;
 }
+
+const FOUR_ZEROES = new Uint8Array(4);
+
+/** The checksum of a structure that holds it in its four bytes at `at`, which count as zeroes. */
+export function crc32cAround(bytes: Uint8Array, at: number): number {
+  const before = crc32cRaw(0xffffffff, bytes, 0, at);
+  const across = crc32cRaw(before, FOUR_ZEROES);
+  return ~crc32cRaw(across, bytes, at + FOUR_ZEROES.length) >>> 0;
+}

@@ -154,7 +154,8 @@ export class Layout<const Fields extends readonly Field[]> {
 
 /** The position of the first byte that is not zero, or -1. */
 export function firstNonZero(bytes: Uint8Array): number {
-  return bytes.findIndex((byte) => byte !== 0);
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== 0) return at;
+  return -1;
 }
 
 function unsigned(value: unknown, field: Field): number {

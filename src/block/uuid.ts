@@ -16,9 +16,7 @@ export function parseUuid(text: string): string | null {
 }
 
 export function formatUuid(bytes: Uint8Array, at = 0): string {
-  const hex = Array.from(bytes.subarray(at, at + UUID_BYTES), (byte) =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('');
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset + at, UUID_BYTES).toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
@@ -26,10 +24,7 @@ export function formatUuid(bytes: Uint8Array, at = 0): string {
 export function uuidBytes(uuid: string): Uint8Array {
   const canonical = parseUuid(uuid);
   if (canonical === null) throw new TypeError(`not a UUID: ${uuid}`);
-  const hex = canonical.replaceAll('-', '');
-  return Uint8Array.from({ length: UUID_BYTES }, (_, index) =>
-    Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16),
-  );
+  return Buffer.from(canonical.replaceAll('-', ''), 'hex');
 }
 
 /** A random (version 4) UUID from 16 random bytes; give bytes to make it reproducible. */

@@ -216,10 +216,16 @@ export class ArrayManager extends MemberAdmin {
     return {
       members: array.memberStatus(),
       spares: this.spares.map(({ uuid, device }) => ({ uuid, device: device.name })),
-      process: this.run === null ? null : { ...this.run.status(), target: this.#targetStatus() },
+      process: this.process,
       failed: array.hasFailed,
       lost: array.hasFailed ? this.#lostText() : null,
     };
+  }
+
+  /** The rebuild, resync or check that is running or paused, or null. */
+  get process(): ManagerStatus['process'] {
+    const { run } = this;
+    return run === null ? null : { ...run.status(), target: this.#targetStatus() };
   }
 
   /** True while something is being made whole, or members may differ. */

@@ -17,7 +17,7 @@
  */
 
 import { assert } from '../block/assert.ts';
-import { crc32cRaw } from '../block/crc32c.ts';
+import { crc32cAround } from '../block/crc32c.ts';
 import { firstNonZero, Layout } from '../block/layout.ts';
 import {
   BITMAP_AREA_END,
@@ -136,7 +136,11 @@ export function encodeBitmapBlock(
     at,
   );
   const view = new DataView(target.buffer, target.byteOffset + at, BITMAP_BLOCK_BYTES);
-  view.setUint32(CRC.offset, blockCrc(target.subarray(at, at + BITMAP_BLOCK_BYTES)), true);
+  view.setUint32(
+    CRC.offset,
+    crc32cAround(target.subarray(at, at + BITMAP_BLOCK_BYTES), CRC.offset),
+    true,
+  );
 }
 
 /** Four regions to a byte. A block is packed for few changed bits, so it has to be quick. */
@@ -178,7 +182,7 @@ export function decodeBitmapBlock(
   const values = BITMAP_BLOCK.decode(bytes);
   const believed =
     Buffer.compare(values.signature, SIGNATURE_BYTES) === 0 &&
-    values.crc === blockCrc(bytes) &&
+    values.crc === crc32cAround(bytes, CRC.offset) &&
     values.index === key.index &&
     values.array_uuid === key.arrayUuid &&
     values.region_blocks === BigInt(key.regionBlocks) &&
@@ -199,11 +203,3 @@ function isClearFrom(regions: Uint8Array, from: number): boolean {
   if (within !== 0 && regions[byte]! >> (2 * within) !== 0) return false;
   return firstNonZero(regions.subarray(within === 0 ? byte : byte + 1)) === -1;
 }
-
-/** The usual CRC-32C with the four bytes of the checksum taken for zeroes. */
-function blockCrc(bytes: Uint8Array): number {
-  const head = crc32cRaw(0xffffffff, bytes, 0, CRC.offset);
-  const gap = crc32cRaw(head, NO_CRC);
-  return ~crc32cRaw(gap, bytes, CRC.offset + CRC.bytes) >>> 0;
-}
-const NO_CRC = new Uint8Array(CRC.bytes);

@@ -30,8 +30,8 @@ export interface Finding<Value> {
   readonly value: Value | null;
   /** Set when damaged. */
   readonly error: BandstandError | null;
-  /** Every field as on disk, when ok or damaged and readable. */
-  readonly dump: Readonly<Record<string, unknown>> | null;
+  /** What is on disk, when ok or damaged and readable. */
+  readonly bytes: Uint8Array | null;
 }
 
 export interface Examination {
@@ -45,7 +45,7 @@ export interface Examination {
   readonly warnings: readonly string[];
 }
 
-const ABSENT: Finding<never> = { state: 'absent', value: null, error: null, dump: null };
+const ABSENT: Finding<never> = { state: 'absent', value: null, error: null, bytes: null };
 /** So many right bytes of a signature are no coincidence. */
 const SIGNATURE_BYTES_ALIKE = 4;
 
@@ -81,10 +81,9 @@ async function examineSuperblock(
     const decoded = decodeSuperblock(bytes, device.name);
     if (decoded === null) return ABSENT;
     warnings.push(...decoded.warnings);
-    const { superblock } = decoded;
-    return { state: 'ok', value: superblock, error: null, dump: dumpSuperblock(bytes) };
+    return { state: 'ok', value: decoded.superblock, error: null, bytes };
   } catch (error) {
-    return damaged(error, bytes === null ? null : dumpSuperblock(bytes));
+    return damaged(error, bytes);
   }
 }
 
@@ -99,19 +98,22 @@ async function examineLabel(
     if (bytes.length < LABEL_BYTES || isForeign(bytes, LABEL_SIGNATURE)) return ABSENT;
     const value = decodeLabel(bytes.subarray(0, LABEL_BYTES), copy, device.name);
     if (value === null) return ABSENT;
-    return { state: 'ok', value, error: null, dump: dumpLabel(bytes) };
+    return { state: 'ok', value, error: null, bytes };
   } catch (error) {
-    return damaged(error, bytes === null ? null : dumpLabel(bytes));
+    return damaged(error, bytes);
   }
 }
+
+/** Every field as it stands on disk. */
+type Dump = (bytes: Uint8Array) => Record<string, unknown>;
 
 function dumpLabel(bytes: Uint8Array): Record<string, unknown> {
   return LABEL_LAYOUT.json(LABEL_LAYOUT.decode(bytes));
 }
 
-function damaged(error: unknown, dump: Record<string, unknown> | null): Finding<never> {
+function damaged(error: unknown, bytes: Uint8Array | null): Finding<never> {
   if (!(error instanceof BandstandError)) throw error;
-  return { state: 'damaged', value: null, error, dump };
+  return { state: 'damaged', value: null, error, bytes };
 }
 
 /** True when the area is not zero and does not even resemble the signature. */
@@ -125,12 +127,12 @@ function isForeign(bytes: Uint8Array, signature: string): boolean {
 
 /** For `examine --json`. */
 export function examinationJson(examination: Examination): Record<string, unknown> {
-  const finding = ({ state, error, dump }: Finding<unknown>) => ({
+  const finding = ({ state, error, bytes }: Finding<unknown>, dump: Dump) => ({
     state,
     reason: error?.message ?? null,
     code: error?.code ?? null,
     field: error?.details['field'] ?? null,
-    fields: dump,
+    fields: bytes === null ? null : dump(bytes),
   });
   const { superblock, label } = examination;
   const entry = superblock.value?.members.find(({ uuid }) => uuid === label?.memberUuid);
@@ -139,7 +141,7 @@ export function examinationJson(examination: Examination): Record<string, unknow
     block_size: examination.blockBytes,
     blocks: examination.blockCount,
     superblock: {
-      ...finding(superblock),
+      ...finding(superblock, dumpSuperblock),
       offset_bytes: 0,
       array:
         superblock.value === null
@@ -161,7 +163,7 @@ export function examinationJson(examination: Examination): Record<string, unknow
     labels: examination.labels.map((copy, index) => ({
       copy: index,
       offset_bytes: LABEL_OFFSETS[index],
-      ...finding(copy),
+      ...finding(copy, dumpLabel),
     })),
     member:
       label === null

@@ -151,7 +151,7 @@ function newestSuperblock(candidates: readonly Examination[]): Superblock {
 }
 
 function isSame(a: Superblock, b: Superblock): boolean {
-  return Buffer.compare(encodeSuperblock(a), encodeSuperblock(b)) === 0;
+  return a === b || Buffer.compare(encodeSuperblock(a), encodeSuperblock(b)) === 0;
 }
 
 function conflict(a: Examination, b: Examination): BandstandError {

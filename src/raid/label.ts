@@ -19,7 +19,7 @@
  */
 
 import { assert } from '../block/assert.ts';
-import { crc32c } from '../block/crc32c.ts';
+import { crc32c, crc32cAround } from '../block/crc32c.ts';
 import { BandstandError } from '../block/errors.ts';
 import { firstNonZero, Layout, type LayoutValues } from '../block/layout.ts';
 import { UUID_NULL } from '../block/uuid.ts';
@@ -366,10 +366,9 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
     refuse('signature', `is not ${LABEL_SIGNATURE}`);
   }
   if (values.length !== LABEL_BYTES) refuse('length', `${values.length} is not ${LABEL_BYTES}`);
-  const blank = Uint8Array.from(bytes);
-  const { offset, bytes: width } = LABEL_LAYOUT.field('crc');
-  blank.fill(0, offset, offset + width);
-  if (crc32c(blank) !== values.crc) refuse('crc', 'the checksum does not match the content');
+  if (crc32cAround(bytes, LABEL_LAYOUT.field('crc').offset) !== values.crc) {
+    refuse('crc', 'the checksum does not match the content');
+  }
   if (values.version_major !== VERSION_MAJOR) {
     refuse(
       'version_major',

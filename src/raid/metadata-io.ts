@@ -33,9 +33,10 @@ export async function writeArea(
   bytes: Uint8Array,
 ): Promise<void> {
   const { blockBytes } = device.geometry;
-  const padded = new Uint8Array(Math.ceil(bytes.length / blockBytes) * blockBytes);
-  padded.set(bytes);
-  await writeBlocks(reactor, device, at / blockBytes, padded);
+  const length = Math.ceil(bytes.length / blockBytes) * blockBytes;
+  const whole = length === bytes.length ? bytes : new Uint8Array(length);
+  if (whole !== bytes) whole.set(bytes);
+  await writeBlocks(reactor, device, at / blockBytes, whole);
 }
 
 /** Throws BANDSTAND_METADATA_UNVERIFIED when the device does not give back `bytes` at byte `at`. */

@@ -127,7 +127,7 @@ class WalkBench extends ManagedBench {
 /** What creation has written for each scenario: every walk of it begins with a copy. */
 const created = new Map<Scenario, ManagedBench>();
 
-async function withNewArray(scenario: Scenario): Promise<ManagedBench> {
+async function withNewArray(scenario: Scenario, memory: Uint8Array[]): Promise<ManagedBench> {
   const { options } = scenario;
   let creator = created.get(scenario);
   if (creator === undefined) {
@@ -135,12 +135,12 @@ async function withNewArray(scenario: Scenario): Promise<ManagedBench> {
     await creator.create();
     created.set(scenario, creator);
   }
-  return new WalkBench(options, creator.crash());
+  return new WalkBench(options, creator.crash(memory));
 }
 
-async function prepared(scenario: Scenario): Promise<Walk> {
+async function prepared(scenario: Scenario, memory: Uint8Array[]): Promise<Walk> {
   const { options, seed } = scenario;
-  const bench = await withNewArray(scenario);
+  const bench = await withNewArray(scenario, memory);
   await bench.start(bench.disks.slice(0, bench.disks.length - (options.blanks ?? 0)), {}, UNPACED);
   const { blockCount } = bench.manager!.array.geometry;
   const content = new Random(seed).bytes(blockCount * BLOCK);
@@ -155,8 +155,10 @@ export async function walkFaults(
   scenario: Scenario,
   kind: FaultKind,
 ): Promise<number> {
+  // Each walk takes the disks of the one before: new memory costs more than what fills it.
+  const [before, afterwards]: [Uint8Array[], Uint8Array[]] = [[], []];
   for (let last = 0; ; last += 1) {
-    const walk = await prepared(scenario);
+    const walk = await prepared(scenario, before);
     const { bench } = walk;
     const label = `seed ${scenario.seed}, ${kind} at metadata write ${last}`;
     let seen = -1;
@@ -169,7 +171,9 @@ export async function walkFaults(
         seen += 1;
         if (seen !== last) return OK;
         victim = disk;
-        if (kind === 'power') after = { disks: bench.crash(), expected: walk.expected.copy() };
+        if (kind === 'power') {
+          after = { disks: bench.crash(afterwards), expected: walk.expected.copy() };
+        }
         return kind === 'power' ? OK : EIO;
       };
     }
@@ -182,7 +186,7 @@ export async function walkFaults(
     await bench.stop().catch((error: unknown) => {
       if (!(error instanceof BandstandError)) throw error;
     });
-    after ??= { disks: bench.crash(), expected: walk.expected };
+    after ??= { disks: bench.crash(afterwards), expected: walk.expected };
     await verify(t, scenario, after.disks, after.expected, label);
     if (seen < last) return seen + 1;
   }

@@ -36,7 +36,7 @@ export interface ManagedOptions {
   readonly seed?: number;
 }
 
-const ARENA_BYTES = 4 * 2 ** 20;
+const ARENA_BYTES = 2 ** 20;
 
 export const FAST: ManagerOptions = {
   regionBlocks: 16,
@@ -62,8 +62,9 @@ export class ManagedBench {
     this.disks = disks ?? Array.from({ length: count }, (_, index) => this.disk(`ram${index}`));
   }
 
-  disk(name: string): RamDevice {
+  disk(name: string, bytes?: Uint8Array): RamDevice {
     return new RamDevice(name, {
+      ...(bytes === undefined ? {} : { bytes }),
       blockCount: OFFSET + (this.options.blocks ?? 256),
       blockBytes: BLOCK,
       delayUsMax: this.options.delayUsMax ?? 0,
@@ -135,12 +136,12 @@ export class ManagedBench {
     }
   }
 
-  /** The process dies: what is on the disks stays. */
-  crash(): RamDevice[] {
-    return this.disks.map((disk) => {
-      const again = this.disk(disk.name);
-      again.bytes.set(disk.bytes);
-      return again;
+  /** The process dies: what is on the disks stays, in `memory` as far as there is any. */
+  crash(memory: Uint8Array[] = []): RamDevice[] {
+    return this.disks.map(({ name, bytes }, index) => {
+      memory[index] ??= new Uint8Array(bytes.length);
+      memory[index].set(bytes);
+      return this.disk(name, memory[index]);
     });
   }
 

@@ -85,7 +85,7 @@ export function spare(letter: string, rest: Partial<Label> = {}): Label {
   return label(letter, 1, { role: 'spare', bitmap: null, eventCount: 0, ...rest });
 }
 
-const ABSENT: Finding<never> = { state: 'absent', value: null, error: null, dump: null };
+const ABSENT: Finding<never> = { state: 'absent', value: null, error: null, bytes: null };
 
 export function device(
   name: string,
@@ -97,7 +97,7 @@ export function device(
     state: 'ok',
     value,
     error: null,
-    dump: null,
+    bytes: null,
   });
   const read =
     superblock === null ? null : decodeSuperblock(encodeSuperblock(superblock), name)!.superblock;

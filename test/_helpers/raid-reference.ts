@@ -78,10 +78,9 @@ export function referenceImages(
     for (let stripe = 0; stripe < stripes; stripe += 1) {
       const parity = referenceParity(layout, stripe);
       for (let at = stripe * chunkBytes; at < (stripe + 1) * chunkBytes; at += 1) {
+        // The parity itself is zero up to here.
         let value = 0;
-        images.forEach((image, member) => {
-          if (member !== parity) value ^= image[at]!;
-        });
+        for (const image of images) value ^= image[at]!;
         images[parity]![at] = value;
       }
     }

@@ -35,6 +35,8 @@ export interface RamOptions {
   /** Longest delay of a completion in microseconds; 0 completes in order, in the next turn. */
   readonly delayUsMax?: number;
   readonly geometry?: Partial<Geometry>;
+  /** What it holds, and holds it in; zeroes when not given. */
+  readonly bytes?: Uint8Array;
 }
 
 class Delayed extends Timer {
@@ -81,7 +83,7 @@ export class RamDevice implements BlockDevice {
       trimGranularityBlocks: 1,
       ...options.geometry,
     };
-    this.bytes = new Uint8Array(options.blockCount * blockBytes);
+    this.bytes = options.bytes ?? new Uint8Array(options.blockCount * blockBytes);
     this.#delayUsMax = options.delayUsMax ?? 0;
   }
 

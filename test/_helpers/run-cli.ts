@@ -10,6 +10,7 @@ import { PassThrough } from 'node:stream';
 import type { ExecutionContext } from 'ava';
 import type { Streams } from '../../src/cli/command-context.ts';
 import { main } from '../../src/cli/main.ts';
+import { PROGRAM } from './repository.ts';
 
 export interface CliOutcome {
   readonly status: number;
@@ -54,10 +55,8 @@ export class CliWorld {
 
   /** A process of the installed program (built before by `npm run build:ts`). */
   spawn(...words: string[]): Promise<CliOutcome> {
-    const root = path.join(import.meta.dirname, '..', '..');
-    const program = path.join(root, 'bin', 'bandstand.js');
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [program, ...words, ...this.directories], {
+      const child = spawn(process.execPath, [PROGRAM, ...words, ...this.directories], {
         stdio: ['ignore', 'pipe', 'pipe'],
         cwd: this.folder,
         timeout: 90_000,

@@ -45,8 +45,11 @@ export class StackWorld extends CliWorld {
     return stdout.trim();
   }
 
+  /** Asked from this process: tests look at it again and again. */
   async status(name: string): Promise<Record<string, never>> {
-    return JSON.parse((await this.ok('status', name, '--json')).stdout).data;
+    const { status, stdout, stderr } = await this.run('status', name, '--json');
+    this.#t.is(status, 0, `bandstand status ${name}: ${stderr}`);
+    return JSON.parse(stdout).data;
   }
 
   async serverPid(name: string): Promise<number> {

@@ -70,11 +70,11 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a relocated block gets a new sequence',
     file: 'src/ftl/log.ts',
-    find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /** Records',
+    find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /**',
     replace:
       '    core.writeSequence += 1;\n' +
       '    this.#put(slot, block, core.writeSequence, from, -1);\n' +
-      '    return true;\n  }\n\n  /** Records',
+      '    return true;\n  }\n\n  /**',
   },
   {
     name: 'ftl: relocation moves blocks that were overwritten',

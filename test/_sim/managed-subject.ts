@@ -60,7 +60,7 @@ export class ManagedSubject implements Subject {
       mismatches: null,
     };
     Object.defineProperty(this.admin, 'mismatches', { get: () => this.#mismatches });
-    Object.defineProperty(this.admin, 'process', { get: () => manager().status().process });
+    Object.defineProperty(this.admin, 'process', { get: () => manager().process });
   }
 
   /** Opens a disk for the array, which may refuse it. */

@@ -45,8 +45,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a new array is complete before its superblocks are',
     file: 'src/raid/create.ts',
-    find: "firstLabel(superblock, slot, 'creating', 1)",
-    replace: "firstLabel(superblock, slot, 'clean', 1)",
+    find: 'firstLabel(superblock, slot), state, ftl',
+    replace: "firstLabel(superblock, slot), state: 'clean', ftl",
   },
   {
     name: 'a member that missed a write stays in service',

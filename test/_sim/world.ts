@@ -251,6 +251,7 @@ export class World implements DiskHost {
       this.options.trace.say(`stopped: ${error.message}`);
     }
     this.#isStopping = false;
+    if (this.options.promises.rebuilds) this.#noteLosses();
     for (const [slot, isTarget] of targets.entries()) {
       if (isTarget) this.atlas.unsure[slot] = true;
     }
@@ -259,6 +260,15 @@ export class World implements DiskHost {
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#life = null;
+  }
+
+  /** What struck before a stop may have cost a member its place during it. */
+  #noteLosses(): void {
+    this.life.subject.health().slots.forEach((state, slot) => {
+      if (state !== 'out' || !this.atlas.current[slot]) return;
+      this.forgetHoles([slot]);
+      this.atlas.current[slot] = false;
+    });
   }
 
   /**

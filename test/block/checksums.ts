@@ -1,6 +1,6 @@
 import test from 'ava';
 import { Arena } from '../../src/block/arena.ts';
-import { crc32c, crc32cRaw } from '../../src/block/crc32c.ts';
+import { crc32c, crc32cAround, crc32cRaw } from '../../src/block/crc32c.ts';
 import { PortableKernels } from '../../src/block/portable-kernels.ts';
 import { formatUuid, makeUuid, parseUuid, uuidBytes } from '../../src/block/uuid.ts';
 
@@ -22,6 +22,16 @@ test('a raw checksum continues over pieces', (t) => {
   const bytes = ascii('the quick brown fox jumps over the lazy dog');
   const whole = crc32cRaw(7, bytes);
   t.is(crc32cRaw(crc32cRaw(7, bytes, 0, 11), bytes, 11), whole);
+});
+
+test('a structure is summed up as if its checksum were zero', (t) => {
+  const bytes = ascii('123456789....123456789');
+  const blank = bytes.slice();
+  blank.fill(0, 9, 13);
+  for (const start of [0, 5]) {
+    const view = bytes.subarray(start);
+    t.is(crc32cAround(view, 9 - start), crc32c(blank.subarray(start)));
+  }
 });
 
 test('portable kernels refuse ranges outside the arena', (t) => {

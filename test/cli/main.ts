@@ -1,11 +1,11 @@
 /** The frame of the command line: verbs, help, streams, exit status, JSON errors. */
 
 import { spawn } from 'node:child_process';
-import path from 'node:path';
 import test from 'ava';
 import { COMMANDS } from '../../src/cli/command-table.ts';
 import { commandHelp, programHelp } from '../../src/cli/help.ts';
 import { version } from '../../src/cli/version.ts';
+import { PROGRAM } from '../_helpers/repository.ts';
 import { CliWorld, runMain } from '../_helpers/run-cli.ts';
 
 const LINES_MAX = 24;
@@ -169,8 +169,7 @@ test('values of options are checked before anything else happens', async (t) => 
 });
 
 test('a reader that goes away ends the program quietly', async (t) => {
-  const program = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
-  const child = spawn(process.execPath, [program, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [PROGRAM, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.destroy();
   let stderr = '';
   child.stderr.on('data', (text) => (stderr += text));

@@ -11,7 +11,8 @@ import {
   packageRoot,
 } from '../../src/native/load.ts';
 
-const ROOT = path.join(import.meta.dirname, '../..');
+/** AVA starts a test in the folder of package.json. */
+const ROOT = process.cwd();
 
 test('the package is found from the sources and from the compiled output', (t) => {
   t.is(packageRoot(path.join(ROOT, 'src/native')), ROOT);

@@ -6,10 +6,11 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { addonPath, loadAddon } from '../../src/native/load.ts';
+import { ROOT } from '../_helpers/repository.ts';
 import { requires } from '../_helpers/requires.ts';
 
 const addon = loadAddon();
-const CHILD = path.join(import.meta.dirname, '../_fixtures/addon-child.js');
+const CHILD = path.join(ROOT, 'test/_fixtures/addon-child.js');
 
 /** Runs one action of addon-child.js in a process of its own. */
 async function inChild(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { addonPath, loadAddon } from '../../src/native/load.ts';
+import { ROOT } from '../_helpers/repository.ts';
 
 const addon = loadAddon();
-const FIXTURE = path.join(import.meta.dirname, '../_fixtures/addon-worker.js');
+const FIXTURE = path.join(ROOT, 'test/_fixtures/addon-worker.js');
 const ENDINGS = ['tidy', 'leave', 'exit', 'terminated'] as const;
 const WORKERS = 52;
 

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import test from 'ava';
 import { onDiskFormat } from '../../src/raid/on-disk-format.ts';
+import { ROOT } from '../_helpers/repository.ts';
 
 test('docs/on-disk-format.md is what the tables say', (t) => {
-  const file = new URL('../../docs/on-disk-format.md', import.meta.url);
   t.is(
-    readFileSync(file, 'utf8'),
+    readFileSync(path.join(ROOT, 'docs/on-disk-format.md'), 'utf8'),
     onDiskFormat(),
     'run: node --import=tsx scripts/on-disk-format.js',
   );

@@ -76,7 +76,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
 for (const [title, scenario] of Object.entries(SCENARIOS)) {
   for (const kind of ['once', 'for ever', 'power'] as const satisfies readonly FaultKind[]) {
-    test(`${title}: nothing is lost when a metadata write fails ${kind}`, async (t) => {
+    // One after another, so that a walk finds the memory of the one before in the caches.
+    test.serial(`${title}: nothing is lost when a metadata write fails ${kind}`, async (t) => {
       t.timeout(300_000);
       const writes = await walkFaults(t, scenario, kind);
       t.true(writes > 10, `${writes} writes were cut short`);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
-import { ROOT } from '../_helpers/source-text.ts';
+import { ROOT } from '../_helpers/repository.ts';
 import { FTL_MUTANTS } from '../_sim/ftl-mutant.ts';
 import { MUTANTS } from '../_sim/mutant.ts';
 

@@ -3,16 +3,18 @@
  * program is tested (built before by `npm run build:ts`), because threads do not load TypeScript.
  */
 
+import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { BandstandError } from '../../src/block/errors.ts';
 import { loadAddon } from '../../src/native/load.ts';
 import type * as StackHostModule from '../../src/stack/stack-host.ts';
 import { StateStore } from '../../src/stack/state-store.ts';
 import type { StackEvent, StackPlan } from '../../src/stack/worker-messages.ts';
+import { ROOT } from '../_helpers/repository.ts';
 import { CliWorld } from '../_helpers/run-cli.ts';
 
 const MIB = 2 ** 20;
-const COMPILED = '../../dist/src/stack/stack-host.js';
+const COMPILED = path.join(ROOT, 'dist/src/stack/stack-host.js');
 const { StackHost } = (await import(COMPILED)) as typeof StackHostModule;
 
 async function world(t: ExecutionContext): Promise<{ plan: StackPlan; disks: string[] }> {

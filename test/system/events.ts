@@ -2,11 +2,9 @@
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import test from 'ava';
+import { PROGRAM } from '../_helpers/repository.ts';
 import { DISK_BYTES, eventually, StackWorld } from '../_helpers/running-stack.ts';
-
-const PROGRAM = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
 
 test.serial(
   'what happens is kept, followed and logged; the end of the server is the end',

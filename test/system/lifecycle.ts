@@ -2,14 +2,12 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { IDLE } from '../../src/control/schema.ts';
+import { PROGRAM } from '../_helpers/repository.ts';
 import { DISK_BYTES, eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
-
-const PROGRAM = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
 
 async function mirror(world: StackWorld): Promise<string[]> {
   const disks = world.files(2, DISK_BYTES);

@@ -2,12 +2,10 @@
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, openSync, renameSync, writeSync } from 'node:fs';
-import path from 'node:path';
 import test from 'ava';
+import { PROGRAM } from '../_helpers/repository.ts';
 import { requires } from '../_helpers/requires.ts';
 import { DISK_BYTES, noise, StackWorld } from '../_helpers/running-stack.ts';
-
-const PROGRAM = path.join(import.meta.dirname, '..', '..', 'bin', 'bandstand.js');
 
 interface Entry {
   readonly uuid: string;
