@@ -9,10 +9,12 @@
  *   flush, FUA     wait for units and flush
  *   plain write    waits for its unit only; and only where the write buffer dies with the process
  *   barrier        internal: everything, relocated blocks too
+ *   metadata       internal: only the flush, for pages and superblocks
  *   band           internal: what an emptied band waits for, and nothing else
  *
  * A flush of the base that fails is not repeated: what it should have made durable is unknown. From
- * then on the device changes nothing and says why.
+ * then on the device changes nothing and says why. For the same reason all flushes go through here:
+ * one that is under way together with one that fails proves nothing.
  *
  * `durableSequence` (ftl-core.ts) moves at the end of a flush to where the oldest unit in memory
  * was when the flush was submitted.
@@ -49,10 +51,11 @@ export class Durability extends TurnHook implements Completer {
   #sequence = 0;
   /** What has superseded blocks of this band has to become durable; -1: nobody asked. */
   #band = -1;
-  /** A barrier was asked for since this round began; one belongs to this round. */
-  #barrierWaits = false;
-  #barrierRides = false;
-  #barriers: (() => void)[] = [];
+  /** Who waits for the flush of the next round, and of this one. */
+  #nextCallers: (() => void)[] = [];
+  #callers: (() => void)[] = [];
+  /** The next round seals everything. */
+  #sealsAll = false;
 
   constructor(core: FtlCore, log: Log, host: DurabilityHost) {
     super();
@@ -69,9 +72,14 @@ export class Durability extends TurnHook implements Completer {
 
   /** Resolves when everything that is in the log now is durable, or the device has failed. */
   barrier(): Promise<void> {
+    this.#sealsAll = true;
+    return this.flushMetadata();
+  }
+
+  /** Resolves when what the base has now is durable, or the device has failed. */
+  flushMetadata(): Promise<void> {
     return new Promise((resolve) => {
-      this.#barriers.push(resolve);
-      this.#barrierWaits = true;
+      this.#nextCallers.push(resolve);
       this.#core.reactor.atTurnEnd(this);
     });
   }
@@ -79,7 +87,7 @@ export class Durability extends TurnHook implements Completer {
   // data path
 
   get #isAsked(): boolean {
-    return this.#barrierWaits || this.#band !== -1;
+    return this.#nextCallers.length > 0 || this.#band !== -1;
   }
 
   /** The operation is answered when what it depends on is on the base. */
@@ -105,8 +113,9 @@ export class Durability extends TurnHook implements Completer {
     if (this.#waiting.length === 0 && !this.#isAsked) return;
     const band = this.#band;
     this.#needsFlush = this.#isAsked;
-    this.#barrierRides = this.#barrierWaits;
-    this.#barrierWaits = false;
+    const sealsAll = this.#sealsAll;
+    if (this.#nextCallers.length > 0) this.#takeCallers();
+    this.#sealsAll = false;
     this.#band = -1;
     const rides = this.#waiting.length > 0;
     for (;;) {
@@ -116,7 +125,7 @@ export class Durability extends TurnHook implements Completer {
       this.#riding.push(io);
     }
     if (this.#core.failureStatus === 0) {
-      if (this.#barrierRides) this.#log.sealAll();
+      if (sealsAll) this.#log.sealAll();
       if (band !== -1) this.#log.sealSuperseders(band);
       if (rides) this.#log.sealUserUnits();
     }
@@ -176,18 +185,21 @@ export class Durability extends TurnHook implements Completer {
       this.#host.answer(io, status);
     }
     this.#state = IDLE;
-    if (this.#barrierRides) this.#resolveBarriers();
+    if (this.#callers.length > 0) this.#resolveCallers();
     this.#core.wake();
     this.#core.reactor.atTurnEnd(this);
   }
 
   // end data path
 
-  #resolveBarriers(): void {
-    this.#barrierRides = false;
-    if (this.#barrierWaits) return;
-    const resolved = this.#barriers;
-    this.#barriers = [];
-    for (const resolve of resolved) resolve();
+  #takeCallers(): void {
+    this.#callers = this.#nextCallers;
+    this.#nextCallers = [];
+  }
+
+  #resolveCallers(): void {
+    const callers = this.#callers;
+    this.#callers = [];
+    for (const resolve of callers) resolve();
   }
 }
