@@ -21,7 +21,6 @@
  *   sequence   unit sequence of the head, 0 when there is none
  *   nextUnit   units that were handed out
  *   pending    units handed out that are not on the base yet
- *   emptiedAt  opening number of the newest unit when the band was emptied (Durability)
  *   trimmedAt  unit sequence of the last unit with trims, 0 when there is none
  *   readers    reads of the band in flight
  */
@@ -29,6 +28,7 @@
 import { assert } from '../block/assert.ts';
 import type { FtlGeometry } from './geometry.ts';
 import type { Placement } from './placement.ts';
+import type { Superseders } from './superseders.ts';
 import { Victims } from './victims.ts';
 
 export const BAND_FREE = 0;
@@ -59,13 +59,10 @@ export class Bands {
   readonly sequence: Float64Array;
   readonly nextUnit: Uint32Array;
   readonly pending: Uint32Array;
-  readonly emptiedAt: Float64Array;
   readonly trimmedAt: Float64Array;
   readonly readers: Uint32Array;
   readonly victims: Victims;
   readonly placement: Placement;
-  /** Opening number of the newest unit: what a band that is emptied now has to wait for. */
-  newestOpening = 0;
   /** Free bands, first in, first out, so that all of them wear alike: a ring. */
   readonly #free: Uint32Array;
   #freeHead = 0;
@@ -82,7 +79,6 @@ export class Bands {
     this.sequence = new Float64Array(bandCount);
     this.nextUnit = new Uint32Array(bandCount);
     this.pending = new Uint32Array(bandCount);
-    this.emptiedAt = new Float64Array(bandCount);
     this.trimmedAt = new Float64Array(bandCount);
     this.readers = new Uint32Array(bandCount);
     this.victims = new Victims(this.valid, geometry.bandUnits * geometry.dataBlocks);
@@ -185,21 +181,20 @@ export class Bands {
 
   #empty(band: number): void {
     this.state[band] = BAND_EMPTIED;
-    this.emptiedAt[band] = this.newestOpening;
     this.#emptied[this.emptiedCount] = band;
     this.emptiedCount += 1;
   }
 
   /**
-   * Frees what is not needed any more: bands emptied before the opening number `durableOpening`,
-   * with no trims since the unit sequence `checkpointed`. Gives how many became free.
+   * Frees what is not needed any more. A checkpoint has the trims before the unit sequence
+   * `checkpointed`. Gives how many bands became free.
    */
-  reclaim(durableOpening: number, checkpointed: number): number {
+  reclaim(superseders: Superseders, checkpointed: number): number {
     let left = 0;
     const count = this.emptiedCount;
     for (let index = 0; index < count; index += 1) {
       const band = this.#emptied[index]!;
-      if (this.#isNeeded(band, durableOpening, checkpointed)) {
+      if (this.#isNeeded(band, superseders, checkpointed)) {
         this.#emptied[left] = band;
         left += 1;
       } else {
@@ -210,8 +205,8 @@ export class Bands {
     return count - left;
   }
 
-  #isNeeded(band: number, durableOpening: number, checkpointed: number): boolean {
-    if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;
+  #isNeeded(band: number, superseders: Superseders, checkpointed: number): boolean {
+    if (this.readers[band] !== 0 || superseders.needs(band)) return true;
     return this.trimmedAt[band]! >= checkpointed;
   }
 
@@ -223,12 +218,13 @@ export class Bands {
     return false;
   }
 
-  /** True when an emptied band waits for units to become durable. */
-  waitsForUnits(durableOpening: number): boolean {
+  /** The emptied band that has waited for the longest time for units to be durable; or -1. */
+  waitsForUnits(superseders: Superseders): number {
     for (let index = 0; index < this.emptiedCount; index += 1) {
-      if (this.emptiedAt[this.#emptied[index]!]! >= durableOpening) return true;
+      const band = this.#emptied[index]!;
+      if (superseders.needs(band)) return band;
     }
-    return false;
+    return -1;
   }
 
   // end data path

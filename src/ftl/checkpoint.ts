@@ -12,16 +12,17 @@
  * units, or was superseded by one that is.
  *
  * A page that cannot be written ends the attempt, and the next one begins anew; the old checkpoint
- * holds. A superblock that cannot be written leaves open which of the two counts: the device then
+ * holds. So does a unit that fails and moves: under its new sequence it would be played over pages
+ * that know better, although what it holds is older than the checkpoint's start. A superblock that cannot be written leaves open which of the two counts: the device then
  * changes nothing any more.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
-import { OP_FLUSH, OP_WRITE } from '../block/block-io.ts';
-import { submitOrThrow, submitStatus } from '../block/control-io.ts';
+import { OP_WRITE } from '../block/block-io.ts';
+import { submitOrThrow } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { EIO, OK } from '../block/status.ts';
+import { EIO } from '../block/status.ts';
 import type { Durability } from './durability.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
@@ -33,6 +34,11 @@ import type { SuperblockKeeper } from './superblock-io.ts';
 
 /** Attempts in a row that may fail. */
 const FAILURES_MAX = 3;
+
+/** The attempt was given up; the next one may begin at once. */
+class UnitMoved extends Error {
+  override readonly name = 'UnitMoved';
+}
 
 export class Checkpointer {
   readonly #core: FtlCore;
@@ -94,6 +100,7 @@ export class Checkpointer {
       await this.write(false);
       this.#failures = 0;
     } catch (error) {
+      if (error instanceof UnitMoved) return;
       if (!(error instanceof BandstandError)) throw error;
       this.#failures += 1;
       if (this.#failures < FAILURES_MAX) return;
@@ -104,21 +111,24 @@ export class Checkpointer {
   /** Throws what kept it from being complete. */
   async write(clean: boolean): Promise<void> {
     const core = this.#core;
+    const unitsBefore = this.#unitsBefore;
     this.#unitsBefore = core.statistics.unitsWritten;
     this.#log.sealAll();
     const start = core.nextUnitSequence;
     const { writeSequence } = core;
     const openBands = [...this.#log.openBands].filter((band) => band !== NO_BAND);
     const checkpoint = this.#keeper.current.checkpoint + 1;
+    const { unitsFailed } = core.statistics;
     const copied: number[] = [];
     try {
       const pages = await this.#writePages(checkpoint, copied);
       await this.#durability.barrier();
-      await this.#flush();
-      if (core.failureStatus !== 0) throw this.#stopped();
+      this.#mustGoOn();
+      if (core.statistics.unitsFailed !== unitsFailed) throw new UnitMoved('a unit has moved');
       const state = { clean, checkpoint, checkpointStart: start, writeSequence, openBands, pages };
       await this.#writeSuperblock(state);
     } catch (error) {
+      this.#unitsBefore = unitsBefore;
       for (const page of copied) core.l2p.dirty[page] = 1;
       throw error;
     }
@@ -127,14 +137,10 @@ export class Checkpointer {
     core.statistics.metadataBlocks += core.geometry.superblockUnits * core.geometry.unitBlocks;
   }
 
-  /** One that fails is not repeated: units may be lost with the pages. */
-  async #flush(): Promise<void> {
-    const status = await submitStatus(this.#base, OP_FLUSH, 0, 0, 0);
-    if (status !== OK) this.#core.fail(status, 'a flush of the device below has failed');
-  }
-
-  #stopped(): BandstandError {
-    return new BandstandError('BANDSTAND_FTL_READ_ONLY', {
+  /** Throws when the device has failed. */
+  #mustGoOn(): void {
+    if (this.#core.failureStatus === 0) return;
+    throw new BandstandError('BANDSTAND_FTL_READ_ONLY', {
       message: `cannot write the map of ${this.#base.name}: ${this.#core.failureReason}`,
       hint: 'look at the devices below',
       details: { device: this.#base.name },
@@ -143,7 +149,10 @@ export class Checkpointer {
 
   async #writeSuperblock(state: Partial<FtlSuperblock>): Promise<void> {
     try {
-      await this.#keeper.write(state);
+      await this.#keeper.write(state, async () => {
+        await this.#durability.flushMetadata();
+        this.#mustGoOn();
+      });
     } catch (error) {
       this.#core.fail(EIO, 'the superblock cannot be written');
       throw error;

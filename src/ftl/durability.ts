@@ -8,13 +8,16 @@
  *
  *   flush, FUA     wait for units and flush
  *   plain write    waits for its unit only; and only where the write buffer dies with the process
- *   barrier        internal: seals relocated blocks too
+ *   barrier        internal: everything, relocated blocks too
+ *   metadata       internal: only the flush, for pages and superblocks
+ *   band           internal: what an emptied band waits for, and nothing else
  *
  * A flush of the base that fails is not repeated: what it should have made durable is unknown. From
- * then on the device changes nothing and says why.
+ * then on the device changes nothing and says why. For the same reason all flushes go through here:
+ * one that is under way together with one that fails proves nothing.
  *
- * `durableOpening` and `durableSequence` (ftl-core.ts) move at the end of a flush to where the
- * oldest unit in memory was when the flush was submitted.
+ * `durableSequence` (ftl-core.ts) moves at the end of a flush to where the oldest unit in memory
+ * was when the flush was submitted.
  */
 
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH } from '../block/block-io.ts';
@@ -44,13 +47,15 @@ export class Durability extends TurnHook implements Completer {
   #needsFlush = false;
   /** Sealing number of the last unit of this round. */
   #target = 0;
-  /** Where the floors move when the flush under way has succeeded. */
-  #opening = 0;
+  /** Where the floor moves when the flush under way has succeeded. */
   #sequence = 0;
-  /** A barrier was asked for since this round began; one belongs to this round. */
-  #barrierWaits = false;
-  #barrierRides = false;
-  #barriers: (() => void)[] = [];
+  /** What has superseded blocks of this band has to become durable; -1: nobody asked. */
+  #band = -1;
+  /** Who waits for the flush of the next round, and of this one. */
+  #nextCallers: (() => void)[] = [];
+  #callers: (() => void)[] = [];
+  /** The next round seals everything. */
+  #sealsAll = false;
 
   constructor(core: FtlCore, log: Log, host: DurabilityHost) {
     super();
@@ -62,18 +67,28 @@ export class Durability extends TurnHook implements Completer {
   }
 
   get idle(): boolean {
-    return this.#state === IDLE && this.#waiting.length === 0 && !this.#barrierWaits;
+    return this.#state === IDLE && this.#waiting.length === 0 && !this.#isAsked;
   }
 
   /** Resolves when everything that is in the log now is durable, or the device has failed. */
   barrier(): Promise<void> {
+    this.#sealsAll = true;
+    return this.flushMetadata();
+  }
+
+  /** Resolves when what the base has now is durable, or the device has failed. */
+  flushMetadata(): Promise<void> {
     return new Promise((resolve) => {
-      this.#barriers.push(resolve);
-      this.askBarrier();
+      this.#nextCallers.push(resolve);
+      this.#core.reactor.atTurnEnd(this);
     });
   }
 
   // data path
+
+  get #isAsked(): boolean {
+    return this.#nextCallers.length > 0 || this.#band !== -1;
+  }
 
   /** The operation is answered when what it depends on is on the base. */
   wait(io: BlockIo): void {
@@ -81,9 +96,12 @@ export class Durability extends TurnHook implements Completer {
     this.#core.reactor.atTurnEnd(this);
   }
 
-  /** Everything in the log becomes durable soon; asking twice is asking once. */
-  askBarrier(): void {
-    this.#barrierWaits = true;
+  /**
+   * What has superseded blocks of the band becomes durable soon. Other units stay open: sealing
+   * them would waste what they have room for.
+   */
+  askBand(band: number): void {
+    this.#band = band;
     this.#core.reactor.atTurnEnd(this);
   }
 
@@ -92,10 +110,14 @@ export class Durability extends TurnHook implements Completer {
   }
 
   #begin(): void {
-    if (this.#waiting.length === 0 && !this.#barrierWaits) return;
-    this.#needsFlush = this.#barrierWaits;
-    this.#barrierRides = this.#barrierWaits;
-    this.#barrierWaits = false;
+    if (this.#waiting.length === 0 && !this.#isAsked) return;
+    const band = this.#band;
+    this.#needsFlush = this.#isAsked;
+    const sealsAll = this.#sealsAll;
+    if (this.#nextCallers.length > 0) this.#takeCallers();
+    this.#sealsAll = false;
+    this.#band = -1;
+    const rides = this.#waiting.length > 0;
     for (;;) {
       const io = this.#waiting.shift();
       if (io === null) break;
@@ -103,8 +125,9 @@ export class Durability extends TurnHook implements Completer {
       this.#riding.push(io);
     }
     if (this.#core.failureStatus === 0) {
-      if (this.#barrierRides) this.#log.sealAll();
-      else this.#log.sealUserUnits();
+      if (sealsAll) this.#log.sealAll();
+      if (band !== -1) this.#log.sealSuperseders(band);
+      if (rides) this.#log.sealUserUnits();
     }
     this.#target = this.#log.sealings;
     this.#state = WAITS_FOR_UNITS;
@@ -115,7 +138,7 @@ export class Durability extends TurnHook implements Completer {
   unitsChanged(): void {
     const core = this.#core;
     const volatile = core.base.geometry.volatileCache;
-    if (!volatile) this.#noteDurable();
+    if (!volatile) this.#raiseFloor(this.#floor());
     if (this.#state !== WAITS_FOR_UNITS) return;
     if (core.failureStatus !== 0) {
       this.#end(core.failureStatus);
@@ -128,32 +151,27 @@ export class Durability extends TurnHook implements Completer {
   #flushBase(): void {
     const { base, statistics } = this.#core;
     this.#state = FLUSHES;
-    this.#noteFloors();
+    this.#sequence = this.#floor();
+    this.#core.superseders.flushBegins();
     statistics.baseFlushes += 1;
     base.submit(this.#flush);
   }
 
-  /** Where the floors are once everything that is on the base now is durable. */
-  #noteFloors(): void {
-    const { bands, buffer, nextUnitSequence } = this.#core;
-    this.#opening = Math.min(buffer.oldestOpening(), bands.newestOpening + 1);
-    this.#sequence = Math.min(buffer.oldestSequence(), nextUnitSequence);
+  /** Units with a lower sequence are on the base now. */
+  #floor(): number {
+    const { buffer, nextUnitSequence } = this.#core;
+    return Math.min(buffer.oldestSequence(), nextUnitSequence);
   }
 
-  #noteDurable(): void {
-    this.#noteFloors();
-    this.#raiseFloors();
-  }
-
-  #raiseFloors(): void {
+  #raiseFloor(sequence: number): void {
     const core = this.#core;
-    core.durableOpening = Math.max(core.durableOpening, this.#opening);
-    core.durableSequence = Math.max(core.durableSequence, this.#sequence);
+    core.durableSequence = Math.max(core.durableSequence, sequence);
   }
 
   complete(io: BlockIo): void {
     if (io.status === OK) {
-      this.#raiseFloors();
+      this.#raiseFloor(this.#sequence);
+      this.#core.superseders.flushed();
     } else {
       this.#core.fail(io.status, 'a flush of the device below has failed');
     }
@@ -167,18 +185,21 @@ export class Durability extends TurnHook implements Completer {
       this.#host.answer(io, status);
     }
     this.#state = IDLE;
-    if (this.#barrierRides) this.#resolveBarriers();
+    if (this.#callers.length > 0) this.#resolveCallers();
     this.#core.wake();
     this.#core.reactor.atTurnEnd(this);
   }
 
   // end data path
 
-  #resolveBarriers(): void {
-    this.#barrierRides = false;
-    if (this.#barrierWaits) return;
-    const resolved = this.#barriers;
-    this.#barriers = [];
-    for (const resolve of resolved) resolve();
+  #takeCallers(): void {
+    this.#callers = this.#nextCallers;
+    this.#nextCallers = [];
+  }
+
+  #resolveCallers(): void {
+    const callers = this.#callers;
+    this.#callers = [];
+    for (const resolve of callers) resolve();
   }
 }

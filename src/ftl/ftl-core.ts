@@ -12,6 +12,7 @@ import type { Bands } from './bands.ts';
 import type { FtlStatistics } from './ftl-statistics.ts';
 import type { FtlGeometry } from './geometry.ts';
 import type { L2p } from './l2p.ts';
+import type { Superseders } from './superseders.ts';
 import { makeSequence } from './unit-format.ts';
 import type { WriteBuffer } from './write-buffer.ts';
 
@@ -30,6 +31,7 @@ export interface FtlCoreParts {
   readonly bands: Bands;
   readonly buffer: WriteBuffer;
   readonly device: readonly [low: number, high: number];
+  readonly superseders: Superseders;
   readonly statistics: FtlStatistics;
   readonly host: FtlCoreHost;
 }
@@ -41,6 +43,7 @@ export class FtlCore {
   readonly l2p: L2p;
   readonly bands: Bands;
   readonly buffer: WriteBuffer;
+  readonly superseders: Superseders;
   readonly statistics: FtlStatistics;
   readonly deviceLow: number;
   readonly deviceHigh: number;
@@ -52,8 +55,6 @@ export class FtlCore {
   unitNumber = 0;
   /** Of the newest write. */
   writeSequence = 0;
-  /** Units that were opened before this number are durable. */
-  durableOpening = 0;
   /** Units with a lower sequence are durable. */
   durableSequence = 0;
   /** Units with a lower sequence are in the newest checkpoint. */
@@ -73,6 +74,7 @@ export class FtlCore {
     this.l2p = parts.l2p;
     this.bands = parts.bands;
     this.buffer = parts.buffer;
+    this.superseders = parts.superseders;
     this.statistics = parts.statistics;
     this.deviceLow = parts.device[0];
     this.deviceHigh = parts.device[1];
@@ -87,7 +89,7 @@ export class FtlCore {
 
   // data path
 
-  /** A unit that failed may be there in part under this sequence: it must never pass for durable. */
+  /** A unit that failed may be there in part: its sequence must never pass for durable. */
   noteFailed(sequence: number): void {
     this.firstFailed = Math.min(this.firstFailed, sequence);
     this.lastFailed = Math.max(this.lastFailed, sequence);

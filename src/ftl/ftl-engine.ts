@@ -18,11 +18,12 @@ import { FtlCore, type FtlCoreHost } from './ftl-core.ts';
 import { FtlStatistics } from './ftl-statistics.ts';
 import { BANDS_FOR_RELOCATION, type FtlGeometry } from './geometry.ts';
 import { L2p } from './l2p.ts';
-import { Log, STALL_BAND } from './log.ts';
+import { Log, STALL_BAND, STALL_NONE } from './log.ts';
 import { Placement } from './placement.ts';
 import { Reader } from './reader.ts';
 import { Relocator, type RelocatorHost } from './relocator.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
+import { Superseders } from './superseders.ts';
 import { deviceWords } from './unit-format.ts';
 import { WriteBuffer } from './write-buffer.ts';
 import { Writer } from './writer.ts';
@@ -70,7 +71,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     const placement = new Placement(geometry.bandCount, geometry.classCount);
     this.#host = host;
     this.#checkpointUnits = options.checkpointUnits;
-    this.#bandsLow = placement.classCount + BANDS_FOR_RELOCATION + 1;
+    this.#bandsLow = BANDS_FOR_RELOCATION + 2;
     this.core = new FtlCore({
       reactor,
       base,
@@ -79,6 +80,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
       bands: new Bands(geometry, placement),
       buffer: new WriteBuffer(reactor, geometry, memory, slotCount),
       device: deviceWords(uuidBytes(keeper.current.uuid).subarray(0, UUID_BYTES)),
+      superseders: new Superseders(slotCount, geometry.bandCount, base.geometry.volatileCache),
       statistics: new FtlStatistics(),
       host: this,
     });
@@ -117,9 +119,9 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   }
 
   endOfTurn(): void {
-    const { bands, durableOpening, checkpointed } = this.core;
+    const { bands, checkpointed, superseders } = this.core;
     this.durability.unitsChanged();
-    if (bands.emptiedCount > 0) bands.reclaim(durableOpening, checkpointed);
+    if (bands.emptiedCount > 0) bands.reclaim(superseders, checkpointed);
     if (this.runs) {
       this.writer.nextTurn();
       if (this.core.failureStatus === 0) this.#goOn();
@@ -130,23 +132,32 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   #goOn(): void {
     const { bands } = this.core;
     this.relocator.pump();
-    if (bands.freeCount + bands.emptiedCount < this.#bandsLow) this.relocator.begin();
     this.#relieve();
+    if (bands.freeCount + bands.emptiedCount < this.#bandsLow) this.relocator.begin();
+    this.#giveUp();
   }
 
-  /** Makes durable what keeps emptied bands from being free, once they are needed. */
+  get #isStalled(): boolean {
+    return this.writer.stall === STALL_BAND || this.relocator.stall === STALL_BAND;
+  }
+
+  /** Makes durable what keeps emptied bands from being free, once somebody waits for them. */
   #relieve(): void {
-    const { bands, checkpointed, durableOpening } = this.core;
-    const { checkpointer, durability, relocator, writer } = this;
+    const { bands, checkpointed, superseders } = this.core;
+    const { checkpointer, durability, relocator } = this;
     const due = checkpointer.unitsSince >= this.#checkpointUnits;
-    const stalled = writer.stall === STALL_BAND || relocator.stall === STALL_BAND;
-    const scarce = stalled || bands.freeCount <= BANDS_FOR_RELOCATION;
-    const wanted = scarce && bands.emptiedCount > 0;
+    const wanted = this.#isStalled && bands.emptiedCount > 0;
     if (due || (wanted && bands.waitsForCheckpoint(checkpointed))) checkpointer.ask();
-    if (wanted && durability.idle && bands.waitsForUnits(durableOpening)) durability.askBarrier();
-    if (stalled && bands.emptiedCount === 0 && this.idle && !relocator.active) {
-      this.core.fail(ENOSPC, 'no band can be made free');
-    }
+    // While a band is being moved, units fill up by themselves.
+    if (!wanted || !durability.idle || (relocator.active && relocator.stall === STALL_NONE)) return;
+    const band = bands.waitsForUnits(superseders);
+    if (band !== -1) durability.askBand(band);
+  }
+
+  /** Nothing can be made free and nothing is going on that could change that. */
+  #giveUp(): void {
+    if (!this.#isStalled || this.core.bands.emptiedCount > 0) return;
+    if (this.idle && !this.relocator.active) this.core.fail(ENOSPC, 'no band can be made free');
   }
 
   // end data path

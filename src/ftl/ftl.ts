@@ -43,8 +43,9 @@ import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
 const SLOTS_DEFAULT = 32;
 const REQUEST_BYTES_MAX = 2 ** 20;
 /** A checkpoint is due when so much of the device's size was written since the last one. */
-const CHECKPOINT_SHARE = 0.04;
+const CHECKPOINT_SHARE = 0.1;
 const CHECKPOINT_UNITS_LEAST = 64;
+const CHECKPOINT_BYTES_MAX = 64 * 2 ** 30;
 
 export interface FtlOptions {
   /** The caller has opened the base; `close` closes it. */
@@ -300,7 +301,8 @@ function bandBytes({ bandUnits, unitBlocks }: FtlShape): number {
 
 function checkpointUnits(geometry: FtlGeometry): number {
   const units = (geometry.blockCount * CHECKPOINT_SHARE) / geometry.dataBlocks;
-  return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(units));
+  const most = CHECKPOINT_BYTES_MAX / (geometry.unitBlocks * FTL_BLOCK_BYTES);
+  return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
 }
 
 function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean): Geometry {

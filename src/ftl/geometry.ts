@@ -31,6 +31,9 @@ export const UNIT_BLOCKS_MAX = 4096;
 const BAND_BYTES_MAX = 2 ** 30;
 /** So many bands are aimed at: enough for relocation to choose from, few enough to look at all. */
 const BANDS_AIM = 1000;
+/** A small device has fewer bands rather than bands of few units, which flushes leave empty. */
+const BANDS_SMALL = 128;
+const BAND_UNITS_AIM = 16;
 export const BANDS_LEAST = 16;
 const BAND_UNITS_LEAST = 4;
 export const BAND_UNITS_MAX = 2 ** 20;
@@ -151,6 +154,14 @@ function chooseUnitBlocks(base: Geometry, wanted: number | undefined): number {
   return bytes / FTL_BLOCK_BYTES;
 }
 
+function chooseBandUnits(units: number, unitBytes: number, wanted: number | undefined): number {
+  if (wanted !== undefined) return Math.max(BAND_UNITS_LEAST, Math.floor(wanted / unitBytes));
+  const least = Math.min(BAND_UNITS_AIM, Math.floor(units / BANDS_SMALL));
+  const most = Math.floor(BAND_BYTES_MAX / unitBytes);
+  const aim = Math.max(least, Math.floor(units / BANDS_AIM));
+  return Math.max(BAND_UNITS_LEAST, Math.min(most, aim));
+}
+
 /** The shape of a new FTL over a base of this geometry. Throws where it cannot have one. */
 export function planShape(name: string, base: Geometry, options: FtlShapeOptions = {}): FtlShape {
   const overProvisioning = options.overProvisioning ?? OVER_PROVISIONING_DEFAULT;
@@ -168,8 +179,7 @@ export function planShape(name: string, base: Geometry, options: FtlShapeOptions
   const fixed = 2 * superblockUnitsOf(Math.ceil(baseUnits * perPage), unitBlocks) + 2;
   const left = Math.max(0, Math.floor((baseUnits - fixed) / (1 + 2 * perPage)));
   const pageCount = Math.max(1, Math.ceil(left * perPage));
-  const aim = options.bandBytes ?? Math.min(BAND_BYTES_MAX, (left * unitBytes) / BANDS_AIM);
-  const bandUnits = Math.max(BAND_UNITS_LEAST, Math.floor(aim / unitBytes));
+  const bandUnits = chooseBandUnits(left, unitBytes, options.bandBytes);
   const bandCount = Math.min(BANDS_MAX, Math.floor(left / bandUnits));
   if (bandCount < BANDS_LEAST || unitBlocks < 2) throw tooSmall(name, base, bandUnits * unitBytes);
   const perBand = bandUnits * perUnit;

@@ -48,8 +48,7 @@ export class Log implements Completer {
   readonly resumed: (Uint8Array | null)[];
   /** Why the last attempt to put something failed. */
   stall = STALL_NONE;
-  /** Units handed out so far, in the order of opening, and units sealed. */
-  #openings = 0;
+  /** Units sealed so far. */
   #sealings = 0;
   #failures = 0;
   /** Units being written. */
@@ -76,18 +75,15 @@ export class Log implements Completer {
     }
   }
 
-  /** Data blocks for which there is room in open and free bands. */
-  get roomBlocks(): number {
-    const { bands, buffer, geometry } = this.#core;
+  /** Units that can still be opened, in open and in free bands. */
+  get roomUnits(): number {
+    const { bands, geometry } = this.#core;
     let units = bands.freeCount * geometry.bandUnits;
-    let blocks = 0;
     for (let index = 0; index < this.openBands.length; index += 1) {
       const band = this.openBands[index]!;
-      const slot = this.openSlots[index]!;
       if (band !== NO_BAND) units += this.#unitsLeft(index, bands.nextUnit[band]!);
-      if (slot !== NO_SLOT) blocks += geometry.dataBlocks - buffer.dataCount[slot]!;
     }
-    return units * geometry.dataBlocks + blocks;
+    return units;
   }
 
   /** Units of the open band of this class that may still be filled, from `first` on. */
@@ -135,7 +131,7 @@ export class Log implements Completer {
     return true;
   }
 
-  /** Records that a range reads as zeroes. The map is the caller's. */
+  /** Records that a range reads as zeroes, and takes it out of the map. */
   putTrim(block: number, blockCount: number): boolean {
     const core = this.#core;
     const slot = this.#userSlot(0);
@@ -143,8 +139,23 @@ export class Log implements Completer {
     core.writeSequence += 1;
     core.buffer.userData[slot] = 1;
     core.buffer.addTrim(slot, block, blockCount, core.writeSequence);
+    for (let index = block; index < block + blockCount; index += 1) {
+      const before = core.l2p.get(index);
+      if (before === UNMAPPED) continue;
+      core.l2p.unmap(index);
+      core.statistics.trimmedBlocks += 1;
+      this.#supersede(slot, before);
+    }
     if (core.buffer.trimCount[slot] === core.geometry.trimsMax) this.#sealOpen(slot);
     return true;
+  }
+
+  /** What the unit in the slot holds has taken the place of what is at `before`. */
+  #supersede(slot: number, before: number): void {
+    const { bands, superseders } = this.#core;
+    const band = bands.bandOf(before);
+    superseders.note(slot, band);
+    bands.lose(band);
   }
 
   #put(slot: number, block: number, sequence: number, from: number, crc: number): void {
@@ -153,7 +164,7 @@ export class Log implements Completer {
     const place = buffer.addBlock(slot, block, sequence, from, crc);
     bands.gain(bands.bandOf(place));
     l2p.set(block, place);
-    if (before !== UNMAPPED) bands.lose(bands.bandOf(before));
+    if (before !== UNMAPPED) this.#supersede(slot, before);
     if (buffer.dataCount[slot] === geometry.dataBlocks) this.#sealOpen(slot);
   }
 
@@ -220,9 +231,6 @@ export class Log implements Completer {
     const next = this.#unitAfter(lifetimeClass, index);
     bands.nextUnit[band] = next;
     bands.pending[band]! += 1;
-    this.#openings += 1;
-    bands.newestOpening = this.#openings;
-    buffer.opening[slot] = this.#openings;
     buffer.assign(slot, unit);
     if (next < geometry.bandUnits) return;
     this.#leaveBand(lifetimeClass, band);
@@ -257,6 +265,15 @@ export class Log implements Completer {
     for (let index = 0; index < this.openSlots.length; index += 1) {
       const slot = this.openSlots[index]!;
       if (slot !== NO_SLOT) this.#sealOpen(slot);
+    }
+  }
+
+  /** Seals the open units that have superseded something in the band. */
+  sealSuperseders(band: number): void {
+    const { superseders } = this.#core;
+    for (let index = 0; index < this.openSlots.length; index += 1) {
+      const slot = this.openSlots[index]!;
+      if (slot !== NO_SLOT && superseders.has(slot, band)) this.#sealOpen(slot);
     }
   }
 
@@ -332,6 +349,7 @@ export class Log implements Completer {
       this.#failures = 0;
       core.statistics.unitsWritten += 1;
       buffer.slotOfUnit[buffer.unit[slot]!] = -1;
+      core.superseders.written(slot);
       buffer.give(slot);
       if (bands.state[band] === BAND_OPENING) this.#headWritten(band);
       bands.unitEnded(band, core.writeSequence);
@@ -408,7 +426,7 @@ export class Log implements Completer {
       const place = buffer.unit[slot]! * unitBlocks + summaryBlocks + index;
       l2p.set(block, place);
       bands.gain(bands.bandOf(place));
-      bands.lose(bands.bandOf(old));
+      this.#supersede(slot, old);
     }
   }
 

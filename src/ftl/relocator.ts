@@ -33,6 +33,8 @@ import { NO_VICTIM } from './victims.ts';
 
 const LANES_MAX = 4;
 const NO_BAND = -1;
+/** Units of the log that are not counted on when a victim is chosen. */
+const UNITS_KEPT = 2;
 
 /** What a lane is doing. */
 const IDLE = 0;
@@ -133,12 +135,12 @@ export class Relocator implements Completer {
   }
 
   /**
-   * The best victim; but one whose blocks all find room, so that it will be empty in the end. A
-   * unit of each class is kept for what flushes leave unfilled.
+   * The best victim; but one whose blocks all find room, so that it will be empty in the end. Some
+   * units are kept for what flushes leave unfilled.
    */
   #choose(): number {
     const { bands, geometry, writeSequence } = this.#core;
-    const room = this.#log.roomBlocks - geometry.classCount * geometry.dataBlocks;
+    const room = (this.#log.roomUnits - UNITS_KEPT) * geometry.dataBlocks;
     const best = bands.victims.choose(writeSequence);
     if (best === NO_VICTIM || bands.valid[best]! <= room) return best;
     const least = bands.leastValid();

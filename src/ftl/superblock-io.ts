@@ -153,10 +153,13 @@ export class SuperblockKeeper {
     return this.#current;
   }
 
-  /** Durable when it resolves. Everything that it names has to be durable before. */
-  async write(changes: Partial<FtlSuperblock>): Promise<void> {
+  /**
+   * Durable when it resolves. Everything that it names has to be durable before. `flush` takes the
+   * place of a flush of the base; it throws when it has failed.
+   */
+  async write(changes: Partial<FtlSuperblock>, flush?: () => Promise<void>): Promise<void> {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
-    await writeSuperblock(this.#reactor, this.#base, next);
+    await writeSuperblock(this.#reactor, this.#base, next, flush);
     this.#current = next;
   }
 }
@@ -166,11 +169,12 @@ export async function writeSuperblock(
   reactor: Reactor,
   base: BlockDevice,
   superblock: FtlSuperblock,
+  flush: () => Promise<void> = () => flushDevice(base),
 ): Promise<void> {
   const bytes = encodeFtlSuperblock(superblock);
   const copy = superblockCopy(superblock.sequence);
   await writeUnits(reactor, base, copy * bytes.length, bytes);
-  await flushDevice(base);
+  await flush();
 }
 
 /** Writes whole units, so many at once as make a sensible operation. */

@@ -12,7 +12,6 @@
  * Columns, one entry per slot:
  *   state      free; open (being filled); sealed (complete, waits for its band); flying
  *   unit       the unit's number, counted from the start of band 0
- *   opening    number in the order of opening: what an emptied band waits for
  *   sealing    number in the order of sealing: what a flush waits for
  *   sequence   unit sequence in the header
  *   userData   1 when it holds something that no other unit holds
@@ -82,7 +81,6 @@ export class WriteBuffer {
   readonly state: Uint8Array;
   readonly classOf: Uint8Array;
   readonly unit: Float64Array;
-  readonly opening: Float64Array;
   readonly sealing: Float64Array;
   readonly sequence: Float64Array;
   readonly dataCount: Uint32Array;
@@ -109,7 +107,6 @@ export class WriteBuffer {
     this.state = new Uint8Array(slotCount);
     this.classOf = new Uint8Array(slotCount);
     this.unit = new Float64Array(slotCount);
-    this.opening = new Float64Array(slotCount);
     this.sealing = new Float64Array(slotCount);
     this.sequence = new Float64Array(slotCount);
     this.dataCount = new Uint32Array(slotCount);
@@ -201,15 +198,6 @@ export class WriteBuffer {
     for (let slot = 0; slot < this.slotCount; slot += 1) {
       if (this.state[slot]! < SLOT_SEALED) continue;
       oldest = Math.min(oldest, this.sealing[slot]!);
-    }
-    return oldest;
-  }
-
-  /** The smallest `opening` of all units in memory; or Infinity. */
-  oldestOpening(): number {
-    let oldest = Number.POSITIVE_INFINITY;
-    for (let slot = 0; slot < this.slotCount; slot += 1) {
-      if (this.state[slot] !== SLOT_FREE) oldest = Math.min(oldest, this.opening[slot]!);
     }
     return oldest;
   }

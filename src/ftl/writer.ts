@@ -121,10 +121,7 @@ export class Writer {
       }
       const first = io.block + this.#done;
       const count = Math.min(io.blockCount - this.#done, this.#budget);
-      if (this.#isMapped(first, count)) {
-        if (!this.#log.putTrim(first, count)) return this.#stalled();
-        this.#unmap(first, count);
-      }
+      if (this.#isMapped(first, count) && !this.#log.putTrim(first, count)) return this.#stalled();
       this.#budget -= count;
       this.#done += count;
     }
@@ -137,17 +134,6 @@ export class Writer {
       if (l2p.get(block) !== UNMAPPED) return true;
     }
     return false;
-  }
-
-  #unmap(first: number, count: number): void {
-    const { bands, l2p, statistics } = this.#core;
-    for (let block = first; block < first + count; block += 1) {
-      const place = l2p.get(block);
-      if (place === UNMAPPED) continue;
-      l2p.unmap(block);
-      bands.lose(bands.bandOf(place));
-      statistics.trimmedBlocks += 1;
-    }
   }
 
   // end data path

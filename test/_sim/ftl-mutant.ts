@@ -1,5 +1,7 @@
 /**
- * Defects of the FTL that the simulator has to find (see mutant.ts).
+ * Defects of the FTL that the simulator has to find (see mutant.ts). Not here: that a start
+ * believes units of an earlier filling of a band, which the rules of reuse make harmless; and what
+ * only stale memory shows (test/ftl/restore.ts).
  */
 
 import type { Mutant } from './mutant.ts';
@@ -14,7 +16,7 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a flush does not seal what is open',
     file: 'src/ftl/durability.ts',
-    find: '      else this.#log.sealUserUnits();\n',
+    find: '      if (rides) this.#log.sealUserUnits();\n',
     replace: '',
   },
   {
@@ -50,14 +52,14 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a band is reused before what superseded it is durable',
     file: 'src/ftl/bands.ts',
-    find: 'if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;',
-    replace: 'if (durableOpening < 0 || this.readers[band] !== 0) return true;',
+    find: 'if (this.readers[band] !== 0 || superseders.needs(band)) return true;',
+    replace: 'if (this.readers[band] !== 0 || superseders.needs(-1)) return true;',
   },
   {
     name: 'ftl: a band is reused while it is being read',
     file: 'src/ftl/bands.ts',
-    find: 'if (this.emptiedAt[band]! >= durableOpening || this.readers[band] !== 0) return true;',
-    replace: 'if (this.emptiedAt[band]! >= durableOpening) return true;',
+    find: 'if (this.readers[band] !== 0 || superseders.needs(band)) return true;',
+    replace: 'if (superseders.needs(band)) return true;',
   },
   {
     name: 'ftl: a band is reused although no checkpoint has its trims',
@@ -68,9 +70,11 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a relocated block gets a new sequence',
     file: 'src/ftl/log.ts',
-    find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /** Records',
+    find: '    this.#put(slot, block, sequence, from, crc);\n    return true;\n  }\n\n  /**',
     replace:
-      '    core.writeSequence += 1;\n    this.#put(slot, block, core.writeSequence, from, -1);\n    return true;\n  }\n\n  /** Records',
+      '    core.writeSequence += 1;\n' +
+      '    this.#put(slot, block, core.writeSequence, from, -1);\n' +
+      '    return true;\n  }\n\n  /**',
   },
   {
     name: 'ftl: relocation moves blocks that were overwritten',
@@ -94,12 +98,6 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     name: 'ftl: a unit whose write failed passes for durable',
     file: 'src/ftl/log.ts',
     find: '    core.noteFailed(buffer.sequence[slot]!);\n',
-    replace: '',
-  },
-  {
-    name: 'ftl: a start takes units of earlier fillings for current',
-    file: 'src/ftl/roll-forward.ts',
-    find: '    if (header.bandSequence !== bands.sequence[band]) return;\n',
     replace: '',
   },
   {
@@ -139,12 +137,6 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     replace: 'if (this.#wasClean || survived !== null) return;',
   },
   {
-    name: 'ftl: the write buffer is taken over again after a later checkpoint',
-    file: 'src/ftl/survivors.ts',
-    find: '    if (values.epoch < epochOf(superblock.checkpointStart)) return false;\n',
-    replace: '    if (values.epoch < 0 * epochOf(superblock.checkpointStart)) return false;\n',
-  },
-  {
     name: 'ftl: a checkpoint overwrites the pages that count',
     file: 'src/ftl/checkpoint.ts',
     find: 'const slot = pages[page] === 0 ? 0 : 1 - (pages[page]! & 1);',
@@ -153,8 +145,14 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a checkpoint counts before what it points to is durable',
     file: 'src/ftl/checkpoint.ts',
-    find: '      await this.#durability.barrier();\n      await this.#flush();\n',
-    replace: '      await this.#flush();\n',
+    find: '      await this.#durability.barrier();\n      this.#mustGoOn();\n',
+    replace: '      this.#mustGoOn();\n',
+  },
+  {
+    name: 'ftl: a checkpoint counts although a unit has moved',
+    file: 'src/ftl/checkpoint.ts',
+    find: 'if (core.statistics.unitsFailed !== unitsFailed) throw',
+    replace: 'if (core.statistics.unitsFailed < unitsFailed) throw',
   },
   {
     name: 'ftl: a checkpoint begins later than its pages',

@@ -9,6 +9,7 @@ import {
 } from '../../src/ftl/bands.ts';
 import { deriveGeometry } from '../../src/ftl/geometry.ts';
 import { Placement } from '../../src/ftl/placement.ts';
+import { Superseders } from '../../src/ftl/superseders.ts';
 
 function make(): Bands {
   const geometry = deriveGeometry({
@@ -61,24 +62,26 @@ test('a band is closed when its last unit is on the base', (t) => {
 
 test('an emptied band waits for units, for reads and for a checkpoint of its trims', (t) => {
   const bands = make();
+  const superseders = new Superseders(2, 16, true);
   const band = closedBand(bands);
-  bands.newestOpening = 7;
   bands.trimmedAt[band] = 100;
   bands.readers[band] = 1;
+  superseders.note(0, band);
   bands.lose(band);
   t.is(bands.state[band], BAND_EMPTIED);
   t.is(bands.victims.closedCount, 0);
-  const reclaim = (opening: number, checkpointed: number): number =>
-    bands.reclaim(opening, checkpointed);
-  t.is(reclaim(8, 101), 0, 'it is being read');
+  t.is(bands.waitsForUnits(superseders), band);
+  t.is(bands.reclaim(superseders, 101), 0);
+  superseders.written(0);
+  superseders.flushBegins();
+  superseders.flushed();
+  t.is(bands.waitsForUnits(superseders), -1);
+  t.is(bands.reclaim(superseders, 101), 0, 'it is being read');
   bands.readers[band] = 0;
-  t.is(reclaim(7, 101), 0, 'unit 7 is not durable');
-  t.true(bands.waitsForUnits(7));
-  t.false(bands.waitsForUnits(8));
-  t.is(reclaim(8, 100), 0, 'the trim is not in the checkpoint');
+  t.is(bands.reclaim(superseders, 100), 0, 'the trim is not in the checkpoint');
   t.true(bands.waitsForCheckpoint(100));
   t.false(bands.waitsForCheckpoint(101));
-  t.is(reclaim(8, 101), 1);
+  t.is(bands.reclaim(superseders, 101), 1);
   t.is(bands.state[band], BAND_FREE);
   t.is(bands.emptiedCount, 0);
 });
