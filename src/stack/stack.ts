@@ -406,9 +406,11 @@ export class Stack implements DeviceObserver {
     };
   }
 
+  /** The array may have news before what lies on it is open; then the size is as remembered. */
   get #sizeBytes(): number {
-    const { blockBytes, blockCount } = this.#top!.geometry;
-    return blockBytes * blockCount;
+    const { geometry } = this.#top ?? {};
+    if (geometry === undefined) return this.#plan.remembered?.sizeBytes ?? 0;
+    return geometry.blockBytes * geometry.blockCount;
   }
 
   #health(): Health {
