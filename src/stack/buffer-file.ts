@@ -25,8 +25,10 @@ export interface BufferFile {
 }
 
 /** Null when the stack has no FTL, or nothing is in memory. */
-export function bufferFile(plan: StackPlan, runDir: string): BufferFile | null {
-  const { name, remembered } = plan;
+export function bufferFile(
+  { name, remembered }: Pick<StackPlan, 'name' | 'remembered'>,
+  runDir: string,
+): BufferFile | null {
   if (remembered?.ftl === false) return null;
   const stripe = remembered === null ? 0 : remembered.stripBytes * remembered.members.length;
   const bytes = Math.min(BYTES_MAX, Math.max(UNIT_BYTES_LEAST, stripe) * UNITS);

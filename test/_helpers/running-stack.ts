@@ -2,9 +2,10 @@
  * Stacks with real server processes: created, exported over NBD, stopped, whatever the test does.
  */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
+import { bufferFile } from '../../src/stack/buffer-file.ts';
 import { NbdClient } from './nbd-client.ts';
 import { type CliOutcome, CliWorld } from './run-cli.ts';
 
@@ -26,10 +27,16 @@ export class StackWorld extends CliWorld {
           // It has ended as it should.
         }
       }
+      // What a killed server has left for the next one lies outside the world's folder.
+      for (const name of this.#names) {
+        const buffer = bufferFile({ name, remembered: null }, this.path('run'));
+        if (buffer !== null) rmSync(buffer.path, { force: true });
+      }
     });
   }
 
   readonly #pids = new Set<number>();
+  readonly #names = new Set<string>();
 
   /** Runs a command that has to succeed. */
   async ok(...words: string[]): Promise<CliOutcome> {
@@ -42,6 +49,7 @@ export class StackWorld extends CliWorld {
   async export(name: string, ...words: string[]): Promise<string> {
     const { stdout } = await this.ok('export', name, '--via', 'nbd', ...words);
     this.#pids.add(await this.serverPid(name));
+    this.#names.add(name);
     return stdout.trim();
   }
 
