@@ -39,6 +39,8 @@ const NO_SLOT = -1;
 export const STALL_NONE = 0;
 export const STALL_SLOT = 1;
 export const STALL_BAND = 2;
+/** Users write no faster than relocation makes room. */
+export const STALL_THROTTLE = 3;
 
 export class Log implements Completer {
   /** Open band and open slot of each class. */
@@ -114,6 +116,10 @@ export class Log implements Completer {
     const wanted = core.bands.placement.userClass(previous);
     const slot = this.#userSlot(wanted);
     if (slot === NO_SLOT) return false;
+    if (!core.throttle.pay()) {
+      this.stall = STALL_THROTTLE;
+      return false;
+    }
     core.writeSequence += 1;
     core.buffer.userData[slot] = 1;
     core.statistics.userBlocks += 1;
