@@ -176,7 +176,7 @@ export class FtlWorld implements DiskHost {
 
   async stop(): Promise<void> {
     const life = this.life;
-    this.options.trace.say('stop');
+    this.options.trace.say(`stop: ${this.describe()}`);
     const strikes = this.strikes;
     try {
       await life.drive(this.#ftlSubject!.close(), 'stopping');
@@ -187,6 +187,8 @@ export class FtlWorld implements DiskHost {
     }
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
+    // A device that could not go on leaves in its buffer what the base lacks.
+    this.#survivor = this.#ftlSubject!.takeBuffer();
     this.#leave();
   }
 
