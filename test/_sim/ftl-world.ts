@@ -174,6 +174,13 @@ export class FtlWorld implements DiskHost {
     return true;
   }
 
+  /** The device's own check: every checksum, and the map against the units. */
+  async check(): Promise<void> {
+    const device = this.#ftlSubject!.device;
+    const { wrong } = await this.life.drive(device.check(), 'checking');
+    if (wrong.length > 0) this.violate(`a check finds ${JSON.stringify(wrong.slice(0, 3))}`);
+  }
+
   async stop(): Promise<void> {
     const life = this.life;
     this.options.trace.say(`stop: ${this.describe()}`);
