@@ -49,9 +49,13 @@ export class Atlas {
   }
 
   isVictim(slot: number): boolean {
+    return !this.current[slot] || this.#isDisturbed(slot);
+  }
+
+  /** A victim for another reason than what its member lacks. */
+  #isDisturbed(slot: number): boolean {
     const medium = this.media[slot]!;
     return (
-      !this.current[slot] ||
       medium.away ||
       medium.bad.size > 0 ||
       this.faults[slot]!.length > 0 ||
@@ -72,6 +76,12 @@ export class Atlas {
       if (other !== slot && this.isVictim(other)) victims += 1;
     }
     return victims < this.tolerates;
+  }
+
+  /** The same, should every rebuild that is under way have ended by then. */
+  bearsWhenRebuilt(slot: number): boolean {
+    const others = this.media.filter((_, other) => other !== slot && this.#isDisturbed(other));
+    return others.length < this.tolerates;
   }
 
   /** Whether reads may fail on the disk in `slot`. */
