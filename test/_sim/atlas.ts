@@ -48,6 +48,12 @@ export class Atlas {
     this.media = media;
   }
 
+  /** Another array is made on the same disks. */
+  renew(): void {
+    this.current.fill(true);
+    this.unsure.fill(false);
+  }
+
   isVictim(slot: number): boolean {
     return !this.current[slot] || this.#isDisturbed(slot);
   }
