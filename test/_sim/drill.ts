@@ -44,6 +44,28 @@ export class Drill {
     this.#units = blocks / this.#unit;
   }
 
+  /**
+   * For some drills, what comes first: while a new array is being made equal, a member leaves and
+   * returns, and another disk takes its place before. Then that one leaves.
+   */
+  placeIsTaken(): Step[] {
+    const random = this.#random;
+    const { members, spares } = this.#config;
+    if (spares === 0 || !random.chance(0.2)) return [];
+    const slot = random.below(members);
+    this.#add({ do: 'process', what: 'pause' });
+    this.#ask('fail', slot);
+    this.#ask('remove', slot);
+    this.#writes(random.between(1, 4));
+    // Of the disks that are closed, the member comes first.
+    for (const disk of [1, 0]) this.#add({ do: 'member', what: 'add', slot, disk });
+    this.#add({ do: 'process', what: 'resume' }, { do: 'wait', us: 1_000_000 });
+    this.#lose(slot);
+    this.#traffic(3);
+    this.#add({ do: 'wait', us: 1_000_000 });
+    return this.#steps;
+  }
+
   steps(): Step[] {
     const random = this.#random;
     const manoeuvres = [

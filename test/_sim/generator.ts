@@ -26,7 +26,8 @@ export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
   if (promises.rebuilds && isDrill(seed)) {
     const config = drillConfig(random, drawConfig(random, promises, DRILL_LEVELS));
-    return { seed, config, steps: new Drill(random, config).steps() };
+    const before = new Drill(new Random(mixSeed(seed, 5)), config).placeIsTaken();
+    return { seed, config, steps: [...before, ...new Drill(random, config).steps()] };
   }
   const config = drawConfig(random, promises);
   return { seed, config, steps: new Generator(random, config, promises).steps() };

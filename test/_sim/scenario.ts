@@ -10,6 +10,7 @@
 import { referenceSize } from '../_helpers/raid-reference.ts';
 import { mixSeed } from './random.ts';
 import type { Config, History, LevelName, Step } from './step.ts';
+import type { Promises } from './subject.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -135,6 +136,13 @@ export class Script {
       count: Math.min(count, this.#units - start) * this.#unit,
     };
   }
+}
+
+/** False where the subject knows nothing of what the scenario is about. */
+export function concerns({ history }: Scenario, { rebuilds, grows }: Promises): boolean {
+  return history.steps.every(
+    ({ do: name }) => (name !== 'member' || rebuilds) && (name !== 'grow' || grows),
+  );
 }
 
 interface Plan {
