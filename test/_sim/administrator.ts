@@ -119,8 +119,9 @@ export class Administrator {
     // A rebuild that is under way may end before it is the replacement's turn.
     if (state === 'target') expected = undefined;
     if (!isExtra && inService) expected = 'BANDSTAND_MEMBER_STATE';
-    // It may have been a member before, of whatever slot.
-    const known = isExtra && !disk.medium.isBlank;
+    // It may have been a member before, of whatever slot; or its slot is another one's since a
+    // rebuild of it has begun.
+    const known = isExtra ? !disk.medium.isBlank : world.extras.length > 0;
     if (world.settling || world.strikes > 0 || known) expected = undefined;
     world.administered = true;
     const done = await this.#ask(

@@ -2,7 +2,8 @@
  * Drills: histories of manoeuvres in which what matters happens at every seed, and chance decides
  * when. A member leaves and returns, a rebuild is interrupted, given up or begun anew, and the
  * program dies while it writes down which of that has happened. Random histories hardly ever do
- * several such things in the right order; these do nothing else.
+ * several such things in the right order; these do nothing else. Most begin with an opening, which
+ * aims at a few I/Os.
  *
  * Only seeds that end in 7 are drills: those of all other histories mean what they meant before
  * there were any.
@@ -13,6 +14,11 @@ import type { Random } from './random.ts';
 import type { Config, LevelName, Step } from './step.ts';
 
 export const DRILL_LEVELS: readonly LevelName[] = ['raid1', 'raid5f'];
+/** Which of the closed disks: the member that has left comes before the spare ones. */
+const FORMER = 0;
+const OTHER = 1;
+/** What a rebuild copies at once (managed-subject.ts). */
+const CHUNK_BYTES = 8192;
 const MANOEUVRES_MIN = 2;
 const MANOEUVRES_MAX = 5;
 
@@ -44,25 +50,22 @@ export class Drill {
     this.#units = blocks / this.#unit;
   }
 
-  /**
-   * For some drills, what comes first: while a new array is being made equal, a member leaves and
-   * returns, and another disk takes its place before. Then that one leaves.
-   */
-  placeIsTaken(): Step[] {
+  /** What most drills begin with: single events that have to meet a few I/Os, on a new array. */
+  opening(): Step[] {
     const random = this.#random;
-    const { members, spares } = this.#config;
-    if (spares === 0 || !random.chance(0.2)) return [];
-    const slot = random.below(members);
-    this.#add({ do: 'process', what: 'pause' });
-    this.#ask('fail', slot);
-    this.#ask('remove', slot);
-    this.#writes(random.between(1, 4));
-    // Of the disks that are closed, the member comes first.
-    for (const disk of [1, 0]) this.#add({ do: 'member', what: 'add', slot, disk });
-    this.#add({ do: 'process', what: 'resume' }, { do: 'wait', us: 1_000_000 });
-    this.#lose(slot);
-    this.#traffic(3);
-    this.#add({ do: 'wait', us: 1_000_000 });
+    const { members, spares, level } = this.#config;
+    const openings = [() => this.#checkpointIsCut(), () => this.#endIsCut()];
+    if (spares > 0) {
+      openings.push(
+        () => this.#placeIsTaken(),
+        () => this.#formerMemberIsCleared(),
+      );
+      if (level === 'raid1' && members > 2) openings.push(() => this.#checkFollowsRebuild());
+    }
+    if (random.chance(0.3)) return [];
+    this.#writes(random.between(2, 8));
+    random.pick(openings)();
+    this.#add({ do: 'process', what: 'resume' }, { do: 'wait', us: 1_000_000 }, { do: 'verify' });
     return this.#steps;
   }
 
@@ -89,6 +92,85 @@ export class Drill {
       this.#traffic(6);
     }
     return this.#steps;
+  }
+
+  // --- openings ---------------------------------------------------------------------------------
+
+  /** While a new array is made equal, a member leaves, and its place is taken when it returns. */
+  #placeIsTaken(): void {
+    const slot = this.#slot();
+    this.#add({ do: 'process', what: 'pause' });
+    this.#empty(slot);
+    for (const disk of [OTHER, FORMER]) this.#add({ do: 'member', what: 'add', slot, disk });
+    this.#add({ do: 'process', what: 'resume' }, { do: 'wait', us: 1_000_000 });
+    this.#lose(slot);
+  }
+
+  /** What was a member is made another one, and power fails while it is cleared. */
+  #formerMemberIsCleared(): void {
+    const slot = this.#slot();
+    this.#add({ do: 'wait', us: 1_000_000 });
+    this.#empty(slot);
+    this.#add({ do: 'member', what: 'add', slot, disk: OTHER }, { do: 'wait', us: 1_000_000 });
+    this.#powerFails(this.#random.between(1, 16));
+    this.#add({ do: 'member', what: 'add', slot, disk: FORMER });
+  }
+
+  /** Power fails while a checkpoint of a rebuild is written. */
+  #checkpointIsCut(): void {
+    const random = this.#random;
+    const slot = this.#slot();
+    this.#add({ do: 'wait', us: 1_000_000 });
+    this.#empty(slot);
+    this.#add({ do: 'wait', us: 1_000_000 });
+    this.#add({ do: 'member', what: 'add', slot, disk: random.pick([FORMER, OTHER]) });
+    this.#add({ do: 'wait', us: random.pick([1, 100, 200, 400, 800]) });
+    this.#powerFails(random.between(1, 16));
+    this.#add({ do: 'process', what: 'pause' });
+  }
+
+  /** Power fails while a rebuild ends. */
+  #endIsCut(): void {
+    const { level, members, blockBytes, dataBlocks } = this.#config;
+    const slot = this.#slot();
+    this.#add({ do: 'wait', us: 1_000_000 });
+    this.#empty(slot);
+    this.#add({ do: 'member', what: 'add', slot, disk: OTHER });
+    const chunks = Math.ceil((dataBlocks[0]! * blockBytes) / CHUNK_BYTES);
+    const copying = chunks * (level === 'raid1' ? 2 : members);
+    this.#powerFails(Math.max(1, copying + this.#random.between(-6, 20)));
+    this.#add({ do: 'wait', us: 1_000_000 });
+  }
+
+  /** A rebuild is given up, the others are compared, and it is found again half-way. */
+  #checkFollowsRebuild(): void {
+    const random = this.#random;
+    const slot = this.#slot();
+    const pass = (): void => this.#add({ do: 'wait', us: random.pick([100, 400, 1000, 2000]) });
+    this.#add({ do: 'wait', us: 1_000_000 });
+    this.#empty(slot);
+    this.#add({ do: 'member', what: 'add', slot, disk: OTHER });
+    pass();
+    this.#add({ do: 'process', what: 'pause' }, { do: 'process', what: 'cancel' });
+    this.#add({ do: 'check', repair: false, alone: false });
+    pass();
+    this.#add({ do: 'process', what: 'pause' }, { do: 'restart' });
+  }
+
+  /** A member leaves for good, and the others go on. */
+  #empty(slot: number): void {
+    this.#ask('fail', slot);
+    this.#ask('remove', slot);
+    this.#writes(this.#random.between(1, 6));
+    this.#add({ do: 'drain' });
+  }
+
+  #powerFails(ios: number): void {
+    this.#add({ do: 'crash', how: 'power', ios, again: [] });
+  }
+
+  #slot(): number {
+    return this.#random.below(this.#config.members);
   }
 
   // --- manoeuvres -------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
   if (promises.rebuilds && isDrill(seed)) {
     const config = drillConfig(random, drawConfig(random, promises, DRILL_LEVELS));
-    const before = new Drill(new Random(mixSeed(seed, 5)), config).placeIsTaken();
+    const before = new Drill(new Random(mixSeed(seed, 5)), config).opening();
     return { seed, config, steps: [...before, ...new Drill(random, config).steps()] };
   }
   const config = drawConfig(random, promises);
