@@ -29,6 +29,7 @@ const copied = [
   'test/_helpers',
   'test/raid',
   'scripts',
+  'ava.config.js',
   'package.json',
   'tsconfig.json',
 ];

@@ -90,6 +90,14 @@ export class Atlas {
     return others.length < this.tolerates;
   }
 
+  /** Parity that a crash may have left wrong is no help for reads that fail. */
+  dropReadFaults(): void {
+    this.media.forEach(({ bad }, slot) => {
+      bad.clear();
+      this.faults[slot] = this.faults[slot]!.filter(({ op }) => op !== 'read');
+    });
+  }
+
   /** Whether reads may fail on the disk in `slot`. */
   allowsReadFault(slot: number): boolean {
     return this.tolerates === 0 || this.bears(slot);

@@ -335,9 +335,7 @@ export class World implements DiskHost {
     this.user.vanish();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
-    if (this.options.config.level === 'raid5f') {
-      this.#dropReadFaults();
-    }
+    if (this.options.config.level === 'raid5f') this.atlas.dropReadFaults();
   }
 
   /** Slots whose member is not there or lacks something. */
@@ -354,15 +352,6 @@ export class World implements DiskHost {
     const { config, promises } = this.options;
     if (config.level !== 'raid5f' || (promises.settles && !this.settling)) return true;
     return !this.model.isAnyDoubtful;
-  }
-
-  /** Parity that a crash may have left wrong is no help for reads that fail. */
-  #dropReadFaults(): void {
-    this.media.forEach(({ bad }, slot) => {
-      bad.clear();
-      const faults = this.atlas.faults[slot]!;
-      this.atlas.faults[slot] = faults.filter(({ op }) => op !== 'read');
-    });
   }
 
   /** What raid5f cannot know without these members. */
