@@ -3,8 +3,8 @@
  *
  * Band by band, while the device is in use: what the map points to is read with the summary of its
  * unit, and its checksum, which binds data, block and write sequence, is computed anew. So a block
- * that has rotted, was misplaced or was never written shows. The map is checked the other way round:
- * each block of a band that it counts has to be named by a unit there.
+ * that has rotted, was misplaced or was never written shows. The map is checked the other way
+ * round: each block of a band that it counts has to be named by a unit there.
  *
  * A band is not overwritten while it is being read. What is overwritten elsewhere meanwhile simply
  * is no longer looked for; what is written meanwhile is not checked. Nothing is changed here.

@@ -23,6 +23,7 @@ export const FTL_PROMISES: Promises = {
   settles: true,
   ejects: true,
   rebuilds: false,
+  grows: false,
 };
 
 const INDEX_BYTES = 4096;

@@ -156,7 +156,8 @@ export class FtlWorld implements DiskHost {
     trace.say(`start${this.#survivor === null ? '' : ' with a write buffer'}`);
     const strikes = this.strikes;
     try {
-      const options = { degraded: false, scan: false, mayCreate: !this.started };
+      const mayCreate = !this.started;
+      const options = { degraded: false, scan: false, mayCreate, mayOverwrite: mayCreate };
       await life.drive(subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
