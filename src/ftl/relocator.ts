@@ -138,11 +138,13 @@ export class Relocator implements Completer {
 
   /**
    * The best victim; but one whose blocks all find room, so that it will be empty in the end. Some
-   * units are kept for what flushes leave unfilled.
+   * units are kept for what flushes leave unfilled, and while an emptied band is about to be free, a
+   * whole band: so a crash, which costs room, leaves a start something to go on with.
    */
   #choose(): number {
     const { bands, geometry, writeSequence } = this.#core;
-    const room = (this.#log.roomUnits - UNITS_KEPT) * geometry.dataBlocks;
+    const kept = UNITS_KEPT + (bands.emptiedCount > 0 ? geometry.bandUnits : 0);
+    const room = (this.#log.roomUnits - kept) * geometry.dataBlocks;
     const best = bands.victims.choose(writeSequence);
     if (best === NO_VICTIM || bands.valid[best]! <= room) return best;
     const least = bands.leastValid();
