@@ -138,8 +138,8 @@ export class Relocator implements Completer {
 
   /**
    * The best victim; but one whose blocks all find room, so that it will be empty in the end. Some
-   * units are kept for what flushes leave unfilled, and while an emptied band is about to be free, a
-   * whole band: so a crash, which costs room, leaves a start something to go on with.
+   * units are kept for what flushes leave unfilled, and, while an emptied band is about to be free,
+   * a whole band: so a crash, which costs room, leaves a start something to go on with.
    */
   #choose(): number {
     const { bands, geometry, writeSequence } = this.#core;
