@@ -33,7 +33,7 @@ import {
   replayPlaceCommand,
   shrunkText,
 } from '../test/_sim/report.ts';
-import { SCENARIOS } from '../test/_sim/scenario.ts';
+import { concerns, SCENARIOS } from '../test/_sim/scenario.ts';
 import { shrink } from '../test/_sim/shrink.ts';
 import { SUBJECTS, subjectByName } from '../test/_sim/subjects.ts';
 import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
@@ -97,7 +97,9 @@ function employ(nextJob, jobDone) {
 function selectSweeps() {
   const placesMax = wholeNumber('places', values.places);
   const text = values.scenario ?? '';
-  const scenarios = SCENARIOS.filter(({ name }) => name.includes(text));
+  const scenarios = SCENARIOS.filter(
+    (one) => one.name.includes(text) && concerns(one, subject.promises),
+  );
   if (scenarios.length === 0) throw new Error(`no scenario has '${text}' in its name`);
   const kinds = values.kind === undefined ? SWEEP_KINDS : [values.kind];
   const unknown = kinds.find((kind) => !SWEEP_KINDS.includes(kind));

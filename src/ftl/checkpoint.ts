@@ -13,8 +13,8 @@
  *
  * A page that cannot be written ends the attempt, and the next one begins anew; the old checkpoint
  * holds. So does a unit that fails and moves: under its new sequence it would be played over pages
- * that know better, although what it holds is older than the checkpoint's start. A superblock that cannot be written leaves open which of the two counts: the device then
- * changes nothing any more.
+ * that know better, although what it holds is older than the checkpoint's start. A superblock that
+ * cannot be written leaves open which of the two counts: the device then changes nothing any more.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';

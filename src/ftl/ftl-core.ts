@@ -13,6 +13,7 @@ import type { FtlStatistics } from './ftl-statistics.ts';
 import type { FtlGeometry } from './geometry.ts';
 import type { L2p } from './l2p.ts';
 import type { Superseders } from './superseders.ts';
+import type { Throttle } from './throttle.ts';
 import { makeSequence } from './unit-format.ts';
 import type { WriteBuffer } from './write-buffer.ts';
 
@@ -32,6 +33,7 @@ export interface FtlCoreParts {
   readonly buffer: WriteBuffer;
   readonly device: readonly [low: number, high: number];
   readonly superseders: Superseders;
+  readonly throttle: Throttle;
   readonly statistics: FtlStatistics;
   readonly host: FtlCoreHost;
 }
@@ -44,6 +46,7 @@ export class FtlCore {
   readonly bands: Bands;
   readonly buffer: WriteBuffer;
   readonly superseders: Superseders;
+  readonly throttle: Throttle;
   readonly statistics: FtlStatistics;
   readonly deviceLow: number;
   readonly deviceHigh: number;
@@ -75,6 +78,7 @@ export class FtlCore {
     this.bands = parts.bands;
     this.buffer = parts.buffer;
     this.superseders = parts.superseders;
+    this.throttle = parts.throttle;
     this.statistics = parts.statistics;
     this.deviceLow = parts.device[0];
     this.deviceHigh = parts.device[1];

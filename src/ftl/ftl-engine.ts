@@ -24,9 +24,15 @@ import { Reader } from './reader.ts';
 import { Relocator, type RelocatorHost } from './relocator.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
 import { Superseders } from './superseders.ts';
+import { Throttle } from './throttle.ts';
 import { deviceWords } from './unit-format.ts';
 import { WriteBuffer } from './write-buffer.ts';
 import { Writer } from './writer.ts';
+
+/** Bands by which relocation is ahead of users: more where there are many, and they are large. */
+function bandsAhead(bandCount: number): number {
+  return Math.min(6, Math.max(2, Math.floor(bandCount / 250)));
+}
 
 export interface EngineOptions {
   readonly reactor: Reactor;
@@ -71,7 +77,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     const placement = new Placement(geometry.bandCount, geometry.classCount);
     this.#host = host;
     this.#checkpointUnits = options.checkpointUnits;
-    this.#bandsLow = BANDS_FOR_RELOCATION + 2;
+    this.#bandsLow = BANDS_FOR_RELOCATION + bandsAhead(geometry.bandCount);
     this.core = new FtlCore({
       reactor,
       base,
@@ -81,6 +87,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
       buffer: new WriteBuffer(reactor, geometry, memory, slotCount),
       device: deviceWords(uuidBytes(keeper.current.uuid).subarray(0, UUID_BYTES)),
       superseders: new Superseders(slotCount, geometry.bandCount, base.geometry.volatileCache),
+      throttle: new Throttle(this.#bandsLow, geometry.dataBlocks),
       statistics: new FtlStatistics(),
       host: this,
     });

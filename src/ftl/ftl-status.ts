@@ -4,6 +4,7 @@
 
 import { BAND_STATES } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
+import { THROTTLE_LIMITS } from './throttle.ts';
 import { SLOT_FREE } from './write-buffer.ts';
 
 export interface FtlStatus {
@@ -22,6 +23,8 @@ export interface FtlStatus {
   readonly base_flushes: number;
   readonly checkpoints: number;
   readonly unreadable_blocks: number;
+  /** How often a write had to wait, by the limit that was in force. */
+  readonly throttled: Readonly<Record<string, number>>;
   readonly band_stalls: number;
   readonly slot_stalls: number;
   readonly slots_in_use: number;
@@ -68,6 +71,9 @@ export function ftlStatus(core: FtlCore): FtlStatus {
     base_flushes: statistics.baseFlushes,
     checkpoints: statistics.checkpoints,
     unreadable_blocks: statistics.unreadableBlocks,
+    throttled: Object.fromEntries(
+      THROTTLE_LIMITS.map((limit, index) => [limit, core.throttle.waits[index]!]),
+    ),
     band_stalls: statistics.bandStalls,
     slot_stalls: statistics.slotStalls,
     slots_in_use: buffer.state.filter((state) => state !== SLOT_FREE).length,

@@ -32,6 +32,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
+import { FtlCheck, type FtlCheckReport } from './check.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
@@ -77,6 +78,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   #report: RestoreReport | null = null;
   /** Memory that was allocated here: position and bytes. */
   #memory: { readonly at: number; readonly bytes: number } | null = null;
+  #check: FtlCheck | null = null;
   #inFlight = 0;
   #closing: Promise<void> | null = null;
   #drained: (() => void) | null = null;
@@ -189,7 +191,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
   async #close(): Promise<void> {
     const engine = this.#engine;
     if (this.#reactor === null || engine === null) return;
-    await this.#until(() => this.#inFlight === 0);
+    this.#check?.stop();
+    await this.#until(() => this.#inFlight === 0 && this.#check === null);
     engine.runs = false;
     engine.relocator.stop();
     await engine.checkpointer.settled();
@@ -287,6 +290,19 @@ export class Ftl implements BlockDevice, DeviceObserver {
         over_provisioning_percent: superblock?.shape.overProvisioning ?? null,
       },
     };
+  }
+
+  /** Reads all that is mapped and verifies it, while the device is in use; `close` ends it. */
+  async check(): Promise<FtlCheckReport> {
+    assert(this.#engine?.runs === true && this.#check === null, 'one check of an open device');
+    const check = new FtlCheck(this.#engine!.core);
+    this.#check = check;
+    try {
+      return await check.run();
+    } finally {
+      this.#check = null;
+      this.#settled();
+    }
   }
 
   /** How the device is doing; null while it is closed. */

@@ -20,7 +20,7 @@
 
 import { assert } from '../block/assert.ts';
 import { BlockIo, type Completer, OP_WRITE } from '../block/block-io.ts';
-import { OK } from '../block/status.ts';
+import { EIO, OK } from '../block/status.ts';
 import { BAND_FULL, BAND_OPEN, BAND_OPENING } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { BANDS_FOR_RELOCATION } from './geometry.ts';
@@ -39,6 +39,8 @@ const NO_SLOT = -1;
 export const STALL_NONE = 0;
 export const STALL_SLOT = 1;
 export const STALL_BAND = 2;
+/** Users write no faster than relocation makes room. */
+export const STALL_THROTTLE = 3;
 
 export class Log implements Completer {
   /** Open band and open slot of each class. */
@@ -114,6 +116,10 @@ export class Log implements Completer {
     const wanted = core.bands.placement.userClass(previous);
     const slot = this.#userSlot(wanted);
     if (slot === NO_SLOT) return false;
+    if (!core.throttle.pay()) {
+      this.stall = STALL_THROTTLE;
+      return false;
+    }
     core.writeSequence += 1;
     core.buffer.userData[slot] = 1;
     core.statistics.userBlocks += 1;
@@ -398,20 +404,38 @@ export class Log implements Completer {
   #move(slot: number, from: number): void {
     const core = this.#core;
     const { bands, buffer } = core;
-    const lifetimeClass = buffer.classOf[slot]!;
-    if (this.openBands[lifetimeClass] === NO_BAND) {
-      if (bands.freeCount === 0) {
-        core.fail(5, 'a write has failed and there is no free band for what it carried');
-        return;
-      }
-      this.#openBand(lifetimeClass);
+    if (!this.#findBand(slot)) {
+      core.fail(EIO, 'a write has failed and there is no band for what it carried');
+      return;
     }
     const before = buffer.unit[slot]!;
     buffer.slotOfUnit[before] = -1;
-    this.#assignUnit(slot, this.openBands[lifetimeClass]!);
+    this.#assignUnit(slot, this.openBands[buffer.classOf[slot]!]!);
     this.#repoint(slot, before);
     bands.pending[from]! -= 1;
     if (buffer.state[slot] !== SLOT_OPEN) this.#seal(slot);
+  }
+
+  /** An open band for the class of the slot; if there is none, the slot joins another class. */
+  #findBand(slot: number): boolean {
+    const { bands, buffer } = this.#core;
+    const own = buffer.classOf[slot]!;
+    if (this.openBands[own] !== NO_BAND) return true;
+    if (bands.freeCount > 0) {
+      this.#openBand(own);
+      return true;
+    }
+    const other = bands.placement.substitute(own, this.openBands);
+    if (other === NO_CLASS) return false;
+    if (buffer.state[slot] === SLOT_OPEN) {
+      // The other class has a unit of its own to fill.
+      this.openSlots[own] = NO_SLOT;
+      this.#sealings += 1;
+      buffer.sealing[slot] = this.#sealings;
+      buffer.seal(slot);
+    }
+    buffer.setClass(slot, other);
+    return true;
   }
 
   /** The map points to the new places of what is in the unit, as far as it pointed to the old. */

@@ -127,7 +127,9 @@ export class Relocator implements Completer {
     if (this.#band !== NO_BAND || this.#stopped) return false;
     const band = this.#choose();
     if (band === NO_VICTIM) return false;
-    this.#core.bands.take(band);
+    const { bands, geometry, throttle } = this.#core;
+    throttle.begin(bands.valid[band]!, geometry.bandUnits * geometry.dataBlocks);
+    bands.take(band);
     this.#band = band;
     this.#next = 0;
     this.pump();
@@ -136,11 +138,13 @@ export class Relocator implements Completer {
 
   /**
    * The best victim; but one whose blocks all find room, so that it will be empty in the end. Some
-   * units are kept for what flushes leave unfilled.
+   * units are kept for what flushes leave unfilled, and, while an emptied band is about to be free,
+   * a whole band: so a crash, which costs room, leaves a start something to go on with.
    */
   #choose(): number {
     const { bands, geometry, writeSequence } = this.#core;
-    const room = (this.#log.roomUnits - UNITS_KEPT) * geometry.dataBlocks;
+    const kept = UNITS_KEPT + (bands.emptiedCount > 0 ? geometry.bandUnits : 0);
+    const room = (this.#log.roomUnits - kept) * geometry.dataBlocks;
     const best = bands.victims.choose(writeSequence);
     if (best === NO_VICTIM || bands.valid[best]! <= room) return best;
     const least = bands.leastValid();
@@ -162,9 +166,10 @@ export class Relocator implements Completer {
   }
 
   #end(): void {
-    const { bands, statistics } = this.#core;
+    const { bands, statistics, throttle } = this.#core;
     const band = this.#band;
     this.#band = NO_BAND;
+    throttle.end();
     statistics.bandsRelocated += 1;
     bands.relocated(band);
     this.#core.wake();
@@ -251,9 +256,13 @@ export class Relocator implements Completer {
       return true;
     }
     const sequence = nameSequence(u32, entry);
-    if (this.#log.putRelocated(block, sequence, from, crc, this.#band)) return true;
-    this.stall = this.#log.stall;
-    return false;
+    if (!this.#log.putRelocated(block, sequence, from, crc, this.#band)) {
+      this.stall = this.#log.stall;
+      return false;
+    }
+    const { bands, throttle } = this.#core;
+    throttle.moved(bands.freeCount + bands.emptiedCount);
+    return true;
   }
 
   #isValid(lane: Lane, block: number): boolean {

@@ -144,6 +144,11 @@ export class WriteBuffer {
     this.freeCount += 1;
   }
 
+  setClass(slot: number, lifetimeClass: number): void {
+    this.classOf[slot] = lifetimeClass;
+    this.#setState(slot, this.state[slot]!);
+  }
+
   seal(slot: number): void {
     this.#setState(slot, SLOT_SEALED);
   }

@@ -16,7 +16,7 @@ import type { Durability } from './durability.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
-import { type Log, STALL_BAND, STALL_NONE } from './log.ts';
+import { type Log, STALL_BAND, STALL_NONE, STALL_SLOT } from './log.ts';
 
 /** Blocks that are trimmed at once, and the map entries that are looked at in one turn. */
 const TRIM_BLOCKS_MAX = 65536;
@@ -109,7 +109,7 @@ export class Writer {
     const { statistics } = this.#core;
     this.stall = this.#log.stall;
     if (this.stall === STALL_BAND) statistics.bandStalls += 1;
-    else statistics.slotStalls += 1;
+    else if (this.stall === STALL_SLOT) statistics.slotStalls += 1;
     return false;
   }
 

@@ -11,6 +11,10 @@ import { flushDevice, readBlocks, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { encodeLabel, LABEL_OFFSETS, type Label, labelCopy } from './label.ts';
+import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
+
+/** Contains the first sector of a superblock, without which it is none. */
+const SUPERBLOCK_START_BYTES = 4096;
 
 /** `bytes` from byte `at` on (a multiple of 4096), cut where the device ends. */
 export async function readArea(
@@ -37,6 +41,18 @@ export async function writeArea(
   const whole = length === bytes.length ? bytes : new Uint8Array(length);
   if (whole !== bytes) whole.set(bytes);
   await writeBlocks(reactor, device, at / blockBytes, whole);
+}
+
+/**
+ * Makes everything before the data zeroes, durably. The superblock goes first: were it there and
+ * the label gone after a power cut, nobody could tell which member the device was, and the array
+ * that it was a member of would not assemble.
+ */
+export async function clearMetadata(reactor: Reactor, device: BlockDevice): Promise<void> {
+  for (const bytes of [SUPERBLOCK_START_BYTES, DATA_OFFSET_BYTES_MIN]) {
+    await writeArea(reactor, device, 0, new Uint8Array(bytes));
+    await flushDevice(device);
+  }
 }
 
 /** Throws BANDSTAND_METADATA_UNVERIFIED when the device does not give back `bytes` at byte `at`. */

@@ -219,11 +219,22 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
         this.emit(rebuildRefused(slot, one.device.name, error));
       }
       this.candidates.splice(this.candidates.indexOf(first), 1);
+      if (began && array.absent <= 1) this.#voidDeltas();
       if (began && this.#runRebuild(host, slot, one)) return true;
       if (array.target !== null) array.detachTarget();
       metadata!.drop(one.device);
       await this.#forgetTarget();
       this.letGo(one.device);
+    }
+  }
+
+  /**
+   * A rebuild of the only slot that is out clears what was missed as it goes on: from now on that
+   * is not all that another candidate lacks.
+   */
+  #voidDeltas(): void {
+    for (const [at, one] of this.candidates.entries()) {
+      if (one.delta) this.candidates[at] = { ...one, delta: false };
     }
   }
 

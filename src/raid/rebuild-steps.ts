@@ -17,11 +17,10 @@ import { type ArrayMetadata, type FailedPlace, statusOf } from './array-metadata
 import { writeBitmap } from './bitmap-io.ts';
 import { type LabelProcess, NO_PROCESS } from './label.ts';
 import { Target } from './member.ts';
-import { writeArea } from './metadata-io.ts';
+import { clearMetadata } from './metadata-io.ts';
 import { memberOffset } from './plan.ts';
 import type { RaidArray } from './raid-array.ts';
 import type { Superblock, SuperblockMember } from './superblock.ts';
-import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
 import { WholeLock } from './whole-lock.ts';
 import type { WriteIntent } from './write-intent.ts';
 
@@ -96,8 +95,7 @@ export async function beginRebuild(
   if (isNew) {
     // What an earlier life of the device has left must not be taken for this one's.
     try {
-      await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
-      await flushDevice(device);
+      await clearMetadata(reactor, device);
     } catch (error) {
       if (error instanceof BandstandError) return false;
       throw error;

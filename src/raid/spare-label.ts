@@ -7,12 +7,10 @@
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
-import { flushDevice } from '../block/control-io.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { type Label, NO_PROCESS } from './label.ts';
-import { verifyLabel, writeArea, writeLabel } from './metadata-io.ts';
+import { clearMetadata, verifyLabel, writeLabel } from './metadata-io.ts';
 import type { Superblock } from './superblock.ts';
-import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
 
 /**
  * `device` is open for writing; `uuid` is its own as a spare. Throws BANDSTAND_DEVICE_IO or
@@ -24,8 +22,7 @@ export async function labelSpare(
   array: Pick<Superblock, 'uuid' | 'seq'>,
   uuid: string,
 ): Promise<void> {
-  await writeArea(reactor, device, 0, new Uint8Array(DATA_OFFSET_BYTES_MIN));
-  await flushDevice(device);
+  await clearMetadata(reactor, device);
   const label: Label = {
     sequence: 1,
     memberUuid: uuid,

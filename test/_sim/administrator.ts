@@ -68,12 +68,15 @@ export class Administrator {
     if (slots.some((state, other) => state === 'in-service' && world.isOut(other))) return;
     const absent = slots.filter((state) => state !== 'in-service').length;
     let expected: Expected = null;
+    // A rebuild that ends meanwhile, or a loss, makes another answer right.
+    const steady = !world.settling && world.user.inFlight === 0;
     if (slots[slot] !== 'in-service') expected = 'BANDSTAND_MEMBER_STATE';
     else if (absent >= world.atlas.tolerates) expected = 'BANDSTAND_MEMBER_NEEDED';
     else if (!world.mayUnplug(slot)) return;
+    world.atlas.oldestPending = world.user.oldestPending;
+    // Then it is done, and a fault that waits for the member which has just come is one too many.
+    if (!steady && !world.atlas.bearsWhenRebuilt(slot)) return;
     if (expected === null) world.forgetHoles([slot]);
-    // A rebuild that ends meanwhile, or a loss, makes another answer right.
-    const steady = !world.settling && world.user.inFlight === 0;
     world.administered = true;
     const done = await this.#ask(
       `fail slot ${slot}`,
@@ -116,8 +119,9 @@ export class Administrator {
     // A rebuild that is under way may end before it is the replacement's turn.
     if (state === 'target') expected = undefined;
     if (!isExtra && inService) expected = 'BANDSTAND_MEMBER_STATE';
-    // It may have been a member before, of whatever slot.
-    const known = isExtra && !disk.medium.isBlank;
+    // It may have been a member before, of whatever slot; or its slot is another one's since a
+    // rebuild of it has begun.
+    const known = isExtra ? !disk.medium.isBlank : world.extras.length > 0;
     if (world.settling || world.strikes > 0 || known) expected = undefined;
     world.administered = true;
     const done = await this.#ask(

@@ -48,10 +48,20 @@ export class Atlas {
     this.media = media;
   }
 
+  /** Another array is made on the same disks. */
+  renew(): void {
+    this.current.fill(true);
+    this.unsure.fill(false);
+  }
+
   isVictim(slot: number): boolean {
+    return !this.current[slot] || this.#isDisturbed(slot);
+  }
+
+  /** A victim for another reason than what its member lacks. */
+  #isDisturbed(slot: number): boolean {
     const medium = this.media[slot]!;
     return (
-      !this.current[slot] ||
       medium.away ||
       medium.bad.size > 0 ||
       this.faults[slot]!.length > 0 ||
@@ -72,6 +82,20 @@ export class Atlas {
       if (other !== slot && this.isVictim(other)) victims += 1;
     }
     return victims < this.tolerates;
+  }
+
+  /** The same, should every rebuild that is under way have ended by then. */
+  bearsWhenRebuilt(slot: number): boolean {
+    const others = this.media.filter((_, other) => other !== slot && this.#isDisturbed(other));
+    return others.length < this.tolerates;
+  }
+
+  /** Parity that a crash may have left wrong is no help for reads that fail. */
+  dropReadFaults(): void {
+    this.media.forEach(({ bad }, slot) => {
+      bad.clear();
+      this.faults[slot] = this.faults[slot]!.filter(({ op }) => op !== 'read');
+    });
   }
 
   /** Whether reads may fail on the disk in `slot`. */

@@ -1,7 +1,8 @@
 /**
  * A subject that makes its array itself: where the disks hold none yet, `open` creates one. A
  * creation that was interrupted must never be taken for an array, and must not be in the way of the
- * next attempt; once a start has succeeded, the array has to be found.
+ * next attempt; once a start has succeeded, the array has to be found. Where nothing has happened
+ * since all traces of an array were erased, it is created without a right to overwrite anything.
  */
 
 import { BandstandError } from '../../src/block/errors.ts';
@@ -29,7 +30,7 @@ export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {
         } catch (error) {
           const none = error instanceof BandstandError && NO_ARRAY.test(error.code);
           if (!options.mayCreate || !none) throw error;
-          await create(reactor, disks, config);
+          await create(reactor, disks, config, options.mayOverwrite);
           await subject.open(options);
         }
       };
@@ -51,11 +52,17 @@ function withOpen(subject: Subject, open: Subject['open']): Subject {
   };
 }
 
-async function create(reactor: Reactor, all: readonly SimDisk[], config: Config): Promise<void> {
+async function create(
+  reactor: Reactor,
+  all: readonly SimDisk[],
+  config: Config,
+  mayOverwrite: boolean,
+): Promise<void> {
   const disks = all.slice(0, config.members);
+  const overwrite = mayOverwrite ? disks : [];
   try {
     for (const disk of disks) await disk.open(reactor);
-    await createArray(reactor, planOf(config, disks), disks, { overwrite: disks });
+    await createArray(reactor, planOf(config, disks), disks, { overwrite });
   } finally {
     for (const disk of disks) await disk.close();
   }

@@ -136,6 +136,7 @@ class FtlPlayer {
       for (;;) {
         const done = await this.#survive(async () => {
           await world.user.verify();
+          await world.check();
           if (world.mustCut) world.crash('power');
           else await world.stop();
         });
@@ -145,6 +146,7 @@ class FtlPlayer {
     }
     await this.#survive(async () => {
       await world.user.verify();
+      await world.check();
       await world.stop();
     });
   }

@@ -60,6 +60,20 @@ function failing(rounds: number): FtlStep[] {
   return steps;
 }
 
+/** Fills everything; then overwrites, and dies before long, in turns. */
+function crashing(rounds: number): FtlStep[] {
+  const steps: FtlStep[] = [];
+  for (let block = 0; block < 300; block += 12) steps.push(write(block, 12));
+  for (let round = 0; round < rounds; round += 1) {
+    const how = round % 3 === 0 ? 'power' : 'kill';
+    steps.push({ do: 'crash', how, ios: 5 + 7 * (round % 4), again: [] });
+    for (let part = 0; part < 9; part += 1) {
+      steps.push(write((round * 53 + part * 31) % 290, 2, part === 4));
+    }
+  }
+  return steps;
+}
+
 const FLUSH: FtlStep = { do: 'flush' };
 const RESTART: FtlStep = { do: 'restart' };
 const KILL: FtlStep = { do: 'crash', how: 'kill', ios: 1, again: [] };
@@ -120,5 +134,10 @@ export const FTL_SCENARIOS: readonly FtlScenario[] = [
     concurrency: 8,
     latency: { leastUs: 10, mostUs: 200, slowChance: 0.1 },
   }),
-  scenario('F12 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
+  scenario('F12 a full device, crash after crash', crashing(12), {
+    overProvisioning: 20,
+    bandCount: 20,
+    checkpointUnits: 20,
+  }),
+  scenario('F13 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
 ];

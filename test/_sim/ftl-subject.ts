@@ -23,6 +23,7 @@ export const FTL_PROMISES: Promises = {
   settles: true,
   ejects: true,
   rebuilds: false,
+  grows: false,
 };
 
 const INDEX_BYTES = 4096;
@@ -73,6 +74,10 @@ export class FtlSubject implements Subject {
     this.#survivor = survivor;
   }
 
+  readonly #discard = (): void => {
+    this.#bufferAt = -1;
+  };
+
   get device(): Ftl {
     return this.#ftl!;
   }
@@ -108,10 +113,10 @@ export class FtlSubject implements Subject {
     const at = arena.allocate(bytes);
     this.#bufferAt = at;
     if (this.#survivor !== null) arena.u8.set(this.#survivor, at);
-    return { at, bytes, isAdopted: this.#survivor !== null, discard: () => {} };
+    return { at, bytes, isAdopted: this.#survivor !== null, discard: this.#discard };
   }
 
-  /** What the write buffer holds now, for the next life; null when it has none that survives. */
+  /** What the write buffer holds now, for the next life; null when there is none any more. */
   takeBuffer(): Uint8Array | null {
     if (this.#bufferAt === -1) return null;
     const end = this.#bufferAt + ftlBufferBytes(this.#config);

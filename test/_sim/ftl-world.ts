@@ -156,7 +156,8 @@ export class FtlWorld implements DiskHost {
     trace.say(`start${this.#survivor === null ? '' : ' with a write buffer'}`);
     const strikes = this.strikes;
     try {
-      const options = { degraded: false, scan: false, mayCreate: !this.started };
+      const mayCreate = !this.started;
+      const options = { degraded: false, scan: false, mayCreate, mayOverwrite: mayCreate };
       await life.drive(subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -174,9 +175,16 @@ export class FtlWorld implements DiskHost {
     return true;
   }
 
+  /** The device's own check: every checksum, and the map against the units. */
+  async check(): Promise<void> {
+    const device = this.#ftlSubject!.device;
+    const { wrong } = await this.life.drive(device.check(), 'checking');
+    if (wrong.length > 0) this.violate(`a check finds ${JSON.stringify(wrong.slice(0, 3))}`);
+  }
+
   async stop(): Promise<void> {
     const life = this.life;
-    this.options.trace.say('stop');
+    this.options.trace.say(`stop: ${this.describe()}`);
     const strikes = this.strikes;
     try {
       await life.drive(this.#ftlSubject!.close(), 'stopping');
@@ -187,6 +195,8 @@ export class FtlWorld implements DiskHost {
     }
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
+    // A device that could not go on leaves in its buffer what the base lacks.
+    this.#survivor = this.#ftlSubject!.takeBuffer();
     this.#leave();
   }
 

@@ -1,9 +1,11 @@
 /**
  * Random histories, swarm style: each seed first draws which kinds of operations, faults and
- * crashes there are at all, and how often, so that rare combinations get seeds of their own.
+ * crashes there are at all, and how often, so that rare combinations get seeds of their own. One
+ * seed of ten is a drill instead (drill.ts).
  */
 
 import { referenceSize } from '../_helpers/raid-reference.ts';
+import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { mixSeed, Random } from './random.ts';
 import type { Config, History, LevelName, Step } from './step.ts';
 import type { Promises } from './subject.ts';
@@ -22,12 +24,17 @@ const STEPS_MAX = 160;
 
 export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
+  if (promises.rebuilds && isDrill(seed)) {
+    const config = drillConfig(random, drawConfig(random, promises, DRILL_LEVELS));
+    const before = new Drill(new Random(mixSeed(seed, 5)), config).opening();
+    return { seed, config, steps: [...before, ...new Drill(random, config).steps()] };
+  }
   const config = drawConfig(random, promises);
   return { seed, config, steps: new Generator(random, config, promises).steps() };
 }
 
-function drawConfig(random: Random, promises: Promises): Config {
-  const level = random.pick(LEVELS);
+function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config {
+  const level = random.pick(levels);
   const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
   const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
   const blockBytes = random.chance(0.3) ? 4096 : 512;

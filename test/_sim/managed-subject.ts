@@ -25,6 +25,7 @@ export const MANAGED_PROMISES: Promises = {
   settles: true,
   ejects: true,
   rebuilds: true,
+  grows: true,
 };
 
 const REGION_BLOCKS = 16;

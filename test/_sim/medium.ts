@@ -68,7 +68,7 @@ function unitOf(write: SimWrite, at: number, unitBytes: number): Uint8Array {
 }
 
 export class SimMedium {
-  readonly options: MediumOptions;
+  options: MediumOptions;
   readonly now: SparseBytes;
   /** Blocks that cannot be read until they are written. */
   readonly bad = new Set<number>();
@@ -98,6 +98,13 @@ export class SimMedium {
       copy.#dirty.set(unit, { durable, versions: versions.slice() });
     }
     return copy;
+  }
+
+  /** It becomes larger, for good; what is new reads as zeroes. */
+  grow(blocks: number): void {
+    const { blockBytes, blockCount } = this.options;
+    this.options = { ...this.options, blockCount: blockCount + blocks };
+    this.now.resize((blockCount + blocks) * blockBytes);
   }
 
   /** A point in time for `flush`. */

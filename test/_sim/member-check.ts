@@ -4,20 +4,20 @@
  * certain blocks is their XOR.
  */
 
-import { referenceParity, referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
+import { referenceParity, referencePlaces } from '../_helpers/raid-reference.ts';
 import type { SimMedium } from './medium.ts';
 import type { Model } from './model.ts';
 import type { SimArray } from './subject.ts';
 
-/** What is wrong, or null. `inService` has one entry per slot. */
+/** What is wrong, or null. `inService` has one entry per slot; the array has so many blocks. */
 export function checkMembers(
   array: SimArray,
   media: readonly SimMedium[],
   inService: readonly boolean[],
   model: Model,
+  blocks: number,
 ): string | null {
   const { layout, blockBytes, dataOffset } = array;
-  const blocks = referenceSize(layout);
   const bytes = new Uint8Array(blockBytes);
   const words = new Uint32Array(bytes.buffer);
   for (let block = 0; block < blocks; block += 1) {
@@ -30,17 +30,22 @@ export function checkMembers(
     }
   }
   if (layout.level !== 'raid5f' || inService.includes(false)) return null;
-  return checkParity(array, media, model);
+  return checkParity(array, media, model, blocks);
 }
 
-function checkParity(array: SimArray, media: readonly SimMedium[], model: Model): string | null {
+function checkParity(
+  array: SimArray,
+  media: readonly SimMedium[],
+  model: Model,
+  blocks: number,
+): string | null {
   const { layout, blockBytes, dataOffset } = array;
   const stripe = layout.strip * (layout.sizes.length - 1);
   const stripBytes = layout.strip * blockBytes;
   const strip = new Uint8Array(stripBytes);
   const words = new Uint32Array(strip.buffer);
   const sum = new Uint32Array(stripBytes / 4);
-  const stripes = referenceSize(layout) / stripe;
+  const stripes = blocks / stripe;
   for (let number = 0; number < stripes; number += 1) {
     let certain = true;
     for (let index = 0; index < stripe; index += 1) {
@@ -66,11 +71,12 @@ export function countMismatches(
   { layout, blockBytes, dataOffset }: SimArray,
   media: readonly SimMedium[],
   inService: readonly boolean[],
+  arrayBlocks: number,
 ): number {
   const used = media.filter((_, slot) => inService[slot]);
   const parity = layout.level === 'raid5f';
   const perMember = parity ? layout.sizes.length - 1 : 1;
-  const blocks = referenceSize(layout) / perMember;
+  const blocks = arrayBlocks / perMember;
   const sum = new Uint8Array(blockBytes);
   const bytes = new Uint8Array(blockBytes);
   let count = 0;

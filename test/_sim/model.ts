@@ -250,6 +250,10 @@ export class Model {
     return this.#blocks[block]!.some(({ ok }) => !ok);
   }
 
+  get isAnyDoubtful(): boolean {
+    return this.#blocks.some((values) => values.some(({ ok }) => !ok));
+  }
+
   /** True when a power cut could change what the block holds. */
   isVolatile(block: number): boolean {
     return surviving(this.#blocks[block]!).length > 1;

@@ -22,6 +22,7 @@ export const PLAIN_PROMISES: Promises = {
   settles: false,
   ejects: false,
   rebuilds: false,
+  grows: false,
 };
 
 export class PlainSubject implements Subject {

@@ -23,6 +23,7 @@ import {
 import { Administrator } from './administrator.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
+import { blocksMax, growDisk } from './grow.ts';
 import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
@@ -30,7 +31,8 @@ import { type Config, type History, type Step, stepText } from './step.ts';
 import type { Promises, SubjectFactory } from './subject.ts';
 import { createdContent, diskName, simArray } from './template.ts';
 import { Trace } from './trace.ts';
-import { type Trigger, World } from './world.ts';
+import { World } from './world.ts';
+import type { Trigger } from './world-options.ts';
 
 export interface SubjectKind {
   readonly name: string;
@@ -216,6 +218,7 @@ class Player {
         random: this.#random.fork(),
         trace: this.#trace,
         trigger: trigger ?? null,
+        blocksMax: blocksMax(this.#history),
         keepsCut: this.#options.keepsCut ?? false,
       },
       media,
@@ -334,6 +337,10 @@ class Player {
         return world.user.verify();
       case 'restart':
         return this.#restart();
+      case 'recreate':
+        return this.#recreate();
+      case 'grow':
+        return growDisk(world, step.disk, step.blocks);
       case 'crash':
         this.#again = [...step.again];
         world.armed = { ios: step.ios, strike: () => world.crash(step.how) };
@@ -362,6 +369,23 @@ class Player {
     await world.user.drain();
     await world.stop();
     world.checkMembers();
+    if (world.violation === null) await this.#startAgain();
+  }
+
+  async #recreate(): Promise<void> {
+    const world = this.#w;
+    if (!this.#history.config.blank || world.media.some(({ away }) => away)) return;
+    await world.user.drain();
+    await world.stop();
+    world.checkMembers();
+    for (let tries = 0; world.violation === null && !world.erased; tries += 1) {
+      if (tries === STARTS_MAX) throw new Error('it cannot be erased');
+      try {
+        await world.erase();
+      } catch (error) {
+        this.#mustBeCrash(error);
+      }
+    }
     if (world.violation === null) await this.#startAgain();
   }
 

@@ -84,7 +84,7 @@ class Flight extends Timer {
 export class SimDisk implements BlockDevice {
   readonly medium: SimMedium;
   readonly name: string;
-  readonly geometry: Geometry;
+  geometry: Geometry;
   observer: DeviceObserver | null = null;
   isOpen = false;
   /** Unplugged while it was open. */
@@ -212,6 +212,12 @@ export class SimDisk implements BlockDevice {
     const marker = new BlockIo();
     marker.completer = { complete: () => this.observer?.deviceFailed(this, ENODEV) };
     this.#reactor?.finish(marker, OK);
+  }
+
+  /** The medium has grown, and who has it open is told. */
+  grew(): void {
+    this.geometry = { ...this.geometry, blockCount: this.medium.options.blockCount };
+    this.observer?.deviceResized(this);
   }
 
   describe(): DeviceDescription {

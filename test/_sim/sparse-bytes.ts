@@ -24,6 +24,15 @@ export class SparseBytes {
     this.#owned = new Uint8Array(count);
   }
 
+  /** Makes it larger. */
+  resize(bytes: number): void {
+    const count = Math.ceil(bytes / CHUNK_BYTES);
+    const owned = new Uint8Array(count);
+    owned.set(this.#owned);
+    this.#owned = owned;
+    while (this.#chunks.length < count) this.#chunks.push(null);
+  }
+
   clone(): SparseBytes {
     const copy = new SparseBytes(0);
     copy.#chunks = this.#chunks.slice();

@@ -44,6 +44,13 @@ export type Step =
   | { readonly do: 'latent'; readonly disk: number; readonly block: number; readonly count: number }
   /** The disk is pulled out, its cache with it when `power` is lost. */
   | { readonly do: 'unplug'; readonly disk: number; readonly power: boolean }
+  /** The disk in this slot becomes larger while it is in use; the array may grow with it. */
+  | { readonly do: 'grow'; readonly disk: number; readonly blocks: number }
+  /**
+   * A clean stop; then the array is erased from all disks, until that has succeeded, and another
+   * one is made on them. Only in a history that has made the first one, too (`blank`).
+   */
+  | { readonly do: 'recreate' }
   /** It is there again, for the next start. */
   | { readonly do: 'plug'; readonly disk: number }
   /**

@@ -21,6 +21,8 @@ export interface Promises {
   readonly ejects: boolean;
   /** Members that were away can be made current again. */
   readonly rebuilds: boolean;
+  /** raid0 and raid1 become larger with their members. */
+  readonly grows: boolean;
 }
 
 export type SlotState = 'in-service' | 'target' | 'out';
@@ -38,6 +40,8 @@ export interface OpenOptions {
   readonly degraded: boolean;
   /** No start has succeeded yet: there need not be an array. */
   readonly mayCreate: boolean;
+  /** What lies on the disks may be an array that is not complete: creating one overwrites it. */
+  readonly mayOverwrite: boolean;
   /** There are disks that need not be members. */
   readonly scan: boolean;
 }

@@ -200,9 +200,13 @@ class CutDisk {
   }
 }
 
-/** Starts the array, reads everything, stops it and looks at the members: what is wrong. */
+/**
+ * Erases what was being erased, starts the array, reads everything, stops it and looks at the
+ * members: what is wrong.
+ */
 async function tryOne(fork: World): Promise<string | null> {
   try {
+    if (fork.erasing && !(await fork.erase())) return 'it cannot be erased';
     if (!(await fork.start())) return 'it refuses to start';
     await fork.user.readAll();
     await fork.stop();

@@ -6,7 +6,7 @@
 import { type Outcome, play, type SubjectKind } from './player.ts';
 import type { Scenario } from './scenario.ts';
 import { trySubsets } from './subsets.ts';
-import type { Trigger } from './world.ts';
+import type { Trigger } from './world-options.ts';
 
 export type SweepKind = 'calm' | Trigger['kind'] | 'subsets';
 export const SWEEP_KINDS: readonly SweepKind[] = [

@@ -9,47 +9,24 @@
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import { referencePlaces, referenceSize } from '../_helpers/raid-reference.ts';
+import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
+import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { Life } from './life.ts';
-import type { SimMedium, SimWrite } from './medium.ts';
+import type { SimMedium } from './medium.ts';
 import { checkMembers, countMismatches } from './member-check.ts';
 import { Model } from './model.ts';
 import { drawDecision } from './power-cut.ts';
 import type { Random } from './random.ts';
 import { type DiskHost, SimDisk } from './sim-disk.ts';
-import type { Config, CrashKind } from './step.ts';
-import type { Promises, SimArray, Subject, SubjectFactory } from './subject.ts';
-import type { Trace } from './trace.ts';
+import type { CrashKind } from './step.ts';
+import type { Subject } from './subject.ts';
 import { User } from './user.ts';
 import { ioText } from './user-io.ts';
-
-/** Something that happens at one member I/O of the whole history, counted from 0. */
-export interface Trigger {
-  readonly kind: 'fail' | 'tear' | CrashKind;
-  readonly at: number;
-}
-
-export interface WorldOptions {
-  readonly config: Config;
-  readonly array: SimArray;
-  readonly promises: Promises;
-  readonly factory: SubjectFactory;
-  readonly random: Random;
-  readonly trace: Trace;
-  readonly trigger: Trigger | null;
-  /** Keep the disks as they were right before a power cut, and end there. */
-  readonly keepsCut: boolean;
-}
-
-/** The disks at a power cut whose outcome is still open. */
-export interface OpenCut {
-  readonly media: readonly SimMedium[];
-  /** For each disk the writes in flight that did not happen yet. */
-  readonly flying: readonly (readonly SimWrite[])[];
-}
+import type { OpenCut, WorldOptions } from './world-options.ts';
+import { forgetHoles } from './write-hole.ts';
 
 export class World implements DiskHost {
   readonly options: WorldOptions;
@@ -60,10 +37,13 @@ export class World implements DiskHost {
   readonly model: Model;
   readonly atlas: Atlas;
   readonly user: User;
-  readonly blockCount: number;
+  readonly size: ArraySize;
   violation: string | null = null;
   /** True when a start has succeeded: from then on the array has to be there. */
   started = false;
+  /** The array is being erased from its disks; then it is gone from all of them. */
+  erasing = false;
+  erased = false;
   /** True when the trigger has struck. */
   triggered = false;
   /** Member I/Os submitted and done, and crashes so far. */
@@ -98,23 +78,27 @@ export class World implements DiskHost {
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
   /** `disks` are those of the slots, and then the extras. */
-  constructor(options: WorldOptions, disks: readonly SimMedium[], model?: Model, atlas?: Atlas) {
+  constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World, atlas?: Atlas) {
     const { config, array, promises } = options;
     const media = atlas?.media ?? disks.slice(0, config.members);
     this.options = options;
     this.media = media;
     this.extras = disks.slice(config.members);
-    this.blockCount = referenceSize(array.layout);
+    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
     this.atlas = atlas ?? new Atlas(config.level, media, promises);
     this.model =
-      model ??
+      from?.model.clone() ??
       new Model({
-        blockCount: this.blockCount,
+        blockCount: options.blocksMax,
         blockBytes: config.blockBytes,
         atomicBlocks: config.unitBytes >= config.blockBytes && config.level !== 'raid5f',
         volatileCache: config.volatileCache,
       });
     this.user = new User(this);
+  }
+
+  get blockCount(): number {
+    return this.size.blocks;
   }
 
   get disks(): SimMedium[] {
@@ -142,17 +126,10 @@ export class World implements DiskHost {
 
   /** False when it was refused because a disk failed meanwhile. */
   async start(): Promise<boolean> {
-    const { array, factory, random, trace } = this.options;
-    const life = new Life(random.u32());
-    const present = this.disks.filter(({ away }) => !away);
-    const disks = present.map(
-      (medium) => new SimDisk(medium, this, random.fork(), this.options.config.latency),
-    );
-    life.begin(disks, factory(life.reactor, disks, array));
-    this.#life = life;
-    this.crippled = false;
+    const { trace } = this.options;
+    const life = this.#newLife();
     const missing = this.atlas.missing();
-    trace.say(`start with ${disks.map(({ name }) => name).join(', ')}`);
+    trace.say(`start with ${life.disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
     this.#pulledSlots.clear();
@@ -162,7 +139,8 @@ export class World implements DiskHost {
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
     try {
-      const options = { degraded, scan: this.extras.length > 0, mayCreate: !this.started };
+      const scan = this.extras.length > 0;
+      const options = { degraded, scan, mayCreate: !this.started, mayOverwrite: !this.erased };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -173,9 +151,42 @@ export class World implements DiskHost {
       return false;
     }
     this.started = true;
+    this.erased = false;
     this.#isOpen = true;
     this.#checkStart(degraded);
     return true;
+  }
+
+  #newLife(): Life {
+    const { array, factory, random, config } = this.options;
+    const life = new Life(random.u32());
+    const present = this.disks.filter(({ away }) => !away);
+    const disks = present.map((medium) => new SimDisk(medium, this, random.fork(), config.latency));
+    life.begin(disks, factory(life.reactor, disks, array));
+    this.#life = life;
+    this.crippled = false;
+    return life;
+  }
+
+  /** Erases the array from its disks. False when it was refused because a disk failed meanwhile. */
+  async erase(): Promise<boolean> {
+    if (!this.erasing) for (let at = 0; at < this.blockCount; at += 1) this.model.forget(at);
+    this.erasing = true;
+    this.started = false;
+    const life = this.#newLife();
+    const { strikes } = this;
+    this.options.trace.say('erase the array');
+    try {
+      await life.drive(eraseDisks(life.reactor, life.disks), 'erasing');
+    } catch (error) {
+      if (life.dead || this.strikes === strikes || !(error instanceof BandstandError)) throw error;
+      this.options.trace.say(`erased in part: ${error.message}`);
+    }
+    this.#life = null;
+    this.erasing = this.strikes > strikes;
+    this.erased = !this.erasing;
+    this.atlas.renew();
+    return this.erased;
   }
 
   /** What the subject has made of its members since they were looked at last. */
@@ -225,10 +236,13 @@ export class World implements DiskHost {
       this.atlas.current[slot] = found;
       this.atlas.unsure[slot] = false;
     });
-    const { blockCount } = this.subject.device.geometry;
-    if (blockCount !== this.blockCount) {
-      this.violate(`the array has ${blockCount} blocks instead of ${this.blockCount}`);
-    }
+    this.checkSize(false);
+  }
+
+  /** `sure`: it must have grown with its disks by now. */
+  checkSize(sure: boolean): void {
+    const wrong = this.size.found(this.subject.device.geometry.blockCount, sure);
+    if (wrong !== null) this.violate(wrong);
   }
 
   /** A clean stop. */
@@ -236,8 +250,8 @@ export class World implements DiskHost {
     const life = this.life;
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
-    // A rebuild whose copy is complete may still end.
-    const targets = this.subject.health().slots.map((state) => state === 'target');
+    // A rebuild, or a replacement, whose copy is complete may still end.
+    const mayReturn = this.#differs ? this.slotsOut() : [];
     this.#isOpen = false;
     this.#isStopping = true;
     this.options.trace.say('stop');
@@ -252,9 +266,7 @@ export class World implements DiskHost {
     }
     this.#isStopping = false;
     if (this.options.promises.rebuilds) this.#noteLosses();
-    for (const [slot, isTarget] of targets.entries()) {
-      if (isTarget) this.atlas.unsure[slot] = true;
-    }
+    for (const slot of mayReturn) this.atlas.unsure[slot] = true;
     if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
     this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
@@ -296,6 +308,7 @@ export class World implements DiskHost {
     life.dead = true;
     this.#isOpen = false;
     this.#isStopping = false;
+    this.erased = false;
     this.crashes += 1;
     trace.add(0xdead, how.length);
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
@@ -322,9 +335,7 @@ export class World implements DiskHost {
     this.user.vanish();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
-    if (this.options.config.level === 'raid5f') {
-      this.#dropReadFaults();
-    }
+    if (this.options.config.level === 'raid5f') this.atlas.dropReadFaults();
   }
 
   /** Slots whose member is not there or lacks something. */
@@ -340,40 +351,12 @@ export class World implements DiskHost {
   get #bearsReadFaults(): boolean {
     const { config, promises } = this.options;
     if (config.level !== 'raid5f' || (promises.settles && !this.settling)) return true;
-    for (let block = 0; block < this.blockCount; block += 1) {
-      if (this.model.isDoubtful(block)) return false;
-    }
-    return true;
+    return !this.model.isAnyDoubtful;
   }
 
-  /** Parity that a crash may have left wrong is no help for reads that fail. */
-  #dropReadFaults(): void {
-    this.media.forEach(({ bad }, slot) => {
-      bad.clear();
-      const faults = this.atlas.faults[slot]!;
-      this.atlas.faults[slot] = faults.filter(({ op }) => op !== 'read');
-    });
-  }
-
-  /**
-   * What raid5f cannot know without a member: its blocks in stripes that were being written when
-   * something went wrong, because data and parity of such a stripe need not match (the write hole).
-   */
+  /** What raid5f cannot know without these members. */
   forgetHoles(slots: readonly number[]): void {
-    const { array, config } = this.options;
-    if (config.level !== 'raid5f' || slots.length === 0) return;
-    const stripe = config.stripBlocks * (config.members - 1);
-    for (let first = 0; first < this.blockCount; first += stripe) {
-      let doubtful = false;
-      for (let block = first; block < first + stripe; block += 1) {
-        doubtful ||= this.model.isDoubtful(block);
-      }
-      if (!doubtful) continue;
-      for (let block = first; block < first + stripe; block += 1) {
-        const { member } = referencePlaces(array.layout, block)[0]!;
-        if (slots.includes(member)) this.model.forget(block);
-      }
-    }
+    forgetHoles(this.options.array, this.model, this.blockCount, slots);
   }
 
   /** The disk in `slot` is pulled out. */
@@ -404,8 +387,9 @@ export class World implements DiskHost {
       atlas.unsure[slot] = this.atlas.unsure[slot]!;
     });
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, disks, this.model.clone(), atlas);
+    const world = new World(options, disks, this, atlas);
     world.started = this.started;
+    world.erasing = this.erasing;
     return world;
   }
 
@@ -497,14 +481,14 @@ export class World implements DiskHost {
   /** Member blocks in which the members in service disagree now; nothing is in flight. */
   mismatches(): number {
     this.syncHealth();
-    return countMismatches(this.options.array, this.media, this.#inService);
+    return countMismatches(this.options.array, this.media, this.#inService, this.blockCount);
   }
 
   checkMembers(): void {
     this.syncHealth();
     if (this.#differs) return;
     const { array } = this.options;
-    const wrong = checkMembers(array, this.media, this.#inService, this.model);
+    const wrong = checkMembers(array, this.media, this.#inService, this.model, this.blockCount);
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }
 }

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { OP_WRITE } from '../../src/block/block-io.ts';
+import { OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, OK } from '../../src/block/status.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
@@ -131,5 +131,48 @@ test('one activity at a time: what would collide is refused', async (t) => {
   await t.throwsAsync(bench.drive(manager!.startCheck({ repair: false })), {
     code: 'BANDSTAND_ARRAY_DEGRADED',
   });
+  await bench.stop();
+});
+
+test('a member that waited while another was rebuilt in its place is copied whole', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 3, blanks: 1 });
+  await bench.create();
+  const manager = await bench.start(bench.disks.slice(0, 3), {}, UNPACED);
+  // What a new array begins with: nothing else begins before it has ended.
+  t.is(manager.status().process?.kind, 'resync');
+  await bench.drive(manager.pauseProcess());
+  await bench.drive(manager.failMember(1));
+  t.is(await bench.drive(bench.write(40, new Random(3).bytes(8 * BLOCK))), OK);
+  await bench.drive(manager.removeMember(1));
+  const [first, former, , blank] = bench.disks;
+  for (const disk of [blank!, former!]) {
+    await bench.drive(disk.open(bench.reactor));
+    await bench.drive(manager.addMember(disk));
+  }
+  await bench.drive(manager.resumeProcess());
+  await bench.settle();
+  t.is(manager.status().members[1]!.device, blank!.name, 'who came first was taken first');
+  await bench.drive(manager.failMember(1));
+  await bench.settle();
+  t.like(manager.status().members[1], { device: former!.name, health: 'ok' });
+  sameBytes(t, bench.data(former!), bench.data(first!));
+  await bench.stop();
+});
+
+test('a device that was a member ceases to be one before it loses its label', async (t) => {
+  const bench = await whole({ level: 'raid1', members: 2, blanks: 1 });
+  const manager = bench.manager!;
+  const [, former, blank] = bench.disks;
+  await bench.drive(manager.failMember(1));
+  await bench.drive(manager.removeMember(1));
+  await bench.drive(blank!.open(bench.reactor));
+  await bench.drive(manager.addMember(blank!));
+  await bench.settle();
+  await bench.drive(former!.open(bench.reactor));
+  former!.log.length = 0;
+  await bench.drive(manager.addMember(former!));
+  const changes = former!.log.filter(({ op }) => op !== OP_READ);
+  t.like(changes[0], { op: OP_WRITE, block: 0, blockCount: 4096 / BLOCK });
+  t.is(changes[1]!.op, OP_FLUSH, 'nothing else is written before that is durable');
   await bench.stop();
 });

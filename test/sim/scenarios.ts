@@ -5,14 +5,14 @@
 
 import test from 'ava';
 import { replayPlaceCommand } from '../_sim/report.ts';
-import { SCENARIOS } from '../_sim/scenario.ts';
+import { concerns, SCENARIOS } from '../_sim/scenario.ts';
 import { SUBJECTS } from '../_sim/subjects.ts';
 import { SWEEP_KINDS, sweep } from '../_sim/sweep.ts';
 
 const PLACES = 3;
 
 for (const subject of SUBJECTS) {
-  for (const scenario of SCENARIOS) {
+  for (const scenario of SCENARIOS.filter((one) => concerns(one, subject.promises))) {
     test.serial(`${subject.name}, ${scenario.name}`, async (t) => {
       for (const kind of SWEEP_KINDS) {
         const { failure, places } = await sweep(scenario, kind, { subject, placesMax: PLACES });
