@@ -8,6 +8,7 @@
  * for levels without redundancy, which get their errors and have to report them.
  */
 
+import type { BlockIo } from '../../src/block/block-io.ts';
 import type { DiskFault, FaultOp } from './disk-fault.ts';
 import type { SimMedium } from './medium.ts';
 import type { LevelName } from './step.ts';
@@ -31,6 +32,8 @@ export class Atlas {
   readonly faults: DiskFault[][];
   /** For each slot: operations before this one may still suffer from a fault that has struck. */
   readonly struckAt: number[];
+  /** Operations in flight that a fault has struck, of users or not, by slot. */
+  readonly striking = new Map<BlockIo, number>();
   /** The oldest operation that is under way. */
   oldestPending = Number.POSITIVE_INFINITY;
   /** The disk of each slot; another one may take its place. */
@@ -66,6 +69,7 @@ export class Atlas {
       medium.bad.size > 0 ||
       this.faults[slot]!.length > 0 ||
       this.oldestPending < this.struckAt[slot]! ||
+      [...this.striking.values()].includes(slot) ||
       medium.hasDropped
     );
   }

@@ -132,6 +132,7 @@ export class World implements DiskHost {
     trace.say(`start with ${life.disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
     this.#struckSlots.clear();
+    this.atlas.striking.clear();
     this.#pulledSlots.clear();
     this.administered = false;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
@@ -435,6 +436,7 @@ export class World implements DiskHost {
     const slot = this.media.indexOf(disk.medium);
     this.#struckSlots.add(slot);
     this.atlas.struckAt[slot] = this.user.operations;
+    this.atlas.striking.set(io, slot);
     if (io.op === OP_FLUSH) {
       this.crippled = true;
       this.#flushLost = true;
@@ -454,6 +456,7 @@ export class World implements DiskHost {
     const index = this.iosDone;
     this.iosDone += 1;
     trace.add(status, this.life.reactor.nowUs());
+    this.atlas.striking.delete(io);
     if (status !== OK) {
       this.strikes += 1;
       // Whoever saw it fail may be reading the others, even when the block has been written since.

@@ -42,7 +42,9 @@ test.serial('histories that have shown something keep showing nothing', async (t
   // A member that came while its chunk was computed, a resync that trusted what a disk showed.
   const product = [9124, 14278];
   // What the simulator itself had wrong.
-  const own = [71, 699, 1984, 2222, 3461, 4236, 4283, 6953, 14519, 14583, 16722, 212625, 300501];
+  const own = [
+    71, 699, 1984, 2222, 3461, 4236, 4283, 6953, 10859, 12023, 14519, 14583, 16722, 212625, 300501,
+  ];
   for (const seed of [...product, ...own]) {
     const { violation } = await playSeed(seed, subject!);
     t.is(violation, null, replayCommand(subject!, seed));
