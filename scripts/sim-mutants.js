@@ -30,6 +30,7 @@ const copied = [
   'test/_helpers',
   'test/raid',
   'test/ftl',
+  'test/sim',
   'scripts',
   'ava.config.js',
   'package.json',

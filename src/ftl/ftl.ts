@@ -42,6 +42,8 @@ import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
 
 const SLOTS_DEFAULT = 32;
+/** Large stripes make large units: fewer of them then. */
+const BUFFER_BYTES_AIM = 64 * 2 ** 20;
 const REQUEST_BYTES_MAX = 2 ** 20;
 /** A checkpoint is due when so much of the device's size was written since the last one. */
 const CHECKPOINT_SHARE = 0.1;
@@ -175,7 +177,9 @@ export class Ftl implements BlockDevice, DeviceObserver {
         details: { bytes: given.bytes, units: slotCount, units_least: least },
       });
     }
-    const slotCount = Math.max(least, this.#options.slotCount ?? SLOTS_DEFAULT);
+    const fits = Math.floor(BUFFER_BYTES_AIM / (geometry.unitBlocks * FTL_BLOCK_BYTES));
+    const wanted = this.#options.slotCount ?? Math.min(SLOTS_DEFAULT, fits);
+    const slotCount = Math.max(least, wanted);
     const bytes = bufferBytes(geometry, slotCount);
     const at = reactor.arena.allocate(bytes);
     this.#memory = { at, bytes };

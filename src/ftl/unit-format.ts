@@ -45,7 +45,7 @@ export const UNIT_HEADER = new Layout('Unit header', UNIT_HEADER_BYTES, [
     offset: 16,
     bytes: 8,
     type: 'u64',
-    meaning: 'epoch · 2^32 + number of the unit in that epoch, in the order of their completion',
+    meaning: 'epoch · 2^32 + number of the unit in that epoch, in the order of sealing',
   },
   {
     name: 'band_sequence',

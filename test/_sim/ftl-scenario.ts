@@ -74,6 +74,17 @@ function crashing(rounds: number): FtlStep[] {
   return steps;
 }
 
+/** Cold blocks, some of them trimmed; then others are overwritten until bands come round. */
+function trimming(rounds: number): FtlStep[] {
+  const steps: FtlStep[] = [write(0, 60), { do: 'flush' }];
+  steps.push({ do: 'trim', block: 7, count: 3, fua: false }, write(100, 2, true));
+  for (let round = 0; round < rounds; round += 1) {
+    steps.push(write(70 + ((round * 7) % 30), 3, round % 4 === 0));
+  }
+  steps.push({ do: 'flush' }, { do: 'drain' });
+  return [...steps, { do: 'crash', how: 'power', ios: 1, again: [] }, write(70, 1)];
+}
+
 const FLUSH: FtlStep = { do: 'flush' };
 const RESTART: FtlStep = { do: 'restart' };
 const KILL: FtlStep = { do: 'crash', how: 'kill', ios: 1, again: [] };
@@ -139,5 +150,6 @@ export const FTL_SCENARIOS: readonly FtlScenario[] = [
     bandCount: 20,
     checkpointUnits: 20,
   }),
-  scenario('F13 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
+  scenario('F13 trims of blocks that lie still, while bands are reused', trimming(60)),
+  scenario('F14 over raid5f', [...churn(20, 5), FLUSH, RESTART, write(9, 9)], { base: 'raid5f' }),
 ];

@@ -36,14 +36,6 @@ test.serial('a history of an FTL is the same each time', async (t) => {
   }
 });
 
-test.serial('histories of an FTL that have shown something keep showing nothing', async (t) => {
-  // A unit that moved was played over a checkpoint; a flush was trusted beside one that failed.
-  for (const seed of [21517, 21695]) {
-    const { violation } = await playFtl(generateFtl(seed));
-    t.is(violation, null, `replay with npm run test:sim:ftl -- --seed ${seed} --verbose`);
-  }
-});
-
 const PLACES = 6;
 
 for (const scenario of FTL_SCENARIOS) {
