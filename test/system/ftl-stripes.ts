@@ -1,0 +1,44 @@
+/**
+ * Large stripes under an FTL: its write buffer and its memory depend on them, and are there before
+ * a member is opened, also where nothing is remembered of the stack.
+ */
+
+import { existsSync, rmSync } from 'node:fs';
+import test from 'ava';
+import { bufferFile } from '../../src/stack/buffer-file.ts';
+import { StackWorld } from '../_helpers/running-stack.ts';
+import { sameBytes } from '../_helpers/same-bytes.ts';
+
+const MIB = 2 ** 20;
+const PLAN = {
+  name: 'tank',
+  uuid: null,
+  devices: [],
+  remembered: null,
+  degraded: false,
+  readOnly: false,
+} as const;
+
+test.serial('a stack that is not known here is exported, however large its stripes', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, 128 * MIB);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '1M', ...disks);
+  rmSync(world.path('state'), { recursive: true });
+  const devices = disks.flatMap((disk) => ['--device', disk]);
+  await world.export('tank', ...devices);
+  const content = Buffer.alloc(3 * MIB, 0x5a);
+  await world.write('tank', content, 4096);
+  sameBytes(t, await world.read('tank', content.length, 4096), content);
+  await world.ok('stop', 'tank');
+});
+
+test.serial('a start that fails leaves no write buffer behind', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, 64 * MIB);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  for (const disk of disks.slice(1)) rmSync(disk);
+  const { status } = await world.spawn('export', 'tank', '--via', 'nbd');
+  t.not(status, 0);
+  const { path } = bufferFile(PLAN, world.path('run')) ?? { path: world.path('none') };
+  t.false(existsSync(path), path);
+});
