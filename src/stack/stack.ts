@@ -69,6 +69,7 @@ export class Stack implements DeviceObserver {
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
   readonly control: StackControl;
+  #opening: Promise<void> = Promise.resolve();
 
   constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
     this.#reactor = reactor;
@@ -89,8 +90,10 @@ export class Stack implements DeviceObserver {
 
   /** Throws BandstandError; then nothing is left open. */
   async open(): Promise<StackOpened> {
+    const running = this.#run();
+    this.#opening = running.catch(() => {});
     try {
-      await this.#run();
+      await running;
     } catch (error) {
       // One that this start has made holds nothing, and the next may want another size.
       if (this.#reactor.surviving?.isAdopted === false) this.#reactor.surviving.discard();
@@ -358,8 +361,12 @@ export class Stack implements DeviceObserver {
     await exporter?.stop();
   }
 
-  /** Removes the export, flushes, marks clean, closes everything. Throws the first failure. */
+  /**
+   * Removes the export, flushes, marks clean, closes everything; a start under way is waited for,
+   * because an FTL may be reading its array. Throws the first failure.
+   */
   async close(): Promise<void> {
+    await this.#opening;
     await this.unexport();
     await this.#steps.undo();
   }

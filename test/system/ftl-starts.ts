@@ -1,12 +1,13 @@
 /**
- * Large stripes under an FTL: its write buffer and its memory depend on them, and are there before
- * a member is opened, also where nothing is remembered of the stack.
+ * Starts of an FTL that are not as usual: stripes so large that its memory has to follow them, a
+ * stack that nothing is remembered of, and a stop that comes too early.
  */
 
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import test from 'ava';
+import { processAlive } from '../../src/cli/process-alive.ts';
 import { bufferFile } from '../../src/stack/buffer-file.ts';
-import { StackWorld } from '../_helpers/running-stack.ts';
+import { eventually, StackWorld } from '../_helpers/running-stack.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
@@ -41,4 +42,25 @@ test.serial('a start that fails leaves no write buffer behind', async (t) => {
   t.not(status, 0);
   const { path } = bufferFile(PLAN, world.path('run')) ?? { path: world.path('none') };
   t.false(existsSync(path), path);
+});
+
+test.serial('a stop in the middle of a start waits for it', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, 64 * MIB);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  const devices = disks.flatMap((disk) => ['--device', `delay(${disk},min=20ms)`]);
+  const starting = world.spawn('export', 'tank', '--via', 'nbd', ...devices);
+  const log = (): string => {
+    const path = world.path('run/tank.log');
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  };
+  await eventually('the FTL starts', () => log().includes('Load the map'), 60);
+  const pid = await world.serverPid('tank');
+  process.kill(pid, 'SIGTERM');
+  await starting;
+  await eventually('the server has ended', () => !processAlive(pid), 60);
+  t.false(log().includes('invariant broken'), log());
+  t.true(log().includes('stopped cleanly'), log());
+  await world.export('tank', ...disks.flatMap((disk) => ['--device', disk]));
+  await world.ok('stop', 'tank');
 });
