@@ -13,10 +13,11 @@ import { innermostPath } from './find-members.ts';
 import type { ManagedStatus } from './managed-array.ts';
 import type { RememberedSpare, RememberedStack } from './state-store.ts';
 
-/** Who the members and spares are at present, and how large the array is. */
+/** Who the members and spares are at present, and how large the stack is. */
 export interface PresentMembers extends Pick<ManagedStatus, 'members' | 'spares' | 'process'> {
   readonly absent: readonly RememberedSpare[];
-  readonly sizeBytes: number;
+  /** Null while its FTL has not started: an array may begin a rebuild before that. */
+  readonly sizeBytes: number | null;
 }
 
 /** `pathOf` gives the most stable path of a device. */
@@ -46,7 +47,7 @@ export function rememberMembers(
   );
   return {
     ...old,
-    sizeBytes: status.sizeBytes,
+    sizeBytes: status.sizeBytes ?? old.sizeBytes,
     members,
     spares: others.map(({ uuid, device }) => ({ uuid, path: pathOf(device) })),
   };

@@ -3,7 +3,7 @@
  * stack that nothing is remembered of, and a stop that comes too early.
  */
 
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { bufferFile } from '../../src/stack/buffer-file.ts';
@@ -64,3 +64,27 @@ test.serial('a stop in the middle of a start waits for it', async (t) => {
   await world.export('tank', ...disks.flatMap((disk) => ['--device', disk]));
   await world.ok('stop', 'tank');
 });
+
+test.serial(
+  'a stack whose rebuild begins before its FTL is there starts as any other',
+  async (t) => {
+    const world = new StackWorld(t);
+    const disks = world.files(2, 64 * MIB);
+    const away = world.path('away.img');
+    await world.ok('create', 'tank', '--raid', 'raid1', '--ftl', ...disks);
+    await world.export('tank');
+    await world.ok('stop', 'tank');
+    renameSync(disks[1]!, away);
+    await world.export('tank', '--degraded');
+    const content = Buffer.alloc(MIB, 0xa5);
+    await world.write('tank', content);
+    const { size_bytes: size } = await world.status('tank');
+    await world.ok('stop', 'tank');
+    renameSync(away, disks[1]!);
+    await world.export('tank');
+    sameBytes(t, await world.read('tank', content.length), content);
+    await world.ok('wait', 'tank', '--for', 'rebuild');
+    t.is((await world.status('tank'))['size_bytes'], size);
+    await world.ok('stop', 'tank');
+  },
+);
