@@ -26,7 +26,7 @@ test('a write buffer has room for forty units of the stack that is remembered', 
   t.is(bytesFor({ remembered: known(16, MIB) }, 0), 256 * MIB);
 });
 
-test('for a stack that is not known it is large enough for large units, where there is room', (t) => {
+test('of a stack that is not known it has room for large units, if there is any', (t) => {
   t.is(bytesFor({ remembered: null }, 4096 * MIB), 256 * MIB);
   t.is(bytesFor({ remembered: null }, 400 * MIB), 100 * MIB);
   t.is(bytesFor({ remembered: null }, 8 * MIB), 10 * MIB);
