@@ -38,13 +38,16 @@ export function bufferFile(
   if (remembered?.ftl === false) return null;
   const run = inMemory(runDir);
   if (run !== null) {
-    return { path: join(runDir, `${name}.buffer`), bytes: bytesFor(plan, freeBytes(run)) };
+    return {
+      path: join(runDir, `${name}.buffer`),
+      bytes: bytesFor({ remembered }, freeBytes(run)),
+    };
   }
   const shared = inMemory(SHARED_MEMORY);
   if (shared === null) return null;
   const place = createHash('sha256').update(runDir).digest('hex').slice(0, 16);
   const path = join(SHARED_MEMORY, `bandstand-${place}-${name}.buffer`);
-  return { path, bytes: bytesFor(plan, freeBytes(shared)) };
+  return { path, bytes: bytesFor({ remembered }, freeBytes(shared)) };
 }
 
 /** With so much free where the buffer is to lie. */

@@ -13,11 +13,10 @@ import { innermostPath } from './find-members.ts';
 import type { ManagedStatus } from './managed-array.ts';
 import type { RememberedSpare, RememberedStack } from './state-store.ts';
 
-/** Who the members and spares are at present, and how large the stack is. */
+/** Who the members and spares are at present, and how large the array is. */
 export interface PresentMembers extends Pick<ManagedStatus, 'members' | 'spares' | 'process'> {
   readonly absent: readonly RememberedSpare[];
-  /** Null while its FTL has not started: an array may begin a rebuild before that. */
-  readonly sizeBytes: number | null;
+  readonly sizeBytes: number;
 }
 
 /** `pathOf` gives the most stable path of a device. */
@@ -47,7 +46,7 @@ export function rememberMembers(
   );
   return {
     ...old,
-    sizeBytes: status.sizeBytes ?? old.sizeBytes,
+    sizeBytes: status.sizeBytes,
     members,
     spares: others.map(({ uuid, device }) => ({ uuid, path: pathOf(device) })),
   };

@@ -45,8 +45,8 @@ export interface StackMembersHost {
   spec(): ArraySpec;
   /** An FTL lies on the array. */
   hasFtl(): boolean;
-  /** What an export offers; null until it is known. */
-  sizeBytes(): number | null;
+  /** What an export offers. */
+  sizeBytes(): number;
   emit(event: StackEvent): void;
 }
 

@@ -83,7 +83,7 @@ export class Stack implements DeviceObserver {
       manager: () => this.#manager,
       spec: () => this.#array!.spec,
       hasFtl: () => this.#ftl !== null,
-      sizeBytes: () => (this.#top === null ? null : this.#sizeBytes),
+      sizeBytes: () => this.#sizeBytes,
       emit,
     });
   }

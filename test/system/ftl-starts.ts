@@ -11,14 +11,6 @@ import { eventually, StackWorld } from '../_helpers/running-stack.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
-const PLAN = {
-  name: 'tank',
-  uuid: null,
-  devices: [],
-  remembered: null,
-  degraded: false,
-  readOnly: false,
-} as const;
 
 test.serial('a stack that is not known here is exported, however large its stripes', async (t) => {
   const world = new StackWorld(t);
@@ -40,7 +32,9 @@ test.serial('a start that fails leaves no write buffer behind', async (t) => {
   for (const disk of disks.slice(1)) rmSync(disk);
   const { status } = await world.spawn('export', 'tank', '--via', 'nbd');
   t.not(status, 0);
-  const { path } = bufferFile(PLAN, world.path('run')) ?? { path: world.path('none') };
+  const { path } = bufferFile({ name: 'tank', remembered: null }, world.path('run')) ?? {
+    path: world.path('none'),
+  };
   t.false(existsSync(path), path);
 });
 
