@@ -24,7 +24,8 @@ import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
-import { DEPTH_DEFAULT, StackServer } from './stack-server.ts';
+import { arenaBytesFor } from './server-memory.ts';
+import { StackServer } from './stack-server.ts';
 import { version } from './version.ts';
 
 /**
@@ -42,14 +43,6 @@ export interface ServeOptions {
   readonly exitWithParent: boolean;
 }
 
-/** Buffers for NBD clients (5.5 MiB each), labels and the array's own work. */
-const ARENA_BYTES_MIN = 56 * 2 ** 20;
-/** What is needed besides the request buffers of a ublk device. */
-const ARENA_SPARE_BYTES = 24 * 2 ** 20;
-/** What relocation and checkpoints of an FTL hold, and a write buffer that dies with us. */
-const FTL_BYTES = 40 * 2 ** 20;
-const UBLK_BUFFER_BYTES = 256 * 1024;
-const ARENA_BYTES_MAX = 2 ** 30;
 /** On a single processor a spin would keep away the very work that it waits for. */
 const POLL_US = availableParallelism() > 1 ? 50 : 0;
 const OOM_SCORE = '-1000';
@@ -86,6 +79,7 @@ async function serveLocked(
 ): Promise<number> {
   const { plan, runDir, stateDir } = options;
   harden(native, options, log);
+  const buffer = bufferFile(plan, runDir);
   return await new Promise<number>((resolve, reject) => {
     const server = new StackServer({
       native,
@@ -95,9 +89,13 @@ async function serveLocked(
       version: version(),
       worker: {
         plan,
-        arenaBytes: arenaBytesFor(options),
+        arenaBytes: arenaBytesFor({
+          remembered: plan.remembered,
+          request: options.request,
+          bufferSurvives: buffer !== null,
+        }),
         pollUs: POLL_US,
-        buffer: bufferFile(plan, runDir),
+        buffer,
       },
       onProgress: (line) => native.sdNotify(`STATUS=${line}`),
       onFailure: (error) => {
@@ -117,19 +115,6 @@ async function serveLocked(
       reject(error);
     });
   });
-}
-
-/** A ublk device has one buffer for each request in flight, of at least one write unit. */
-function arenaBytesFor({ plan, request }: ServeOptions): number {
-  const remembered = plan.remembered;
-  // What is not remembered may have one.
-  const ftl = remembered?.ftl === false ? 0 : FTL_BYTES;
-  if (request.via === 'nbd' || request.nbd !== null) return ARENA_BYTES_MIN + ftl;
-  const unit =
-    remembered?.level === 'raid5f' ? remembered.stripBytes * (remembered.members.length - 1) : 0;
-  const buffers = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
-  const bytes = buffers * Math.max(UBLK_BUFFER_BYTES, unit) + ARENA_SPARE_BYTES + ftl;
-  return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, bytes));
 }
 
 async function start(

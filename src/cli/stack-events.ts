@@ -5,6 +5,7 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
+import { ftlAction, ftlReason } from '../stack/ftl-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
@@ -32,6 +33,13 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         ...plainEvent('array-failed', 'error', `the array has failed (${event.errno})`),
         reason: `more members are gone than the level can bear (${event.errno})`,
         action: `stop it (bandstand stop ${name}), and look at its members and the kernel log`,
+        details: { errno: event.errno },
+      };
+    case 'ftl-failed':
+      return {
+        ...plainEvent('ftl-failed', 'error', `the FTL writes nothing any more (${event.errno})`),
+        reason: ftlReason(event.why),
+        action: ftlAction(name),
         details: { errno: event.errno },
       };
     case 'member-failed':

@@ -10,13 +10,13 @@
  */
 
 import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-device.ts';
-import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../block/block-io.ts';
+import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { formatSize } from '../block/quantities.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
-import { type ExportStatus, type Health, IDLE, type IoStatus } from '../control/schema.ts';
+import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
 import { ArrayManager } from '../raid/array-manager.ts';
@@ -30,6 +30,8 @@ import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
 import { FtlLayer } from './ftl-layer.ts';
+import { failureEvent, ftlWords } from './ftl-words.ts';
+import { ioStatus } from './io-status.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
@@ -67,6 +69,7 @@ export class Stack implements DeviceObserver {
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
   readonly control: StackControl;
+  #opening: Promise<void> = Promise.resolve();
 
   constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
     this.#reactor = reactor;
@@ -87,11 +90,15 @@ export class Stack implements DeviceObserver {
 
   /** Throws BandstandError; then nothing is left open. */
   async open(): Promise<StackOpened> {
-    const withSuperblock = this.#plan.remembered?.superblock !== false;
-    const told = stepEvents(this.#emit);
-    await this.#steps.run(withSuperblock ? Stack.#labelledSteps : Stack.#bareSteps, told);
-    if (this.#assembly?.ftl === true) await this.#steps.run(Stack.#ftlSteps, told);
-    else this.#reactor.surviving?.discard();
+    const running = this.#run();
+    this.#opening = running.catch(() => {});
+    try {
+      await running;
+    } catch (error) {
+      // One that this start has made holds nothing, and the next may want another size.
+      if (this.#reactor.surviving?.isAdopted === false) this.#reactor.surviving.discard();
+      throw error;
+    }
     const array = this.#array!;
     return {
       uuid: array.spec.uuid,
@@ -100,6 +107,14 @@ export class Stack implements DeviceObserver {
       notes: this.#notes(),
       remembered: this.#toRemember(),
     };
+  }
+
+  async #run(): Promise<void> {
+    const withSuperblock = this.#plan.remembered?.superblock !== false;
+    const told = stepEvents(this.#emit);
+    await this.#steps.run(withSuperblock ? Stack.#labelledSteps : Stack.#bareSteps, told);
+    if (this.#assembly?.ftl === true) await this.#steps.run(Stack.#ftlSteps, told);
+    else this.#reactor.surviving?.discard();
   }
 
   static readonly #labelledSteps: readonly Step<Stack>[] = [
@@ -346,8 +361,12 @@ export class Stack implements DeviceObserver {
     await exporter?.stop();
   }
 
-  /** Removes the export, flushes, marks clean, closes everything. Throws the first failure. */
+  /**
+   * Removes the export, flushes, marks clean, closes everything; a start under way is waited for,
+   * because an FTL may be reading its array. Throws the first failure.
+   */
   async close(): Promise<void> {
+    await this.#opening;
     await this.unexport();
     await this.#steps.undo();
   }
@@ -377,12 +396,15 @@ export class Stack implements DeviceObserver {
       this.#exported === null
         ? null
         : grownWords(this.#plan.name, sizeBytes, this.#exported.size_bytes);
-    return {
-      name: this.#plan.name,
-      uuid: spec.uuid ?? this.#plan.uuid,
+    const words = {
       health: managed?.health ?? health,
       reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,
       action: (managed === null ? this.#action(health) : managed.action) ?? grown?.action ?? null,
+    };
+    return {
+      name: this.#plan.name,
+      uuid: spec.uuid ?? this.#plan.uuid,
+      ...ftlWords(this.#plan.name, this.#ftl?.readOnlyReason ?? null, words),
       size_bytes: sizeBytes,
       block_size: this.#top!.geometry.blockBytes,
       activity: managed?.activity ?? IDLE,
@@ -398,10 +420,10 @@ export class Stack implements DeviceObserver {
       ftl: this.#ftl?.document() ?? null,
       cache: null,
       io: {
-        read: this.#io(OP_READ),
-        write: this.#io(OP_WRITE),
-        flush: this.#io(OP_FLUSH),
-        trim: this.#io(OP_TRIM),
+        read: ioStatus(this.#top!.meter(OP_READ)),
+        write: ioStatus(this.#top!.meter(OP_WRITE)),
+        flush: ioStatus(this.#top!.meter(OP_FLUSH)),
+        trim: ioStatus(this.#top!.meter(OP_TRIM)),
       },
     };
   }
@@ -421,27 +443,17 @@ export class Stack implements DeviceObserver {
   }
 
   #reason(bad: readonly { slot: number; health: string }[]): string | null {
-    if (bad.length > 0) {
-      const texts = bad.map(({ slot, health: why }) => {
-        const known = this.#assembly?.slots[slot]?.reason;
-        return `the member in slot ${slot} is ${why}${known ? ` (${known})` : ''}`;
-      });
-      return texts.join('; ');
-    }
-    return null;
+    const texts = bad.map(({ slot, health: why }) => {
+      const known = this.#assembly?.slots[slot]?.reason;
+      return `the member in slot ${slot} is ${why}${known ? ` (${known})` : ''}`;
+    });
+    return texts.length === 0 ? null : texts.join('; ');
   }
 
   #action(health: Health): string | null {
     if (health === 'failed') return 'stop it, and look at its members and the kernel log (dmesg)';
     if (health === 'degraded') return 'bring the member back; a further failure may lose data';
     return null;
-  }
-
-  #io(op: Op): IoStatus {
-    const meter = this.#top!.meter(op);
-    if (meter.ios === 0) return { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
-    const { p50, p99, p999 } = meter.latency.summary();
-    return { ios: meter.ios, bytes: meter.bytes, p50_us: p50, p99_us: p99, p999_us: p999 };
   }
 
   #notes(): string[] {
@@ -476,7 +488,7 @@ export class Stack implements DeviceObserver {
 
   deviceFailed(_device: BlockDevice, status: number): void {
     this.#failed = true;
-    this.#emit({ event: 'array-failed', errno: statusName(status) });
+    this.#emit(failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
   }
 
   deviceResized(_device: BlockDevice): void {}

@@ -99,6 +99,7 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }
   /** What the array's manager tells. */
   | { readonly event: 'array'; readonly array: ArrayEvent }
   /** Who the members are, or where, has changed: to be remembered. */
