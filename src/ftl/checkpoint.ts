@@ -47,6 +47,8 @@ export class Checkpointer {
   readonly #keeper: SuperblockKeeper;
   readonly #reactor: Reactor;
   readonly #base: BlockDevice;
+  /** Where a page is put together: other users of the arena must not keep a map from disk. */
+  readonly #page: number;
   #running: Promise<void> | null = null;
   #failures = 0;
   /** Units written when the last checkpoint began. */
@@ -59,6 +61,11 @@ export class Checkpointer {
     this.#keeper = keeper;
     this.#reactor = core.reactor;
     this.#base = core.base;
+    this.#page = core.reactor.arena.allocate(core.geometry.unitBlocks * FTL_BLOCK_BYTES);
+  }
+
+  dispose(): void {
+    this.#reactor.arena.release(this.#page, this.#core.geometry.unitBlocks * FTL_BLOCK_BYTES);
   }
 
   get running(): boolean {
@@ -126,7 +133,7 @@ export class Checkpointer {
       this.#mustGoOn();
       if (core.statistics.unitsFailed !== unitsFailed) throw new UnitMoved('a unit has moved');
       const state = { clean, checkpoint, checkpointStart: start, writeSequence, openBands, pages };
-      await this.#writeSuperblock(state);
+      await this.#writeSuperblock({ ...state, checkpointEpoch: core.epoch });
     } catch (error) {
       this.#unitsBefore = unitsBefore;
       for (const page of copied) core.l2p.dirty[page] = 1;
@@ -163,24 +170,19 @@ export class Checkpointer {
   async #writePages(checkpoint: number, copied: number[]): Promise<Uint32Array> {
     const { geometry, l2p, statistics, factor } = this.#core;
     const pages = this.#keeper.current.pages.slice();
-    const bytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
-    const buffer = this.#reactor.arena.allocate(bytes);
+    const buffer = this.#page;
     const device = [this.#core.deviceLow, this.#core.deviceHigh] as const;
-    try {
-      for (let page = 0; page < geometry.pageCount; page += 1) {
-        if (l2p.dirty[page] === 0) continue;
-        const slot = pages[page] === 0 ? 0 : 1 - (pages[page]! & 1);
-        l2p.dirty[page] = 0;
-        copied.push(page);
-        encodePage(this.#reactor, geometry, buffer, { device, page, checkpoint }, l2p);
-        const block = pageUnit(geometry, page, slot) * geometry.unitBlocks * factor;
-        const count = geometry.unitBlocks * factor;
-        await submitOrThrow(this.#base, OP_WRITE, block, count, buffer);
-        pages[page] = 2 * checkpoint + slot;
-        statistics.metadataBlocks += geometry.unitBlocks;
-      }
-    } finally {
-      this.#reactor.arena.release(buffer, bytes);
+    for (let page = 0; page < geometry.pageCount; page += 1) {
+      if (l2p.dirty[page] === 0) continue;
+      const slot = pages[page] === 0 ? 0 : 1 - (pages[page]! & 1);
+      l2p.dirty[page] = 0;
+      copied.push(page);
+      encodePage(this.#reactor, geometry, buffer, { device, page, checkpoint }, l2p);
+      const block = pageUnit(geometry, page, slot) * geometry.unitBlocks * factor;
+      const count = geometry.unitBlocks * factor;
+      await submitOrThrow(this.#base, OP_WRITE, block, count, buffer);
+      pages[page] = 2 * checkpoint + slot;
+      statistics.metadataBlocks += geometry.unitBlocks;
     }
     return pages;
   }

@@ -35,6 +35,7 @@ export async function createFtl(
     shape,
     checkpoint: 0,
     checkpointStart: 0,
+    checkpointEpoch: 0,
     writeSequence: 0,
     openBands: [],
     pages: new Uint32Array(geometry.pageCount),

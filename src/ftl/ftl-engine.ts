@@ -107,6 +107,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
 
   dispose(): void {
     this.relocator.dispose();
+    this.checkpointer.dispose();
   }
 
   failed(status: number, reason: string): void {
@@ -164,7 +165,9 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   /** Nothing can be made free and nothing is going on that could change that. */
   #giveUp(): void {
     if (!this.#isStalled || this.core.bands.emptiedCount > 0) return;
-    if (this.idle && !this.relocator.active) this.core.fail(ENOSPC, 'no band can be made free');
+    const { relocator } = this;
+    const stuck = !relocator.active || relocator.stall === STALL_BAND;
+    if (this.idle && stuck) this.core.fail(ENOSPC, 'no band can be made free');
   }
 
   // end data path

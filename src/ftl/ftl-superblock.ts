@@ -105,7 +105,14 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     type: 'u64',
     meaning: 'the newest write when the checkpoint began',
   },
-  { name: 'reserved', offset: 104, bytes: 24, type: 'zero', meaning: 'zero' },
+  {
+    name: 'checkpoint_epoch',
+    offset: 104,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'epoch of the life that has made the checkpoint',
+  },
+  { name: 'reserved', offset: 108, bytes: 20, type: 'zero', meaning: 'zero' },
   {
     name: 'open_bands',
     offset: 128,
@@ -124,6 +131,8 @@ export interface FtlSuperblock {
   readonly shape: FtlShape;
   readonly checkpoint: number;
   readonly checkpointStart: number;
+  /** Of the life that made it: not that of its start, once a life has had 2^32 units. */
+  readonly checkpointEpoch: number;
   readonly writeSequence: number;
   readonly openBands: readonly number[];
   /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
@@ -172,6 +181,7 @@ export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
     checkpoint: superblock.checkpoint,
     open_band_count: openBands.length,
     checkpoint_start: superblock.checkpointStart,
+    checkpoint_epoch: superblock.checkpointEpoch,
     write_sequence: superblock.writeSequence,
     open_bands: new Uint8Array(bands.buffer),
   };
@@ -319,6 +329,7 @@ function decodeRest(
     shape,
     checkpoint,
     checkpointStart: refuse.number(values, 'checkpoint_start', 0),
+    checkpointEpoch: values.checkpoint_epoch,
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
     pages,

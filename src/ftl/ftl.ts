@@ -127,6 +127,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const found = await readSuperblock(reactor, base);
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
+    this.#keeper = keeper;
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const buffer = this.#options.buffer ?? null;
     const engine = new FtlEngine({
@@ -147,7 +148,6 @@ export class Ftl implements BlockDevice, DeviceObserver {
       },
     });
     this.#engine = engine;
-    this.#keeper = keeper;
     const restore = new Restore(engine.core, engine.log, keeper, buffer?.isAdopted ? buffer : null);
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
@@ -238,6 +238,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
 
   #release(): void {
     this.#engine?.dispose();
+    this.#keeper?.dispose();
+    this.#keeper = null;
     this.#engine = null;
     if (this.#memory !== null) this.#reactor!.arena.release(this.#memory.at, this.#memory.bytes);
     this.#memory = null;

@@ -114,12 +114,14 @@ export class Log implements Completer {
     const before = core.l2p.get(block);
     const previous = before === UNMAPPED ? NO_BAND : core.bands.bandOf(before);
     const wanted = core.bands.placement.userClass(previous);
-    const slot = this.#userSlot(wanted);
-    if (slot === NO_SLOT) return false;
-    if (!core.throttle.pay()) {
+    // Asked first: a unit that is opened gets something at once, so that none is sealed empty.
+    if (!core.throttle.mayPay()) {
       this.stall = STALL_THROTTLE;
       return false;
     }
+    const slot = this.#userSlot(wanted);
+    if (slot === NO_SLOT) return false;
+    core.throttle.pay();
     core.writeSequence += 1;
     core.buffer.userData[slot] = 1;
     core.statistics.userBlocks += 1;

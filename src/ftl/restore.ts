@@ -34,6 +34,7 @@ import { NO_BAND } from './placement.ts';
 import { type RollForward, UnitScan } from './roll-forward.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
 import { type Adoption, type BufferMemory, NOTHING_ADOPTED, Survivors } from './survivors.ts';
+import { epochOf } from './unit-format.ts';
 import { UnitReader } from './unit-reader.ts';
 
 /** What a restore found, for events and status. */
@@ -96,7 +97,9 @@ export class Restore {
 
   async #beginEpoch(): Promise<void> {
     const core = this.#core;
-    const epoch = this.#keeper.current.epoch + 1;
+    // A life with more than 2^32 units has numbered them into the epochs after its own.
+    const { current } = this.#keeper;
+    const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;
     await this.#keeper.write({ clean: false, epoch });
     core.epoch = epoch;
     core.unitNumber = 0;
@@ -143,7 +146,7 @@ export class Restore {
   }
 
   #readHeads(): Promise<void> {
-    return this.#scan!.heads();
+    return this.#scan!.heads(!this.#wasClean);
   }
 
   async #rollForward(): Promise<void> {
@@ -151,7 +154,7 @@ export class Restore {
     this.#found = await this.#scan!.units(!this.#wasClean);
     core.writeSequence = this.#found.writeSequence;
     // A superblock that was lost may have begun later epochs.
-    if (this.#found.epoch > core.epoch) {
+    if (this.#found.epoch >= core.epoch) {
       await this.#keeper.write({ epoch: this.#found.epoch + 1 });
       core.epoch = this.#found.epoch + 1;
       core.unitNumber = 0;

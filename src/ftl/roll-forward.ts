@@ -100,14 +100,20 @@ export class UnitScan {
     return header;
   }
 
-  /** Fills in sequence and class of every band that has a head. */
-  async heads(): Promise<void> {
+  /**
+   * Fills in sequence and class of every band that has a head. After a clean stop the map says all,
+   * and a band whose head cannot be read is damaged, or free.
+   */
+  async heads(dirty: boolean): Promise<void> {
     const { bands, geometry, reactor } = this.#core;
     const header = this.#header();
     const seen = new Map<number, number>();
     const unitOf = (band: number): number => band * geometry.bandUnits;
     await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
-      if (status !== OK) this.#unreadable(`the head of band ${band}`, band, 0, status);
+      if (status !== OK) {
+        if (dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
+        return;
+      }
       if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
       const isHead = header.unit === 0 && header.bandSequence === header.sequence;
       if (header.band !== band || !isHead) return;

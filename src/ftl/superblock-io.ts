@@ -142,11 +142,19 @@ export class SuperblockKeeper {
   readonly #reactor: Reactor;
   readonly #base: BlockDevice;
   #current: FtlSuperblock;
+  /** Kept for as long as it is open: others must not keep a superblock from disk. */
+  readonly #chunk: { readonly at: number; readonly bytes: number };
 
   constructor(reactor: Reactor, base: BlockDevice, current: FtlSuperblock) {
     this.#reactor = reactor;
     this.#base = base;
     this.#current = current;
+    const bytes = chunkBytes(base, superblockCopyBytes(deriveGeometry(current.shape)));
+    this.#chunk = { at: reactor.arena.allocate(bytes), bytes };
+  }
+
+  dispose(): void {
+    this.#reactor.arena.release(this.#chunk.at, this.#chunk.bytes);
   }
 
   get current(): FtlSuperblock {
@@ -159,7 +167,10 @@ export class SuperblockKeeper {
    */
   async write(changes: Partial<FtlSuperblock>, flush?: () => Promise<void>): Promise<void> {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
-    await writeSuperblock(this.#reactor, this.#base, next, flush);
+    const bytes = encodeFtlSuperblock(next);
+    const at = superblockCopy(next.sequence) * bytes.length;
+    await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
+    await (flush === undefined ? flushDevice(this.#base) : flush());
     this.#current = next;
   }
 }
@@ -169,12 +180,35 @@ export async function writeSuperblock(
   reactor: Reactor,
   base: BlockDevice,
   superblock: FtlSuperblock,
-  flush: () => Promise<void> = () => flushDevice(base),
 ): Promise<void> {
   const bytes = encodeFtlSuperblock(superblock);
   const copy = superblockCopy(superblock.sequence);
   await writeUnits(reactor, base, copy * bytes.length, bytes);
-  await flush();
+  await flushDevice(base);
+}
+
+/** How much of so many bytes is written at once. */
+function chunkBytes(base: BlockDevice, bytes: number): number {
+  const step = writeStepBytes(base.geometry);
+  const { blockBytes, requestBlocksMax } = base.geometry;
+  const most = Math.max(step, Math.min(WRITE_BYTES, requestBlocksMax * blockBytes));
+  return Math.min(bytes, Math.floor(most / step) * step);
+}
+
+async function writeChunks(
+  base: BlockDevice,
+  at: number,
+  bytes: Uint8Array,
+  { arena }: Reactor,
+  chunk: { readonly at: number; readonly bytes: number },
+): Promise<void> {
+  const { blockBytes } = base.geometry;
+  for (let done = 0; done < bytes.length; done += chunk.bytes) {
+    const part = bytes.subarray(done, done + chunk.bytes);
+    arena.u8.set(part, chunk.at);
+    const [block, count] = [(at + done) / blockBytes, part.length / blockBytes];
+    await submitOrThrow(base, OP_WRITE, block, count, chunk.at);
+  }
 }
 
 /** Writes whole units, so many at once as make a sensible operation. */
@@ -184,19 +218,11 @@ export async function writeUnits(
   at: number,
   bytes: Uint8Array,
 ): Promise<void> {
-  const step = writeStepBytes(base.geometry);
-  const { blockBytes, requestBlocksMax } = base.geometry;
-  const most = Math.max(step, Math.min(WRITE_BYTES, requestBlocksMax * blockBytes));
-  const chunk = Math.min(bytes.length, Math.floor(most / step) * step);
-  const buffer = reactor.arena.allocate(chunk);
+  const length = chunkBytes(base, bytes.length);
+  const chunk = { at: reactor.arena.allocate(length), bytes: length };
   try {
-    for (let done = 0; done < bytes.length; done += chunk) {
-      const part = bytes.subarray(done, done + chunk);
-      reactor.arena.u8.set(part, buffer);
-      const [block, count] = [(at + done) / blockBytes, part.length / blockBytes];
-      await submitOrThrow(base, OP_WRITE, block, count, buffer);
-    }
+    await writeChunks(base, at, bytes, reactor, chunk);
   } finally {
-    reactor.arena.release(buffer, chunk);
+    reactor.arena.release(chunk.at, chunk.bytes);
   }
 }

@@ -15,11 +15,11 @@
 import { OP_WRITE } from '../block/block-io.ts';
 import { submitOrThrow } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
-import { OK } from '../block/status.ts';
+import { OK, statusText } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
-import { epochOf, readHeader, UnitHeader, writeHeader } from './unit-format.ts';
+import { readHeader, UnitHeader, writeHeader } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
 import {
   BUFFER_INDEX,
@@ -77,7 +77,9 @@ export class Survivors {
     const others = found.filter(({ index }) => index !== 0);
     // The head is there before any other unit of its band is, as ever.
     for (const survivor of heads) await this.#write(survivor, null);
-    for (const survivor of others) await this.#write(survivor, await this.#headOf(survivor));
+    for (const survivor of others) {
+      await this.#write(survivor, await this.#headOf(survivor, superblock));
+    }
     const blocks = found.reduce((sum, { dataCount }) => sum + dataCount, 0);
     return { units: found.length, blocks };
   }
@@ -100,7 +102,7 @@ export class Survivors {
     if (values.crc !== crc) this.#refuse('its index is damaged');
     if (values.uuid !== superblock.uuid) return false;
     // The checkpoint of a later life has all that this one left.
-    if (values.epoch < epochOf(superblock.checkpointStart)) return false;
+    if (values.epoch < superblock.checkpointEpoch) return false;
     const { geometry } = this.#core;
     if (values.unit_blocks !== geometry.unitBlocks) {
       this.#refuse(`its units have ${values.unit_blocks} blocks`);
@@ -138,8 +140,12 @@ export class Survivors {
     return found;
   }
 
-  /** The sequence of the band's head on the base. */
-  async #headOf({ band, index }: Survivor): Promise<number> {
+  /**
+   * The sequence of the band's head on the base. That of an earlier filling will not do: the unit
+   * would be taken for a part of it, and be left out.
+   */
+  async #headOf({ band, index }: Survivor, superblock: FtlSuperblock): Promise<number> {
+    const { checkpointStart, openBands } = superblock;
     const { geometry, reactor } = this.#core;
     const header = this.#header();
     let sequence = -1;
@@ -147,9 +153,14 @@ export class Survivors {
       1,
       () => band * geometry.bandUnits,
       async (_index, status, at) => {
-        if (status !== OK) return;
+        if (status !== OK) {
+          this.#refuse(`the head of band ${band} cannot be read: ${statusText(status)}`);
+        }
         if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
-        if (header.band === band && header.unit === 0) sequence = header.sequence;
+        if (header.band !== band || header.unit !== 0) return;
+        if (header.bandSequence !== header.sequence) return;
+        const current = header.sequence >= checkpointStart || openBands.includes(band);
+        if (current) sequence = header.sequence;
       },
     );
     if (sequence === -1) this.#refuse(`unit ${index} of band ${band} has no head on the base`);

@@ -55,15 +55,16 @@ export class Throttle {
     this.credit = Math.min(credit, this.#creditMax);
   }
 
-  /** True when a block may be written now; it is paid for then. */
-  pay(): boolean {
-    if (!this.#active) return true;
-    if (this.credit < 1) {
-      this.waits[this.#limit]! += 1;
-      return false;
-    }
-    this.credit -= 1;
-    return true;
+  /** True when a block may be written now. */
+  mayPay(): boolean {
+    if (!this.#active || this.credit >= 1) return true;
+    this.waits[this.#limit]! += 1;
+    return false;
+  }
+
+  /** A block is written, which `mayPay` has allowed. */
+  pay(): void {
+    if (this.#active) this.credit -= 1;
   }
 
   // end data path

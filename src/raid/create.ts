@@ -17,7 +17,7 @@
 
 import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import { flushDevice } from '../block/control-io.ts';
+import { flushDevice, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { type Examination, examineDevice } from './examine.ts';
@@ -28,6 +28,9 @@ import { labelSpare } from './spare-label.ts';
 import { encodeSuperblock, type Superblock } from './superblock.ts';
 import { DATA_OFFSET_BYTES_MIN } from './superblock-layout.ts';
 import { wipeDevice } from './wipe.ts';
+
+/** Both superblocks of an FTL lie in it. */
+const FTL_START_BYTES = 4 * 2 ** 20;
 
 export interface CreateOptions {
   /** Devices on which a superblock or label, valid or damaged, may be overwritten; none: []. */
@@ -63,6 +66,7 @@ export async function createArray(
       await labelSpare(reactor, device, superblock, plan.spares[index]!.uuid);
     }
     await clearAll(reactor, devices);
+    if (options.ftl === true) await clearFtl(reactor, superblock, devices);
     await writeAll(reactor, superblock, devices, options.ftl ?? false);
   } catch (error) {
     for (const device of all) await wipeDevice(reactor, device).catch(() => {});
@@ -91,6 +95,23 @@ async function clearAll(reactor: Reactor, devices: readonly BlockDevice[]): Prom
   const zeroes = new Uint8Array(DATA_OFFSET_BYTES_MIN);
   for (const device of devices) {
     await writeArea(reactor, device, 0, zeroes);
+    await flushDevice(device);
+  }
+}
+
+/**
+ * Before the labels say that there is an FTL: a creation that is interrupted must not leave that of
+ * an earlier array in the same place.
+ */
+async function clearFtl(
+  reactor: Reactor,
+  { blockBytes, members }: Superblock,
+  devices: readonly BlockDevice[],
+): Promise<void> {
+  for (const { slot, dataOffset, dataSize } of members) {
+    const device = devices[slot]!;
+    const blocks = Math.min(dataSize, FTL_START_BYTES / blockBytes);
+    await writeBlocks(reactor, device, dataOffset, new Uint8Array(blocks * blockBytes));
     await flushDevice(device);
   }
 }

@@ -257,13 +257,14 @@ export async function executeCreate(
     for (const [index, { erase }] of all.entries()) {
       if (erase) await eraseEnd(ring, devices[index]!);
     }
+    const ours = devices.slice(0, members.length);
     if (request.superblock) {
-      await createArray(ring, plan, devices.slice(0, members.length), {
+      await createArray(ring, plan, ours, {
         overwrite: devices.filter((_, index) => all[index]!.erase),
         spares: devices.slice(members.length),
         ftl: ftl !== null,
       });
-      if (ftl !== null) await makeFtl(ring, plan, ftl, devices.slice(0, members.length));
+      if (ftl !== null) await makeFtl(ring, plan, ftl, ours);
     }
   } finally {
     for (const device of devices) await device.close();

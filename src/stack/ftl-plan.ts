@@ -6,6 +6,7 @@
 
 import { assert } from '../block/assert.ts';
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
+import { makeUuid } from '../block/uuid.ts';
 import { createFtl } from '../ftl/create-ftl.ts';
 import { FTL_BLOCK_BYTES, planShape } from '../ftl/geometry.ts';
 import { type ArrayPlan, planSpec } from '../raid/plan.ts';
@@ -59,7 +60,8 @@ export async function makeFtl(
   const array = new RaidArray(planSpec(plan, devices), { membersOpened: true });
   await array.open(ring);
   try {
-    const { shape } = await createFtl(ring, array, { uuid: plan.uuid!, overProvisioning });
+    // Random even where the array's is given: units of an earlier device are never taken for its own.
+    const { shape } = await createFtl(ring, array, { uuid: makeUuid(), overProvisioning });
     assert(shape.blockCount * FTL_BLOCK_BYTES === sizeBytes, 'an FTL becomes what was planned');
   } finally {
     await array.close();

@@ -24,6 +24,7 @@ const GOLDEN: FtlSuperblock = {
   },
   checkpoint: 6,
   checkpointStart: 3 * 2 ** 32 + 1,
+  checkpointEpoch: 0,
   writeSequence: 12345,
   openBands: [30, 2],
   pages: Uint32Array.from([13, 12, 0, 3, 2, 0, 0, 0, 1, 5]),
