@@ -79,8 +79,9 @@ export async function recordLoss(
 }
 
 /**
- * Members that the newest record did not reach get it first, so that no two members are ever more
- * than one record apart: that is all that assembly takes for an interruption.
+ * The newest record goes to every member first, so that no two members are ever more than one
+ * record apart: that is all that assembly takes for an interruption. Also to those that show it: a
+ * server that was killed may have left it in their caches only.
  */
 async function catchUp(
   reactor: Reactor,
@@ -88,8 +89,8 @@ async function catchUp(
   devices: ReadonlyMap<string, BlockDevice>,
 ): Promise<void> {
   const bytes = encodeSuperblock(superblock);
-  for (const { device, seq } of slots) {
-    if (device === null || seq === superblock.seq) continue;
+  for (const { device } of slots) {
+    if (device === null) continue;
     await writeSuperblock(reactor, devices.get(device)!, bytes);
   }
 }

@@ -34,6 +34,8 @@ export class Atlas {
   readonly struckAt: number[];
   /** Operations in flight that a fault has struck, of users or not, by slot. */
   readonly striking = new Map<BlockIo, number>();
+  /** Disks that have lost power in this life, and what no flush had covered. */
+  readonly cacheLost = new Set<SimMedium>();
   /** The oldest operation that is under way. */
   oldestPending = Number.POSITIVE_INFINITY;
   /** The disk of each slot; another one may take its place. */
@@ -72,6 +74,11 @@ export class Atlas {
       [...this.striking.values()].includes(slot) ||
       medium.hasDropped
     );
+  }
+
+  /** A program that dies before such a loss is on record leaves nobody who knows of it. */
+  get returnedWithoutCache(): boolean {
+    return [...this.cacheLost].some(({ away }) => !away);
   }
 
   get isAnyVictim(): boolean {

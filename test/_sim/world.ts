@@ -134,6 +134,7 @@ export class World implements DiskHost {
     this.#struckSlots.clear();
     this.atlas.striking.clear();
     this.#pulledSlots.clear();
+    this.atlas.cacheLost.clear();
     this.administered = false;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
     const strikes = this.strikes;
@@ -332,6 +333,7 @@ export class World implements DiskHost {
       medium.cutPower(drawDecision(random), left);
     });
     if (how === 'power') this.model.powerCut();
+    else if (this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
     this.#life = null;
@@ -363,6 +365,7 @@ export class World implements DiskHost {
   /** The disk in `slot` is pulled out. */
   unplug(slot: number, power: boolean): void {
     const medium = this.media[slot]!;
+    if (power) this.atlas.cacheLost.add(medium);
     const decide = power ? drawDecision(this.options.random) : null;
     const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
     this.options.trace.say(`unplug ${medium.name}${power ? ', its cache is lost' : ''}`);

@@ -210,12 +210,12 @@ test('a replacement that fails in its last step leaves the member in service', a
   blank.fault = (io) => {
     if (io.op !== OP_WRITE || io.block !== 0) return OK;
     records += 1;
-    // Erased, and named as target; the third would call it the member.
-    return records === 3 ? EIO : OK;
+    // Erased in two steps, and named as target; the fourth would call it the member.
+    return records === 4 ? EIO : OK;
   };
   await bench.drive(manager.replaceMember(0, blank));
   await bench.settle();
-  t.is(records, 3);
+  t.is(records, 4);
   t.deepEqual(bench.health(), ['ok', 'ok', 'failed']);
   sameBytes(t, await bench.drive(bench.read(0, blockCount)), content);
   await bench.stop();

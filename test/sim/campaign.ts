@@ -39,11 +39,13 @@ for (const subject of SUBJECTS) {
 
 test.serial('histories that have shown something keep showing nothing', async (t) => {
   const subject = SUBJECTS.find(({ name }) => name === 'managed');
-  // A member that came while its chunk was computed, a resync that trusted what a disk showed.
-  const product = [9124, 14278];
+  // A member that came while its chunk was computed; a resync, and a record, that trusted what a
+  // disk showed.
+  const product = [9124, 14278, 33837];
   // What the simulator itself had wrong.
   const own = [
-    71, 699, 1984, 2222, 3461, 4236, 4283, 6953, 10859, 12023, 14519, 14583, 16722, 212625, 300501,
+    71, 699, 1984, 2222, 3461, 4236, 4283, 6953, 10859, 12023, 14519, 14583, 16722, 38867, 212625,
+    300501,
   ];
   for (const seed of [...product, ...own]) {
     const { violation } = await playSeed(seed, subject!);
