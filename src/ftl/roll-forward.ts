@@ -15,7 +15,9 @@
  * is superseded by what is durable elsewhere, or the band would not have been reused.
  *
  * A unit below the durable floor (the highest one that any header names) had been flushed. Above it
- * each block is checked: what a power cut has torn is left out, its neighbours count.
+ * each block is checked: what a power cut has torn is left out, its neighbours count. Over parity
+ * such a unit is written again before anything relies on it: else a member that is lost before the
+ * array has made its parity good would take a flushed block along (the write hole).
  *
  * What cannot be read is not guessed: the start is refused, and may succeed another time.
  */
@@ -178,6 +180,7 @@ export class UnitScan {
     if (!isDurable && !(await this.#reader.data(unit, header.dataCount, at))) {
       this.#unreadable(`the data of unit ${index} of band ${band}`, band, index, 5);
     }
+    if (!isDurable) await this.#reader.rewrite(unit, header.dataCount, at);
     this.#units += 1;
     this.#playBlocks(unit, header, at, isDurable);
     this.#playTrims(header, at);

@@ -5,8 +5,8 @@
  * the arena, one unit after another, and nothing of it is kept.
  */
 
-import { OP_READ } from '../block/block-io.ts';
-import { submitStatus } from '../block/control-io.ts';
+import { OP_READ, OP_WRITE } from '../block/block-io.ts';
+import { submitOrThrow, submitStatus } from '../block/control-io.ts';
 import { OK } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
@@ -81,5 +81,26 @@ export class UnitReader {
     const { summaryBlocks } = this.#core.geometry;
     const into = at + summaryBlocks * FTL_BLOCK_BYTES;
     return (await this.read(unit, summaryBlocks, dataCount, into)) === OK;
+  }
+
+  /**
+   * Writes a unit again that was read to `at`, with its data, where the base keeps parity: a crash
+   * may have left data and parity of a stripe that do not match. Throws BANDSTAND_DEVICE_IO.
+   */
+  async rewrite(unit: number, dataCount: number, at: number): Promise<void> {
+    const { base, factor, geometry, reactor } = this.#core;
+    const step = base.geometry.writeUnitBlocks;
+    if (step === 1) return;
+    const used = geometry.summaryBlocks + dataCount;
+    const blocks = Math.ceil((used * factor) / step) * step;
+    const tail = at + used * FTL_BLOCK_BYTES;
+    reactor.arena.u8.fill(0, tail, at + (blocks / factor) * FTL_BLOCK_BYTES);
+    await submitOrThrow(
+      base,
+      OP_WRITE,
+      this.#core.baseBlock(unit * geometry.unitBlocks),
+      blocks,
+      at,
+    );
   }
 }

@@ -6,11 +6,18 @@ import test from 'ava';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { submitStatus } from '../../src/block/control-io.ts';
 import { EIO } from '../../src/block/status.ts';
+import { makeUuid } from '../../src/block/uuid.ts';
+import { createFtl } from '../../src/ftl/create-ftl.ts';
+import { Ftl } from '../../src/ftl/ftl.ts';
 import type { FtlCore } from '../../src/ftl/ftl-core.ts';
 import { FtlEngine } from '../../src/ftl/ftl-engine.ts';
+import { deriveGeometry } from '../../src/ftl/geometry.ts';
 import { indexEntryAt, SLOT_FREE, SLOT_OPEN } from '../../src/ftl/write-buffer.ts';
+import { RaidArray } from '../../src/raid/raid-array.ts';
+import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { generator } from '../_helpers/acknowledged-writes.ts';
 import { BLOCK, FtlBench } from '../_helpers/ftl-bench.ts';
+import { RamDevice } from '../_helpers/ram-device.ts';
 
 test('after a clean stop a head that cannot be read keeps nothing from starting', async (t) => {
   const bench = await FtlBench.make();
@@ -111,4 +118,66 @@ test('no unit is sealed before there is something in it', async (t) => {
     'users had to wait',
   );
   t.is(empty, 0);
+});
+
+test('what was in flight at a crash has its parity made good by the start', async (t) => {
+  const strip = 8;
+  const geometry = { volatileCache: true, features: 0 };
+  const shape = { blockBytes: BLOCK, blockCount: 256 * strip, geometry };
+  const made = (bytes: readonly (Uint8Array | null)[]): Ftl => {
+    const members = bytes.map((content, slot) => {
+      const disk = new RamDevice(`ram${slot}`, { ...shape, ...(content && { bytes: content }) });
+      return { uuid: null, device: disk, dataOffset: 0, dataSize: shape.blockCount };
+    });
+    disks = members.map(({ device }) => device);
+    const blockCount = 2 * shape.blockCount;
+    const spec = { name: 'tank', uuid: null, level: 'raid5f' as const, stripBlocks: strip };
+    return new Ftl(new RaidArray({ ...spec, blockBytes: BLOCK, blockCount, members }));
+  };
+  let disks: RamDevice[] = [];
+  const reactor = new SimulatedReactor({ seed: 1 });
+  const ftl = made([null, null, null]);
+  await reactor.drive(ftl.base.open(reactor));
+  const sizes = { unitBytes: 2 * strip * BLOCK, bandBytes: 16 * strip * BLOCK };
+  const { shape: plan } = await reactor.drive(
+    createFtl(reactor, ftl.base, { uuid: makeUuid(), ...sizes }),
+  );
+  const { firstBandUnit, unitBlocks } = deriveGeometry(plan);
+  const firstStripe = (firstBandUnit * unitBlocks) / (2 * strip);
+  await reactor.drive(ftl.base.close());
+  const before = disks.map(({ bytes }) => bytes.slice());
+  const first = made(before.map((bytes) => bytes.slice()));
+  await reactor.drive(first.open(reactor));
+  const at = reactor.arena.allocate(BLOCK);
+  for (let block = 0; block < 40; block += 1) {
+    reactor.arena.u8.fill(block + 1, at, at + BLOCK);
+    t.is(await reactor.drive(submitStatus(first, OP_WRITE, block, 1, at)), 0);
+  }
+  // The server dies; of some stripes that it has written the parity did not arrive.
+  const left = disks.map(({ bytes }) => bytes.slice());
+  const stripBytes = strip * BLOCK;
+  let spoiled = 0;
+  for (let stripe = 0; stripe < 256; stripe += 1) {
+    const parity = 2 - (stripe % 3);
+    const from = stripe * stripBytes;
+    const now = left[parity]!.subarray(from, from + stripBytes);
+    if (Buffer.compare(now, before[parity]!.subarray(from, from + stripBytes)) === 0) continue;
+    // Superblocks and map pages were flushed.
+    if (stripe < firstStripe) continue;
+    now.fill(0xee);
+    spoiled += 1;
+  }
+  t.true(spoiled > 0);
+  const second = made(left);
+  await reactor.drive(second.open(reactor));
+  for (let byte = 0; byte < left[0]!.length; byte += 1) {
+    const sum = disks.reduce((parity, { bytes }) => parity ^ bytes[byte]!, 0);
+    if (sum !== 0) t.fail(`byte ${byte} of stripe ${Math.floor(byte / stripBytes)}`);
+    if (sum !== 0) break;
+  }
+  for (let block = 0; block < 40; block += 1) {
+    t.is(await reactor.drive(submitStatus(second, OP_READ, block, 1, at)), 0);
+    t.is(reactor.arena.u8[at], block + 1);
+  }
+  await reactor.drive(second.close());
 });
