@@ -60,7 +60,7 @@ export async function makeFtl(
   const array = new RaidArray(planSpec(plan, devices), { membersOpened: true });
   await array.open(ring);
   try {
-    // Random even where the array's is given: units of an earlier device are never taken for its own.
+    // Random even where the array's is given: units of an earlier device are nobody's then.
     const { shape } = await createFtl(ring, array, { uuid: makeUuid(), overProvisioning });
     assert(shape.blockCount * FTL_BLOCK_BYTES === sizeBytes, 'an FTL becomes what was planned');
   } finally {

@@ -141,8 +141,8 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a start uses the epoch of the last one',
     file: 'src/ftl/restore.ts',
-    find: 'const epoch = this.#keeper.current.epoch + 1;',
-    replace: 'const epoch = Math.max(1, this.#keeper.current.epoch);',
+    find: 'const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;',
+    replace: 'const epoch = Math.max(1, current.epoch);',
     found: { by: 'histories', seed: 1 },
   },
   {
