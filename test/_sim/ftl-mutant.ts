@@ -143,7 +143,7 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     file: 'src/ftl/restore.ts',
     find: 'const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;',
     replace: 'const epoch = Math.max(1, current.epoch);',
-    found: { by: 'histories', seed: 1 },
+    found: { by: 'histories', seed: 2 },
   },
   {
     name: 'ftl: the write buffer of a killed process is not taken over',
