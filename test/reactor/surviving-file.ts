@@ -23,13 +23,14 @@ import { BandstandError } from '../../src/block/errors.ts';
 import { EACCES, EIO, ENOSPC } from '../../src/block/status.ts';
 import { loadAddon } from '../../src/native/load.ts';
 import { SurvivingFile } from '../../src/reactor/surviving-file.ts';
+import { ROOT } from '../_helpers/repository.ts';
 import { requires } from '../_helpers/requires.ts';
 import { openRingReactor, result } from '../_helpers/ring-reactor.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
 const BYTES = 4 * MIB;
-const CHILD = path.join(import.meta.dirname, '../_fixtures/surviving-child.ts');
+const CHILD = path.join(ROOT, 'test/_fixtures/surviving-child.ts');
 const native = loadAddon();
 const shm = requires('/dev/shm');
 
@@ -45,6 +46,7 @@ const fileFor = (t: ExecutionContext) => path.join(folderFor(t), 'tank.memory');
 /** Starts a process that has the memory and waits; gives what it says about it. */
 async function start(t: ExecutionContext, ...args: readonly string[]) {
   const child = spawn(process.execPath, ['--import=tsx', CHILD, ...args], {
+    cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));
