@@ -111,7 +111,10 @@ function exchange(
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       done();
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null);
+      const { code } = error;
+      // A server that was killed may take its connections down a moment after itself.
+      const died = code === 'ECONNRESET' && bytes === 0 && request.method === 'status';
+      if (code === 'ENOENT' || code === 'ECONNREFUSED' || died) resolve(null);
       else reject(connectError(options.name, socketPath, error));
     });
   });
