@@ -17,6 +17,7 @@
  * cannot be written leaves open which of the two counts: the device then changes nothing any more.
  */
 
+import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { OP_WRITE } from '../block/block-io.ts';
 import { submitOrThrow } from '../block/control-io.ts';
@@ -25,7 +26,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { EIO } from '../block/status.ts';
 import type { Durability } from './durability.ts';
 import type { FtlCore } from './ftl-core.ts';
-import type { FtlSuperblock } from './ftl-superblock.ts';
+import { CHECKPOINTS_MAX, type FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import type { Log } from './log.ts';
 import { encodePage, pageUnit } from './map-page.ts';
@@ -125,6 +126,7 @@ export class Checkpointer {
     const { writeSequence } = core;
     const openBands = [...this.#log.openBands].filter((band) => band !== NO_BAND);
     const checkpoint = this.#keeper.current.checkpoint + 1;
+    assert(checkpoint <= CHECKPOINTS_MAX, 'the number of a checkpoint fits the table of pages');
     const { unitsFailed } = core.statistics;
     const copied: number[] = [];
     try {

@@ -23,7 +23,7 @@
  */
 
 import { BandstandError } from '../block/errors.ts';
-import { OK, statusText } from '../block/status.ts';
+import { EIO, OK, statusText } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
 import { UNMAPPED } from './l2p.ts';
@@ -178,7 +178,7 @@ export class UnitScan {
     if (header.sequence < this.#superblock.checkpointStart) return;
     const isDurable = header.sequence < this.#floor;
     if (!isDurable && !(await this.#reader.data(unit, header.dataCount, at))) {
-      this.#unreadable(`the data of unit ${index} of band ${band}`, band, index, 5);
+      this.#unreadable(`the data of unit ${index} of band ${band}`, band, index, EIO);
     }
     if (!isDurable) await this.#reader.rewrite(unit, header.dataCount, at);
     this.#units += 1;
