@@ -262,7 +262,7 @@ export class Raid5f implements Level {
 
   #sliceRead(piece: Piece): void {
     if (piece.status !== 0) {
-      if (piece.span > 1) this.#narrow(piece);
+      if (piece.span > 1 || this.#ownIsUnasked(piece)) this.#narrow(piece);
       else if (this.#othersPresent(piece.slot)) this.#endReconstruction(piece, piece.status);
       else this.#readSlice(piece);
       return;
@@ -272,6 +272,12 @@ export class Raid5f implements Level {
     const single = piece.span === 1;
     if (single || piece.done === piece.blockCount) this.#repair(piece, single);
     else this.#readSlice(piece);
+  }
+
+  /** A piece of one block waited for its lock while a rebuild brought its own member back. */
+  #ownIsUnasked(piece: Piece): boolean {
+    const { slot } = piece;
+    return this.#host.members[slot]!.device !== null && piece.failures[slot] === 0;
   }
 
   /** Starts over, block by block: each from its own member if that can deliver it after all. */
