@@ -11,7 +11,8 @@
  * with the newest sequence, for labels are marked only after every member has the superblock.
  *
  * The target of a rebuild is no member until the newest superblock says so, whatever else it
- * carries. What fills no slot (targets, returning members, spares) is told as well, because a
+ * carries; from then on it is one, although its label may not say so yet: an array that starts
+ * without it moves the superblock on first. What fills no slot (targets, returning members, spares) is told as well, because a
  * running array can use it; nothing of that kind stops assembly (outsiders.ts, spares.ts).
  *
  * Members that the newest superblock records as lost are left out and the array starts, if the
@@ -29,13 +30,7 @@ import { identify } from './identify.ts';
 import type { Label, LabelProcess } from './label.ts';
 import { levelRules, survives } from './level-rules.ts';
 import { sortOutsiders } from './outsiders.ts';
-import {
-  commonMissedSince,
-  commonProcess,
-  currentLabels,
-  newestEventCount,
-  ownLabel,
-} from './own-label.ts';
+import { commonMissedSince, commonProcess, currentLabels, ownLabel } from './own-label.ts';
 import type { RebuildTarget } from './rebuild-target.ts';
 import type { ReturningMember } from './returning-members.ts';
 import { findSpares, type SpareDevice } from './spares.ts';
@@ -106,10 +101,9 @@ export function assembleArray(
   const warnings = found.members.flatMap((examination) => examination.warnings);
   const { holders, strangers, replacedDevices } = sortDevices(found, options);
   checkComplete(found, holders.values());
-  const filled = newest.members.map(({ slot, uuid }) =>
+  const slots = newest.members.map(({ slot, uuid }) =>
     fillSlot(found, slot, holders.get(uuid) ?? null, warnings),
   );
-  const slots = filled.map((slot) => withoutUnfinished(slot, filled));
   const inService = slots.filter(({ device }) => device !== null);
   const current = currentLabels(
     inService.map(({ label }) => label),
@@ -215,19 +209,6 @@ function fillSlot(
 }
 
 const EMPTY = { device: null, label: null, labelSequence: 0, seq: null } as const;
-
-/**
- * A device whose label still has the role target became a member when its rebuild ended, just
- * before the array stopped. If the array was started without it since, it is none any more.
- */
-function withoutUnfinished(slot: AssembledSlot, slots: readonly AssembledSlot[]): AssembledSlot {
-  if (slot.label?.role !== 'target') return slot;
-  const others = slots.filter((other) => other !== slot).map(({ label }) => label);
-  const starts = newestEventCount(others) - slot.label.eventCount;
-  if (starts <= 0) return slot;
-  const reason = `${slot.device} is stale: the array was started without it since it was rebuilt`;
-  return { ...slot, ...EMPTY, reason };
-}
 
 function checkFit(newest: Superblock, slot: number, examination: Examination): void {
   const { device, blockBytes, blockCount } = examination;
