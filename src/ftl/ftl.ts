@@ -39,6 +39,7 @@ import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
+import { refuseForeignBuffer } from './survivors.ts';
 import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
 
 const SLOTS_DEFAULT = 32;
@@ -128,8 +129,9 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
-    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const buffer = this.#options.buffer ?? null;
+    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const engine = new FtlEngine({
       reactor,
       base,

@@ -113,7 +113,13 @@ export class FtlSubject implements Subject {
     const at = arena.allocate(bytes);
     this.#bufferAt = at;
     if (this.#survivor !== null) arena.u8.set(this.#survivor, at);
-    return { at, bytes, isAdopted: this.#survivor !== null, discard: this.#discard };
+    return {
+      at,
+      bytes,
+      path: 'memory',
+      isAdopted: this.#survivor !== null,
+      discard: this.#discard,
+    };
   }
 
   /** What the write buffer holds now, for the next life; null when there is none any more. */
