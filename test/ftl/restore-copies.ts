@@ -6,13 +6,14 @@
 import test from 'ava';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { submitStatus } from '../../src/block/control-io.ts';
-import { OK } from '../../src/block/status.ts';
+import { EIO, OK } from '../../src/block/status.ts';
 import { createFtl } from '../../src/ftl/create-ftl.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
+import { superblockCopyBytes } from '../../src/ftl/ftl-superblock.ts';
 import { deriveGeometry, type FtlGeometry } from '../../src/ftl/geometry.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
-import { BENCH_UUID, BLOCK } from '../_helpers/ftl-bench.ts';
+import { BENCH_UUID, BLOCK, FtlBench } from '../_helpers/ftl-bench.ts';
 import { RamDevice } from '../_helpers/ram-device.ts';
 
 const BLOCKS = 800;
@@ -107,3 +108,24 @@ test('what a start has found is there when the member it was read from is lost',
     t.is(without.reactor.arena.u8[at], byte);
   }
 });
+
+for (const copy of [0, 1] as const) {
+  test(`a start is refused while copy ${copy} of the superblock cannot be read`, async (t) => {
+    const bench = await FtlBench.make();
+    await bench.open();
+    for (let block = 0; block < 30; block += 1) await bench.write(block, 1, block + 1);
+    await bench.close();
+    const at = (copy * superblockCopyBytes(bench.geometry)) / BLOCK;
+    bench.disk.fault = ({ op, block }) => (op === OP_READ && block === at ? EIO : OK);
+    const before = bench.disk.bytes.slice();
+    const error = await bench.refusal();
+    t.is(error.code, 'BANDSTAND_FTL_UNREADABLE');
+    t.regex(error.message, /its superblock at byte \d+ of ram cannot be read: /);
+    t.is(error.hint, 'look at the devices below, and try again');
+    t.is(Buffer.compare(before, bench.disk.bytes), 0, 'nothing was written');
+    bench.disk.fault = () => OK;
+    t.true((await bench.open()).restoreReport!.clean);
+    for (let block = 0; block < 30; block += 1) t.is(await bench.read(block), block + 1);
+    await bench.close();
+  });
+}
