@@ -128,6 +128,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
+    // Where the other copy is damaged this one was durable before that was begun, and is all there is.
+    if (found.damaged === null) await keeper.confirm();
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const buffer = this.#options.buffer ?? null;
     const engine = new FtlEngine({

@@ -184,16 +184,30 @@ export class SuperblockKeeper {
   }
 
   /**
+   * Writes the copy that a start goes by once more, before anything is done that is built on it. A
+   * crash may have interrupted it: then an array below has it on one mirror only, or with parity
+   * that does not match, and a second crash and the loss of a member would leave no copy at all.
+   */
+  async confirm(): Promise<void> {
+    await this.#put(this.#current);
+    await flushDevice(this.#base);
+  }
+
+  /**
    * Durable when it resolves. Everything that it names has to be durable before. `flush` takes the
    * place of a flush of the base; it throws when it has failed.
    */
   async write(changes: Partial<FtlSuperblock>, flush?: () => Promise<void>): Promise<void> {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
-    const bytes = encodeFtlSuperblock(next);
-    const at = superblockCopy(next.sequence) * bytes.length;
-    await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
+    await this.#put(next);
     await (flush === undefined ? flushDevice(this.#base) : flush());
     this.#current = next;
+  }
+
+  async #put(superblock: FtlSuperblock): Promise<void> {
+    const bytes = encodeFtlSuperblock(superblock);
+    const at = superblockCopy(superblock.sequence) * bytes.length;
+    await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
   }
 }
 

@@ -109,6 +109,32 @@ test('what a start has found is there when the member it was read from is lost',
   }
 });
 
+test('the superblock that a start goes by is on both mirrors before the next is written', async (t) => {
+  const { geometry, began } = await killed();
+  const bytes = superblockCopyBytes(geometry);
+  const sequence = (disk: Uint8Array, copy: number): bigint =>
+    new DataView(disk.buffer, copy * bytes).getBigUint64(32, true);
+  const newest = sequence(began[0]!, 0) > sequence(began[0]!, 1) ? 0 : 1;
+  // The second member has not got it.
+  const other = began[1]!.slice();
+  other.fill(0, newest * bytes, (newest + 1) * bytes);
+  const bench = new MirrorBench([began[0]!, other]);
+  const [, second] = bench.disks;
+  let checked = 0;
+  second!.fault = ({ op, block }) => {
+    // The other copy is the next that is written.
+    const isOther = op === OP_WRITE && block === ((1 - newest) * bytes) / BLOCK;
+    if (!isOther || checked > 0) return OK;
+    checked += 1;
+    const at = newest * bytes;
+    const now = second!.bytes.subarray(at, at + bytes);
+    t.is(Buffer.compare(now, began[0]!.subarray(at, at + bytes)), 0);
+    return OK;
+  };
+  await bench.open();
+  t.is(checked, 1);
+});
+
 for (const copy of [0, 1] as const) {
   test(`a start is refused while copy ${copy} of the superblock cannot be read`, async (t) => {
     const bench = await FtlBench.make();
