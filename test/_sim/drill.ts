@@ -165,7 +165,7 @@ export class Drill {
   }
 
   #powerFails(ios: number): void {
-    this.#add({ do: 'crash', how: 'power', ios, again: [] });
+    this.#add({ do: 'crash', ...powerCut(ios), again: [] });
   }
 
   #slot(): number {
@@ -296,7 +296,7 @@ export class Drill {
     const random = this.#random;
     const how = random.pick(['power', 'kill'] as const);
     const again = random.chance(0.3) ? [powerCut(random.between(1, 60))] : [];
-    this.#add({ do: 'crash', how, ios: random.between(1, most), again });
+    this.#add({ do: 'crash', how, ios: random.between(1, most), loses: null, again });
   }
 
   #traffic(most: number): void {

@@ -6,6 +6,7 @@
 
 import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
+import { drawFtlCrash, FtlDrill } from './ftl-drill.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type History, type LevelName, powerCut, type Step } from './step.ts';
 import type { Promises } from './subject.ts';
@@ -25,7 +26,11 @@ const STEPS_MAX = 160;
 
 export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
-  if (promises.rebuilds && !promises.log && isDrill(seed)) {
+  if (promises.log && isDrill(seed)) {
+    const config = drawFtlConfig(random, DRILL_LEVELS);
+    return { seed, config, steps: new FtlDrill(random, config).steps() };
+  }
+  if (promises.rebuilds && isDrill(seed)) {
     const config = drillConfig(random, drawConfig(random, promises, DRILL_LEVELS));
     const before = new Drill(new Random(mixSeed(seed, 5)), config).opening();
     return { seed, config, steps: [...before, ...new Drill(random, config).steps()] };
@@ -214,10 +219,12 @@ class Generator {
 
   #crash(): Step {
     const random = this.#random;
+    if (this.#promises.log) return drawFtlCrash(random, this.#config.members);
     return {
       do: 'crash',
       how: random.pick(['power', 'kill'] as const),
       ios: random.between(1, random.pick([3, 30, 200])),
+      loses: null,
       again: random.chance(0.2)
         ? Array.from({ length: random.between(1, 3) }, () => powerCut(random.between(1, 60)))
         : [],

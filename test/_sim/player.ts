@@ -263,9 +263,13 @@ class Player {
     throw new Error('it does not start');
   }
 
-  #arm({ how, ios }: Crash): void {
+  #arm({ how, ios, loses }: Crash): void {
     const world = this.#w;
-    world.armed = { ios, strike: () => world.crash(how) };
+    const strike = (): void => {
+      world.crash(how);
+      if (loses !== null && world.mayUnplug(loses)) world.unplug(loses, false);
+    };
+    world.armed = { ios, strike };
   }
 
   async #finish(): Promise<void> {

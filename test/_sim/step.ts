@@ -70,10 +70,12 @@ export interface Crash {
   readonly how: CrashKind;
   /** Member I/Os until it comes. */
   readonly ios: number;
+  /** The disk in this slot is not there any more at the start after it; null: all are. */
+  readonly loses: number | null;
 }
 
 export function powerCut(ios: number): Crash {
-  return { how: 'power', ios };
+  return { how: 'power', ios, loses: null };
 }
 
 /** An FTL over the array. */

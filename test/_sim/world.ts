@@ -506,6 +506,7 @@ export class World implements DiskHost {
 
   /** Nothing is in flight anywhere. */
   get isStill(): boolean {
+    if (!this.running) return true;
     const { life, user } = this;
     const idle = life.disks.every(({ inFlight }) => inFlight === 0);
     return idle && user.inFlight === 0 && !life.reactor.busy;
