@@ -132,6 +132,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const buffer = this.#options.buffer ?? null;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
+    // Where the other copy is damaged this one was durable before that was begun, and is all there is.
+    if (found.damaged === null) await keeper.confirm();
     const engine = new FtlEngine({
       reactor,
       base,

@@ -24,6 +24,7 @@ export const FTL_PROMISES: Promises = {
   ejects: true,
   rebuilds: false,
   grows: false,
+  log: true,
 };
 
 const INDEX_BYTES = 4096;
@@ -123,6 +124,14 @@ export class FtlSubject implements Subject {
   }
 
   /** What the write buffer holds now, for the next life; null when there is none any more. */
+  get arrayBlocks(): number {
+    return 0;
+  }
+
+  async check(): Promise<null> {
+    return null;
+  }
+
   takeBuffer(): Uint8Array | null {
     if (this.#bufferAt === -1) return null;
     const end = this.#bufferAt + ftlBufferBytes(this.#config);
@@ -130,7 +139,12 @@ export class FtlSubject implements Subject {
   }
 
   health(): SubjectHealth {
-    return { slots: this.#disks.map(() => 'in-service'), settling: false, failed: false };
+    return {
+      slots: this.#disks.map(() => 'in-service'),
+      settling: false,
+      failed: false,
+      readOnly: false,
+    };
   }
 
   close(): Promise<void> {
