@@ -262,6 +262,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
     engine!.submit(io);
   }
 
+  allocationAt(block: number, blockCount: number): number {
+    return this.#engine!.core.l2p.alike(block, blockCount);
+  }
+
   #answer(io: BlockIo, status: number): void {
     this.#inFlight -= 1;
     this.#reactor!.finish(io, status);

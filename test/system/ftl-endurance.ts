@@ -7,6 +7,7 @@
  */
 
 import test from 'ava';
+import * as nbd from '../../src/exporter/nbd/protocol.ts';
 import { generator } from '../_helpers/acknowledged-writes.ts';
 import type { NbdClient } from '../_helpers/nbd-client.ts';
 import { StackWorld } from '../_helpers/running-stack.ts';
@@ -102,6 +103,19 @@ class Endurance {
     });
   }
 
+  /** How many blocks the export says are holes. */
+  async holes(client: NbdClient): Promise<number> {
+    const size = this.blocks * BLOCK;
+    let holes = 0;
+    for (let at = 0; at < size; ) {
+      for (const { length, flags } of await client.blockStatus(at, size - at)) {
+        if (flags === nbd.STATE_HOLE + nbd.STATE_ZERO) holes += length / BLOCK;
+        at += length;
+      }
+    }
+    return holes;
+  }
+
   /** How many blocks are not what they have to be, and how many read as zeroes. */
   async verify(client: NbdClient): Promise<{ wrong: number; zeroes: number }> {
     let at = 0;
@@ -143,6 +157,7 @@ test('raid5f with an FTL bears being full, overwritten and trimmed', async (t) =
   const half = await load.verify(client);
   t.is(half.wrong, 0);
   t.true(Math.abs(half.zeroes - load.blocks / 2) <= TRIM_BLOCKS);
+  t.is(await load.holes(client), half.zeroes);
   await load.overwrite(client, Math.floor(load.blocks / 2));
   const mixed = await load.verify(client);
   t.is(mixed.wrong, 0);
