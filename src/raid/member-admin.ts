@@ -158,6 +158,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
   }
 
   async startCheck({ repair }: { repair: boolean }): Promise<void> {
+    await this.prepareCheck();
     await this.serial(async () => {
       this.#refuseBusy('begin a check');
       assert(this.#superblock !== null, 'an array that is checked has a superblock');

@@ -25,7 +25,6 @@ import { levelRules } from './level-rules.ts';
 import type { Target } from './member.ts';
 import type { ProcessTuning } from './process-host.ts';
 import type { RaidArray } from './raid-array.ts';
-import type { LiveRanges } from './work-ranges.ts';
 import type { WriteIntent } from './write-intent.ts';
 
 export interface ManagerOptions {
@@ -37,8 +36,8 @@ export interface ManagerOptions {
   readonly regionBlocks?: number;
   readonly intentIdleUs?: number;
   readonly checkpointUs?: number;
-  /** Which blocks the layer above needs; all when absent. */
-  readonly liveRanges?: LiveRanges | null;
+  /** A layer above will say which blocks it needs (`attachSpace`); no process begins before. */
+  readonly expectsSpace?: boolean;
   readonly process?: Partial<ProcessTuning>;
 }
 

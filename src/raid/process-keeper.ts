@@ -18,6 +18,7 @@
 import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
+import type { SpaceUser } from '../block/live-ranges.ts';
 import { type Reactor, Timer } from '../block/reactor.ts';
 import { ArrayProcessHost } from './array-process-host.ts';
 import { GrowthKeeper } from './growth-keeper.ts';
@@ -44,13 +45,8 @@ import type { RaidArray } from './raid-array.ts';
 import { RebuildRanges, UnsyncedRanges } from './rebuild-ranges.ts';
 import { beginRebuild, type Candidate, checkpointRebuild, finishRebuild } from './rebuild-steps.ts';
 import { REGIONS_UNFLUSHED } from './region-kind.ts';
-import {
-  AllRanges,
-  CommonRanges,
-  type LiveRanges,
-  LiveWork,
-  type WorkRanges,
-} from './work-ranges.ts';
+import { blocksBelow, SpaceInUse } from './space-in-use.ts';
+import type { WorkRanges } from './work-ranges.ts';
 
 const CHECKPOINT_US = 5_000_000;
 
@@ -92,6 +88,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #resyncFailed = false;
   readonly #checkpoint: Checkpoint;
   #checkpointed = -1;
+  readonly #space: SpaceInUse;
   /** Array blocks that a resync has made equal so far, in whole regions. */
   #syncedTo = 0;
 
@@ -103,6 +100,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   ) {
     super(reactor, array, options, observer);
     this.tuning = { ...PROCESS_TUNING, ...options.process };
+    this.#space = new SpaceInUse(options.expectsSpace === true);
     this.#checkpoint = new Checkpoint(() => this.#checkpointDue());
   }
 
@@ -126,6 +124,17 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     return this.candidates.filter(({ slot }) => slot === null);
   }
 
+  /** The layer above says what it needs. What waited for that has begun when it resolves. */
+  attachSpace(user: SpaceUser): Promise<void> {
+    this.#space.attach(user);
+    return this.serial(() => this.next());
+  }
+
+  /** Finds what a check would look at; nothing else waits for it. */
+  protected async prepareCheck(): Promise<void> {
+    await this.#space.prepareCheck();
+  }
+
   // --- what to do next --------------------------------------------------------------------------
 
   protected override async next(): Promise<void> {
@@ -137,7 +146,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     }
     await this.growWithMembers();
     const { intent } = this;
-    if (intent === null) return;
+    if (intent === null || this.#space.isAwaited) return;
     const host = new ArrayProcessHost(array);
     if (intent.unsyncedCount > 0 && !this.#resyncFailed) {
       if (Process.canCheck(host)) {
@@ -176,7 +185,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       repair: true,
       resumeBlock: 0,
       startBlock: 0,
-      ranges: this.#work(host, new UnsyncedRanges(intent!, end)),
+      blocksBefore: 0,
+      ranges: this.#space.copyWork(host, new UnsyncedRanges(intent!, end)),
       unflushed: this.#unflushed(host),
     };
     intent!.resyncBegins();
@@ -188,7 +198,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
   #unflushed(host: ArrayProcessHost): WorkRanges | null {
     const { intent, array } = this;
     if (intent!.nextRegion(0, REGIONS_UNFLUSHED) === -1) return null;
-    return this.#work(host, new UnsyncedRanges(intent!, array.spec.blockCount, REGIONS_UNFLUSHED));
+    const unflushed = new UnsyncedRanges(intent!, array.spec.blockCount, REGIONS_UNFLUSHED);
+    return this.#space.copyWork(host, unflushed);
   }
 
   async #startNextRebuild(host: ArrayProcessHost): Promise<boolean> {
@@ -250,7 +261,8 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       repair: false,
       resumeBlock: one.block,
       startBlock: 0,
-      ranges: this.#work(host, new RebuildRanges(intent!, fullFrom, end)),
+      blocksBefore: one.delta ? 0 : this.#space.copiedBelow(host, one.block),
+      ranges: this.#space.copyWork(host, new RebuildRanges(intent!, fullFrom, end)),
       unflushed: null,
     };
     if (!this.#begin(host, plan)) return false;
@@ -277,9 +289,11 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
 
   #startCheck(host: ArrayProcessHost): void {
     const { repair, block, paused } = this.checkWanted!;
-    const { liveRanges } = this.options;
-    const ranges: WorkRanges =
-      liveRanges == null ? new AllRanges(host.memberDataBlocks) : new LiveWork(liveRanges, host);
+    const ranges = this.#space.checkWork(host);
+    if (ranges === null) {
+      this.reactor.keep(this.#checkWhenPrepared());
+      return;
+    }
     const plan: RunPlan = {
       kind: 'check',
       slot: null,
@@ -288,6 +302,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       repair,
       resumeBlock: 0,
       startBlock: block,
+      blocksBefore: blocksBelow(ranges, block),
       ranges,
       unflushed: null,
     };
@@ -296,14 +311,13 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     this.emit(checkStarted(plan));
   }
 
-  #work(host: ArrayProcessHost, ranges: LiveRanges): WorkRanges {
-    const { liveRanges } = this.options;
-    const both = liveRanges == null ? ranges : new CommonRanges(ranges, liveRanges);
-    return new LiveWork(both, host);
+  async #checkWhenPrepared(): Promise<void> {
+    if (await this.#space.prepareCheck()) this.kick();
   }
 
   /** False when there is no memory for it: it is told, and tried again with the next occasion. */
   #begin(host: ArrayProcessHost, plan: RunPlan): boolean {
+    if (plan.kind !== 'check') this.#space.copyBegins();
     try {
       this.run = new ProcessRun(host, plan, this.tuning, this);
     } catch (error) {

@@ -45,6 +45,8 @@ export interface RunPlan {
   readonly resumeBlock: number;
   /** Where this run begins to look. */
   readonly startBlock: number;
+  /** How many member blocks below that were to be done; they count as done. */
+  readonly blocksBefore: number;
   readonly ranges: WorkRanges;
   /** Of a resync: what is written even where it agrees; null: nothing. */
   readonly unflushed: WorkRanges | null;
@@ -159,17 +161,12 @@ export class ProcessRun implements ProcessObserver {
     };
   }
 
-  /** What an earlier run has done counts as done. */
-  get #before(): number {
-    return this.plan.delta ? 0 : Math.max(this.plan.resumeBlock, this.plan.startBlock);
-  }
-
   get #doneBytes(): number {
-    return (this.#before + this.#process.doneBlocks) * this.#blockBytes;
+    return (this.plan.blocksBefore + this.#process.doneBlocks) * this.#blockBytes;
   }
 
   get #totalBytes(): number {
-    return (this.#before + this.#process.totalBlocks) * this.#blockBytes;
+    return (this.plan.blocksBefore + this.#process.totalBlocks) * this.#blockBytes;
   }
 
   processAdvanced(): void {

@@ -7,13 +7,13 @@
  * checkpoint, except where a write was missed since.
  */
 
+import type { LiveRanges } from '../block/live-ranges.ts';
 import {
   REGIONS_MISSED,
   type REGIONS_UNFLUSHED,
   REGIONS_UNSYNCED,
   type RegionKind,
 } from './region-kind.ts';
-import type { LiveRanges } from './work-ranges.ts';
 import type { WriteIntent } from './write-intent.ts';
 
 /** A run is given in parts of so many regions: a process takes little of it at a time. */

@@ -3,25 +3,15 @@
  *
  * A full rebuild or a check needs everything; a delta rebuild what a bitmap says was missed; a
  * resync what a bitmap says was being written; and of all that only what the layer above uses.
- * Bitmaps and layers above speak of *array blocks* (LiveRanges), the process of *member blocks*
- * (WorkRanges): this file has the bridge, rounding to whole strips.
+ * Bitmaps and layers above speak of *array blocks* (block/live-ranges.ts), the process of *member
+ * blocks* (WorkRanges): this file has the bridge, rounding to whole strips.
  *
  * A set may change while a process runs. It may lose blocks at any time (`needed` is asked again
  * under the lock), and it may gain them only where the target gets every write anyway.
  */
 
 import { assert } from '../block/assert.ts';
-
-/** A set of array blocks. */
-export interface LiveRanges {
-  /** The first block of the set that is at or after `from`, or -1. */
-  nextLive(from: number): number;
-  /**
-   * Where the blocks of the set that begin at `from` end, the end of the array at most; `from` when
-   * it is not in the set. It may be an earlier block: the set may go on there.
-   */
-  nextDead(from: number): number;
-}
+import type { LiveRanges } from '../block/live-ranges.ts';
 
 /** A set of member blocks, as a process walks through it. */
 export interface WorkRanges {

@@ -1,8 +1,8 @@
 import test from 'ava';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import type { LiveRanges, SpaceUser } from '../../src/block/live-ranges.ts';
 import { EIO, OK } from '../../src/block/status.ts';
 import type { ManagerOptions } from '../../src/raid/metadata-keeper.ts';
-import type { LiveRanges } from '../../src/raid/work-ranges.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import {
   BLOCK,
@@ -21,17 +21,36 @@ async function filled(
   options: ManagedOptions,
   seed: number,
   manager: ManagerOptions = {},
+  space: SpaceUser | null = null,
 ): Promise<{ bench: ManagedBench; content: Uint8Array }> {
   const bench = new ManagedBench(options);
   await bench.create();
   const used = bench.disks.slice(0, bench.disks.length - (options.blanks ?? 0));
-  await bench.start(used, {}, { ...UNPACED, ...manager });
+  await bench.start(used, {}, { ...UNPACED, ...manager, expectsSpace: space !== null });
+  if (space !== null) await bench.drive(bench.manager!.attachSpace(space));
   const { blockCount } = bench.manager!.array.geometry;
   const content = new Random(seed).bytes(blockCount * BLOCK);
   if ((await bench.drive(bench.write(0, content))) !== OK) throw new Error('an array takes data');
   await bench.settle();
   bench.events.length = 0;
   return { bench, content };
+}
+
+/** A layer that needs, and has written, what is live. */
+function using(liveRanges: LiveRanges, written: LiveRanges = liveRanges): SpaceUser {
+  return { liveRanges, writtenRanges: async () => written };
+}
+
+/** Every block that `has` says is in the set. */
+function those(has: (block: number) => boolean, end = 256): LiveRanges {
+  const find = (from: number, wanted: boolean): number => {
+    for (let block = from; block < end; block += 1) if (has(block) === wanted) return block;
+    return -1;
+  };
+  return {
+    nextLive: (from) => find(from, true),
+    nextDead: (from) => (find(from, false) === -1 ? end : find(from, false)),
+  };
 }
 
 test('writes that overlap, all at once, leave the same on all mirrors', async (t) => {
@@ -254,9 +273,12 @@ test('only what the layer above uses is rebuilt; dead blocks stay untouched', as
     nextLive: (from) => (from < 40 ? Math.max(from, 24) : from < 200 ? Math.max(from, 192) : -1),
     nextDead: (from) => (from >= 24 && from < 40 ? 40 : from >= 192 && from < 200 ? 200 : from),
   };
-  const { bench, content } = await filled({ level: 'raid1', members: 2, spares: 1 }, 8, {
-    liveRanges: live,
-  });
+  const { bench, content } = await filled(
+    { level: 'raid1', members: 2, spares: 1 },
+    8,
+    {},
+    using(live),
+  );
   const target = bench.data(bench.disks[2]!);
   target.fill(0xee);
   await bench.drive(bench.manager!.failMember(1));
@@ -275,14 +297,131 @@ test('only what the layer above uses is rebuilt; dead blocks stay untouched', as
 
 test('a write to a dead block during the rebuild is on the new member, too', async (t) => {
   const none: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
-  const { bench } = await filled({ level: 'raid1', members: 2, spares: 1 }, 9, {
-    liveRanges: none,
-  });
+  const { bench } = await filled({ level: 'raid1', members: 2, spares: 1 }, 9, {}, using(none));
   await bench.drive(bench.manager!.failMember(1));
   const part = new Random(10).bytes(BLOCK);
   t.is(await bench.drive(bench.write(50, part)), OK);
   await bench.settle();
   t.deepEqual(bench.health(), ['ok', 'ok']);
   sameBytes(t, bench.data(bench.disks[2]!).subarray(50 * BLOCK, 51 * BLOCK), part);
+  await bench.stop();
+});
+
+test('nothing is copied or compared before the layer above says what it needs', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2, spares: 1 });
+  await bench.create();
+  await bench.start(bench.disks, {}, { ...UNPACED, expectsSpace: true });
+  const { manager } = bench;
+  await bench.settle();
+  t.true(manager!.isSettling, 'a new array is still to be resynced');
+  await bench.drive(manager!.failMember(1));
+  await bench.drive(manager!.startCheck({ repair: false }).catch(() => {}));
+  await bench.settle();
+  t.is(manager!.status().process, null);
+  t.deepEqual(bench.health(), ['ok', 'failed']);
+  t.false(
+    bench.kinds().some((kind) => /-started$/.test(kind)),
+    bench.kinds().join(),
+  );
+  await bench.drive(manager!.attachSpace(using(those(() => true))));
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok']);
+  t.false(manager!.isSettling);
+  await bench.stop();
+});
+
+test('a layer that never says what it needs leaves the members as they were', async (t) => {
+  const bench = new ManagedBench({ level: 'raid1', members: 2 });
+  await bench.create();
+  for (const disk of bench.disks) bench.data(disk).fill(disk === bench.disks[0] ? 1 : 2);
+  await bench.start(bench.disks, {}, { ...UNPACED, expectsSpace: true });
+  await bench.settle();
+  await bench.stop();
+  t.true(bench.data(bench.disks[1]!).every((byte) => byte === 2));
+  await bench.start(bench.disks, {}, UNPACED);
+  await bench.settle();
+  t.true(
+    bench.data(bench.disks[1]!).every((byte) => byte === 1),
+    'it is resynced later',
+  );
+  await bench.stop();
+});
+
+for (const level of ['raid1', 'raid5f'] as const) {
+  test(`${level}: a check looks at what was written, whatever a rebuild left out`, async (t) => {
+    const members = level === 'raid1' ? 2 : 3;
+    const unit = level === 'raid1' ? 8 : 16;
+    const end = level === 'raid1' ? 256 : 512;
+    const live = those((block) => block < 8 * unit, end);
+    const written = those((block) => block < 6 * unit, end);
+    const { bench } = await filled({ level, members, spares: 1 }, 11, {}, using(live, written));
+    bench.data(bench.disks[members]!).fill(0xee);
+    await bench.drive(bench.manager!.failMember(1));
+    await bench.settle();
+    // Live, but never written: it may differ.
+    bench.data(bench.disks[0]!)[7 * 8 * BLOCK] ^= 1;
+    await bench.drive(bench.manager!.startCheck({ repair: false }));
+    await bench.settle();
+    const end1 = bench.events.findLast(({ kind }) => kind === 'check-finished');
+    t.like(end1, { severity: 'info' }, JSON.stringify(end1));
+    bench.data(bench.disks[0]!)[5 * 8 * BLOCK] ^= 1;
+    await bench.drive(bench.manager!.startCheck({ repair: false }));
+    await bench.settle();
+    t.true(bench.kinds().includes('mismatch-found'), 'what was written is compared');
+    await bench.stop();
+  });
+}
+
+test('a set that was found before a rebuild began does for no check behind it', async (t) => {
+  let isLive = (_block: number): boolean => true;
+  let asked = 0;
+  const space: SpaceUser = {
+    liveRanges: those((block) => isLive(block)),
+    writtenRanges: async () => {
+      asked += 1;
+      await bench.sleep(2000);
+      return those((block) => isLive(block));
+    },
+  };
+  const { bench } = await filled({ level: 'raid1', members: 2, blanks: 1 }, 12, {}, space);
+  bench.data(bench.disks[2]!).fill(0xee);
+  const check = bench.manager!.startCheck({ repair: false });
+  check.catch(() => {});
+  await bench.drive(bench.sleep(100));
+  // Meanwhile a member is replaced, and half of it is not needed any more.
+  isLive = (block) => block < 128;
+  await bench.drive(bench.disks[2]!.open(bench.reactor));
+  await bench.drive(bench.manager!.replaceMember(1, bench.disks[2]!));
+  await bench.settle();
+  await bench.drive(check.catch(() => {}));
+  await bench.settle();
+  await bench.drive(bench.manager!.startCheck({ repair: false }));
+  await bench.settle();
+  t.true(asked >= 2);
+  t.false(bench.kinds().includes('mismatch-found'), bench.kinds().join());
+  await bench.stop();
+});
+
+test('the total of a rebuild that goes on counts what is live, also of what is done', async (t) => {
+  const live = those((block) => block % 64 < 16);
+  const { bench } = await filled(
+    { level: 'raid1', members: 2, spares: 1 },
+    13,
+    { process: { chunkBytes: 4096, depth: 1, limitBytesPerSecond: 2 ** 20 } },
+    using(live),
+  );
+  await bench.drive(bench.manager!.failMember(1));
+  await bench.drive(bench.sleep(20_000));
+  const before = bench.manager!.status().process!;
+  t.is(before.totalBytes, 64 * BLOCK);
+  t.true(before.doneBytes > 0 && before.doneBytes < before.totalBytes);
+  await bench.stop();
+  await bench.start([bench.disks[0]!, bench.disks[2]!], {}, { ...UNPACED, expectsSpace: true });
+  await bench.drive(bench.manager!.attachSpace(using(live)));
+  const after = bench.manager!.status().process!;
+  t.is(after.totalBytes, 64 * BLOCK);
+  t.true(after.doneBytes >= before.doneBytes && after.doneBytes <= after.totalBytes);
+  await bench.settle();
+  t.deepEqual(bench.health(), ['ok', 'ok']);
   await bench.stop();
 });

@@ -5,8 +5,9 @@
 import test from 'ava';
 import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import { ENODEV } from '../../src/block/status.ts';
-import { type LiveRanges, LiveWork } from '../../src/raid/work-ranges.ts';
+import { LiveWork } from '../../src/raid/work-ranges.ts';
 import {
   BLOCK,
   FakeHost,

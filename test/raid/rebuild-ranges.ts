@@ -1,8 +1,9 @@
 import test from 'ava';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import { REGION_MISSED } from '../../src/raid/bitmap-format.ts';
 import { RebuildRanges, UnsyncedRanges } from '../../src/raid/rebuild-ranges.ts';
 import { REGIONS_UNFLUSHED } from '../../src/raid/region-kind.ts';
-import { CommonRanges, type LiveRanges } from '../../src/raid/work-ranges.ts';
+import { CommonRanges } from '../../src/raid/work-ranges.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { IntentBench, REGION_BLOCKS } from '../_helpers/intent-bench.ts';
 
