@@ -28,6 +28,7 @@ import {
 } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import type { SpaceUser } from '../block/live-ranges.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
@@ -36,11 +37,13 @@ import { FtlCheck, type FtlCheckReport } from './check.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
+import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { refuseForeignBuffer } from './survivors.ts';
 import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
+import { WrittenUnits } from './written-units.ts';
 
 const SLOTS_DEFAULT = 32;
 /** Large stripes make large units: fewer of them then. */
@@ -61,6 +64,11 @@ export interface FtlOptions {
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
+  /**
+   * Where the units of this life are numbered from, below 2^31. A random number, where the base can
+   * get members that were used apart from it: two lives that began alike then differ in this.
+   */
+  readonly firstUnit?: number;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
   /** Told about blocks that relocation could not move. */
@@ -79,6 +87,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   #engine: FtlEngine | null = null;
   #keeper: SuperblockKeeper | null = null;
   #report: RestoreReport | null = null;
+  #space: SpaceUser | null = null;
   /** Memory that was allocated here: position and bytes. */
   #memory: { readonly at: number; readonly bytes: number } | null = null;
   #check: FtlCheck | null = null;
@@ -104,6 +113,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
     return this.#report;
   }
 
+  /** What it needs of its base; null until a start is complete. */
+  get space(): SpaceUser | null {
+    return this.#space;
+  }
+
   // --- life cycle -------------------------------------------------------------------------------
 
   /** Throws BandstandError with a BANDSTAND_FTL_* code; then nothing is left open. */
@@ -112,6 +126,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     if (!this.#baseOpened) await this.base.open(reactor);
     this.#reactor = reactor;
     this.#closing = null;
+    this.#space = null;
     try {
       await this.#start(reactor);
     } catch (error) {
@@ -152,7 +167,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
       },
     });
     this.#engine = engine;
-    const restore = new Restore(engine.core, engine.log, keeper, buffer?.isAdopted ? buffer : null);
+    const restore = new Restore(engine.core, engine.log, keeper, {
+      survived: buffer?.isAdopted ? buffer : null,
+      firstUnit: this.#options.firstUnit ?? 0,
+    });
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {
@@ -164,6 +182,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.#report = restore.report;
     this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null);
     engine.runs = true;
+    this.#space = {
+      liveRanges: new LiveBands(engine.core, keeper),
+      writtenRanges: () => WrittenUnits.find(engine.core, () => engine.runs),
+    };
   }
 
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {

@@ -46,25 +46,31 @@ export interface RestoreReport {
   readonly blocksRead: number;
 }
 
+export interface RestoreOptions {
+  /** The write buffer's memory when it outlived the last process. */
+  readonly survived: BufferMemory | null;
+  /** The units of this life are numbered from here on. */
+  readonly firstUnit: number;
+}
+
 export class Restore {
   readonly #core: FtlCore;
   readonly #log: Log;
   readonly #keeper: SuperblockKeeper;
   readonly #wasClean: boolean;
-  /** The write buffer's memory when it outlived the last process. */
-  readonly #survived: BufferMemory | null;
+  readonly #options: RestoreOptions;
   #reader: UnitReader | null = null;
   #scan: UnitScan | null = null;
   #found: RollForward | null = null;
   #adoption = NOTHING_ADOPTED;
   #blocksRead = 0;
 
-  constructor(core: FtlCore, log: Log, keeper: SuperblockKeeper, survived: BufferMemory | null) {
+  constructor(core: FtlCore, log: Log, keeper: SuperblockKeeper, options: RestoreOptions) {
     this.#core = core;
     this.#log = log;
     this.#keeper = keeper;
     this.#wasClean = keeper.current.clean;
-    this.#survived = survived;
+    this.#options = options;
   }
 
   get steps(): readonly Step<void>[] {
@@ -102,7 +108,7 @@ export class Restore {
     const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;
     await this.#keeper.write({ clean: false, epoch });
     core.epoch = epoch;
-    core.unitNumber = 0;
+    core.unitNumber = this.#options.firstUnit;
     this.#reader = new UnitReader(core);
     this.#scan = new UnitScan(core, this.#keeper.current, this.#reader);
   }
@@ -139,7 +145,7 @@ export class Restore {
   }
 
   async #adopt(): Promise<void> {
-    const survived = this.#survived;
+    const { survived } = this.#options;
     if (this.#wasClean || survived === null) return;
     const survivors = new Survivors(this.#core, survived, this.#reader!);
     this.#adoption = await survivors.adopt(this.#keeper.current);
@@ -157,7 +163,7 @@ export class Restore {
     if (this.#found.epoch >= core.epoch) {
       await this.#keeper.write({ epoch: this.#found.epoch + 1 });
       core.epoch = this.#found.epoch + 1;
-      core.unitNumber = 0;
+      core.unitNumber = this.#options.firstUnit;
     }
     await flushDevice(core.base);
   }
