@@ -5,12 +5,18 @@
  * restore does, step by step, and how the FTL is, in the words of status.
  */
 
+import { randomInt } from 'node:crypto';
+import { assert } from '../block/assert.ts';
+import type { SpaceUser } from '../block/live-ranges.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import { Ftl } from '../ftl/ftl.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
 import type { StackEvent } from './worker-messages.ts';
+
+/** Of 2^32 units in a life most are left. */
+const FIRST_UNIT_MAX = 2 ** 31;
 
 export class FtlLayer {
   readonly device: Ftl;
@@ -19,6 +25,7 @@ export class FtlLayer {
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
+      firstUnit: randomInt(FIRST_UNIT_MAX),
       steps: stepEvents(emit),
       blockUnreadable: (block, band) =>
         emit({
@@ -31,6 +38,13 @@ export class FtlLayer {
   /** Why nothing can be changed any more; null while it can. */
   get readOnlyReason(): string | null {
     return this.device.status()?.read_only_reason ?? null;
+  }
+
+  /** What it needs of the array; only of one that is open. */
+  get space(): SpaceUser {
+    const { space } = this.device;
+    assert(space !== null, 'an FTL whose start is complete says what it needs');
+    return space;
   }
 
   document(): FtlStatusDocument | null {

@@ -286,18 +286,15 @@ export class Stack implements DeviceObserver {
       nameOf: presentPath,
     });
     this.control.members.setAbsentSpares(absent);
-    let manager: ArrayManager;
-    try {
-      manager = await ArrayManager.start(
-        this.#reactor,
-        this.#assembly!,
-        this.#devices,
-        { readOnly },
-        { arrayEvent: (event) => this.control.arrayEvent(event) },
-      );
-    } catch (error) {
+    const manager = await ArrayManager.start(
+      this.#reactor,
+      this.#assembly!,
+      this.#devices,
+      { readOnly, expectsSpace: this.#assembly!.ftl },
+      { arrayEvent: (event) => this.control.arrayEvent(event) },
+    ).catch((error: unknown) => {
       throw startFailure(error, this.#plan.name, this.#assembly!);
-    }
+    });
     this.#manager = manager;
     this.#array = manager.array;
     if (!this.#assembly!.ftl) await this.#putOnTop(manager.array);
@@ -316,6 +313,7 @@ export class Stack implements DeviceObserver {
     const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#emit);
     await this.#putOnTop(ftl.device);
     this.#ftl = ftl;
+    await this.#manager!.attachSpace(ftl.space);
   }
 
   async #putOnTop(device: BlockDevice): Promise<void> {
