@@ -49,9 +49,11 @@ function afterSpare(name: string, reply: MemberReply): string[] {
   return [`  it takes a lost slot after the ${kind}: bandstand wait ${name} --for ${kind}`];
 }
 
-/** `, of everything` or `, of what it missed`. */
+/** `, of everything`, `, of all that is used` or `, of what it missed`. */
 function amount({ mode }: MemberReply): string {
-  return mode === null ? '' : mode === 'full' ? ', of everything' : ', of what it missed';
+  if (mode === null) return '';
+  if (mode === 'delta') return ', of what it missed';
+  return mode === 'full' ? ', of everything' : ', of all that is used';
 }
 
 function watching(name: string): string[] {

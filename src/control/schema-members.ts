@@ -81,8 +81,11 @@ export interface MemberReply {
   readonly was: MemberStatusDocument['health'] | null;
   /** What a new device is now: it is being filled, or it is a spare. */
   readonly role: 'rebuild' | 'spare' | null;
-  /** Whether all is copied or what changed while it was away; null when not known yet. */
-  readonly mode: 'full' | 'delta' | null;
+  /**
+   * What is copied: all, all that the FTL uses, or what changed while it was away; null when it is
+   * not known yet.
+   */
+  readonly mode: 'full' | 'used' | 'delta' | null;
   /** With `replace`: the device that is replaced. */
   readonly replaces: string | null;
   /** A rebuild that runs now because of this: onto which device. */
@@ -215,7 +218,9 @@ export function decodeMemberReply(value: unknown): Decoded<MemberReply> {
   }
   const { role, mode, health } = value;
   if (role !== null && role !== 'rebuild' && role !== 'spare') return { why: 'the role is bad' };
-  if (mode !== null && mode !== 'full' && mode !== 'delta') return { why: 'the mode is bad' };
+  if (mode !== null && mode !== 'full' && mode !== 'used' && mode !== 'delta') {
+    return { why: 'the mode is bad' };
+  }
   if (typeof health !== 'string') return { why: 'the health is missing' };
   return { value: value as unknown as MemberReply };
 }

@@ -33,7 +33,7 @@ export interface AddOutcome {
   readonly slot: number | null;
   readonly uuid: string;
   /** Everything is copied, or what the member missed; null for a spare. */
-  readonly mode: 'delta' | 'full' | null;
+  readonly mode: 'delta' | 'used' | 'full' | null;
 }
 
 export abstract class MemberAdmin extends ProcessKeeper {
@@ -304,7 +304,12 @@ export abstract class MemberAdmin extends ProcessKeeper {
     const { uuid, device, delta } = one;
     const { target } = this.array;
     if (target?.device === device) {
-      return { role: 'rebuild', slot: target.slot, uuid, mode: delta ? 'delta' : 'full' };
+      return {
+        role: 'rebuild',
+        slot: target.slot,
+        uuid,
+        mode: delta ? 'delta' : this.copiesAll ? 'full' : 'used',
+      };
     }
     if (this.candidates.includes(one)) return { role: 'spare', slot: null, uuid, mode: null };
     throw (

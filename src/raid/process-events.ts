@@ -51,8 +51,10 @@ export function rangeLost(run: ProcessRun, memberBlock: number, count: number): 
 
 // --- resync -------------------------------------------------------------------------------------
 
-export function resyncStarted(regions: number, all: number): EventParts {
-  const share = regions === all ? 'of everything' : `of ${regions} of ${all} regions`;
+/** `isAll`: no layer above says that it uses less. */
+export function resyncStarted(regions: number, all: number, isAll: boolean): EventParts {
+  const most = isAll ? 'of everything' : 'of all that is used';
+  const share = regions === all ? most : `of ${regions} of ${all} regions`;
   return {
     kind: 'resync-started',
     message: `resync ${share} started`,
@@ -83,14 +85,19 @@ export function resyncEnded(
 
 // --- rebuild ------------------------------------------------------------------------------------
 
-export function rebuildStarted(run: ProcessRun, { device, begun }: Candidate): EventParts {
+export function rebuildStarted(
+  run: ProcessRun,
+  { device, begun }: Candidate,
+  isAll: boolean,
+): EventParts {
   const { slot, delta, replace } = run.plan;
   const { doneBytes, totalBytes } = run.status();
   const what = `${replace ? 'replacement' : 'rebuild'} of slot ${slot}`;
+  const used = isAll ? null : 'only what is used is copied';
   return {
     kind: 'rebuild-started',
     message: `${what} onto ${device.name} ${begun ? 'goes on' : 'started'}`,
-    reason: delta ? 'only what was written without it is copied' : null,
+    reason: delta ? 'only what was written without it is copied' : used,
     slot,
     device: device.name,
     details: { delta, replace, resumed: begun, done_bytes: doneBytes, total_bytes: totalBytes },

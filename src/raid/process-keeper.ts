@@ -130,6 +130,11 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     return this.serial(() => this.next());
   }
 
+  /** A rebuild of everything is one of every block. */
+  protected get copiesAll(): boolean {
+    return this.#space.isAll;
+  }
+
   /** Finds what a check would look at; nothing else waits for it. */
   protected async prepareCheck(): Promise<void> {
     await this.#space.prepareCheck();
@@ -192,7 +197,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
     intent!.resyncBegins();
     this.#syncedTo = 0;
     if (!this.#begin(host, plan)) return;
-    this.emit(resyncStarted(regions, intent!.regionCount));
+    this.emit(resyncStarted(regions, intent!.regionCount, this.copiesAll));
   }
 
   #unflushed(host: ArrayProcessHost): WorkRanges | null {
@@ -266,7 +271,7 @@ export abstract class ProcessKeeper extends GrowthKeeper implements RunObserver 
       unflushed: null,
     };
     if (!this.#begin(host, plan)) return false;
-    this.emit(rebuildStarted(this.run!, one));
+    this.emit(rebuildStarted(this.run!, one, this.copiesAll));
     return true;
   }
 

@@ -30,6 +30,11 @@ export class SpaceInUse {
     return this.#isAwaited;
   }
 
+  /** False: some blocks may be left out. */
+  get isAll(): boolean {
+    return this.#user === null;
+  }
+
   attach(user: SpaceUser): void {
     this.#user = user;
     this.#isAwaited = false;

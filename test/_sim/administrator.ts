@@ -153,6 +153,7 @@ export class Administrator {
     }
     const world = this.#world;
     const { life, strikes } = world;
+    await world.findCompared();
     const equal = world.mismatches() === 0 && world.options.config.trim !== 'undefined';
     const began = await this.#ask('check', () => this.#admin.startCheck(repair), undefined);
     world.calmCheck = began && equal ? { life, strikes } : null;
@@ -181,6 +182,7 @@ export class Administrator {
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
+    await world.findCompared();
     const differ = world.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
@@ -203,11 +205,12 @@ export class Administrator {
     const parity = config.level === 'raid5f';
     if (!parity && config.members < 3) return;
     if (!(await this.#quiet()) || world.slotsOut().length > 0 || world.atlas.isAnyVictim) return;
+    await world.findCompared();
     if (world.mismatches() !== 0) return;
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
     const rows = world.size.blocks / (parity ? config.members - 1 : 1);
-    if (block >= rows) return;
+    if (block >= rows || !world.isCompared(block)) return;
     const stripe = Math.floor(block / config.stripBlocks);
     const slot = parity ? referenceParity(array.layout, stripe) : wanted % config.members;
     const medium = world.media[slot]!;

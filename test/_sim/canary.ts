@@ -9,6 +9,7 @@ import type {
   Geometry,
 } from '../../src/block/block-device.ts';
 import { BlockIo, FLAG_FUA, OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { OK } from '../../src/block/status.ts';
 import type { SubjectKind } from './player.ts';
@@ -129,6 +130,10 @@ class CanarySubject implements Subject {
 
   check(): Promise<string | null> {
     return this.#subject.check();
+  }
+
+  compared(): Promise<LiveRanges | null> {
+    return this.#subject.compared();
   }
 
   health(): SubjectHealth {

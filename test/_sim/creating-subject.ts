@@ -51,6 +51,7 @@ function withOpen(subject: Subject, open: Subject['open']): Subject {
       return subject.arrayBlocks;
     },
     check: () => subject.check(),
+    compared: () => subject.compared(),
     health: () => subject.health(),
     close: () => subject.close(),
   };

@@ -132,6 +132,10 @@ export class FtlSubject implements Subject {
     return null;
   }
 
+  async compared(): Promise<null> {
+    return null;
+  }
+
   takeBuffer(): Uint8Array | null {
     if (this.#bufferAt === -1) return null;
     const end = this.#bufferAt + ftlBufferBytes(this.#config);

@@ -4,6 +4,7 @@
  * rebuilds finished within a history.
  */
 
+import type { SpaceUser } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { ArrayManager } from '../../src/raid/array-manager.ts';
 import { assembleArray } from '../../src/raid/assemble.ts';
@@ -30,6 +31,8 @@ export const MANAGED_PROMISES: Promises = {
 };
 
 export class ManagedSubject implements Subject {
+  /** Something above the array says what it needs. */
+  readonly #isBelow: boolean;
   readonly promises = MANAGED_PROMISES;
   readonly admin: SubjectAdmin;
   readonly #reactor: Reactor;
@@ -38,7 +41,13 @@ export class ManagedSubject implements Subject {
   #manager: ArrayManager | null = null;
   #mismatches: number | null = null;
 
-  constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
+  constructor(
+    reactor: Reactor,
+    disks: readonly SimDisk[],
+    options: SimArray,
+    isBelow: boolean = false,
+  ) {
+    this.#isBelow = isBelow;
     this.#reactor = reactor;
     this.#disks = disks;
     this.#options = options;
@@ -82,7 +91,15 @@ export class ManagedSubject implements Subject {
     return this.device.geometry.blockCount;
   }
 
+  attachSpace(space: SpaceUser): Promise<void> {
+    return this.#manager!.attachSpace(space);
+  }
+
   async check(): Promise<null> {
+    return null;
+  }
+
+  async compared(): Promise<null> {
     return null;
   }
 
@@ -103,6 +120,7 @@ export class ManagedSubject implements Subject {
         intentIdleUs: 20_000,
         checkpointUs: 5_000,
         process: { chunkBytes: this.#options.chunkBytes, depth: 2 },
+        expectsSpace: this.#isBelow,
       };
       this.#manager = await ArrayManager.start(reactor, assembly, devices, options, {
         arrayEvent: ({ kind, details }) => {

@@ -4,7 +4,8 @@
  * certain blocks is their XOR.
  */
 
-import { referenceParity, referencePlaces } from '../_helpers/raid-reference.ts';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
+import { type Layout, referenceParity, referencePlaces } from '../_helpers/raid-reference.ts';
 import type { SimMedium } from './medium.ts';
 import type { Model } from './model.ts';
 import type { SimArray } from './subject.ts';
@@ -66,12 +67,16 @@ function checkParity(
   return null;
 }
 
-/** Member blocks in which a check has to find that the members in service disagree. */
+/**
+ * Member blocks in which a check has to find that the members in service disagree. It looks at what
+ * is in `compared`, of parity levels at whole strips; null: at everything.
+ */
 export function countMismatches(
   { layout, blockBytes, dataOffset }: SimArray,
   media: readonly SimMedium[],
   inService: readonly boolean[],
   arrayBlocks: number,
+  compared: LiveRanges | null = null,
 ): number {
   const used = media.filter((_, slot) => inService[slot]);
   const parity = layout.level === 'raid5f';
@@ -81,6 +86,7 @@ export function countMismatches(
   const bytes = new Uint8Array(blockBytes);
   let count = 0;
   for (let block = 0; block < blocks; block += 1) {
+    if (compared !== null && !isCompared(layout, block, compared)) continue;
     sum.fill(0);
     let differ = false;
     used.forEach(({ now }, index) => {
@@ -91,4 +97,17 @@ export function countMismatches(
     if (parity ? sum.some((byte) => byte !== 0) : differ) count += 1;
   }
   return count;
+}
+
+/** True when a check looks at the member block. */
+export function isCompared(
+  { level, sizes, strip }: Layout,
+  block: number,
+  set: LiveRanges,
+): boolean {
+  const parity = level === 'raid5f';
+  const first = parity ? Math.floor(block / strip) * strip * (sizes.length - 1) : block;
+  const end = parity ? first + strip * (sizes.length - 1) : block + 1;
+  const live = set.nextLive(first);
+  return live !== -1 && live < end;
 }

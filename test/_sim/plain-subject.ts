@@ -54,6 +54,10 @@ export class PlainSubject implements Subject {
     return null;
   }
 
+  async compared(): Promise<null> {
+    return null;
+  }
+
   async open({ degraded, arrayRuns }: OpenOptions): Promise<void> {
     const reactor = this.#reactor;
     try {

@@ -1,9 +1,10 @@
 /**
  * An FTL over a managed array as a subject, put together and taken apart as src/stack/stack.ts does
- * it: the array goes on with what it has to do while the FTL is being restored. The write buffer
- * lies in the reactor's surviving memory, where there is any.
+ * it: the array waits for the FTL, and copies and compares no more than the FTL uses. The write
+ * buffer lies in the reactor's surviving memory, where there is any.
  */
 
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { StepRun } from '../../src/block/steps.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
@@ -20,6 +21,8 @@ import type {
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 
+const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
+
 export class StackSubject implements Subject {
   readonly promises = STACK_PROMISES;
   readonly #reactor: Reactor;
@@ -30,7 +33,7 @@ export class StackSubject implements Subject {
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
-    this.#array = new ManagedSubject(reactor, disks, options);
+    this.#array = new ManagedSubject(reactor, disks, options, true);
     this.#options = options;
   }
 
@@ -63,8 +66,10 @@ export class StackSubject implements Subject {
       buffer: this.#reactor.surviving,
       slotCount,
       checkpointUnits,
+      firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);
+    await this.#array.attachSpace(this.#ftl.space!);
   }
 
   get device(): Ftl {
@@ -82,6 +87,10 @@ export class StackSubject implements Subject {
   async check(): Promise<string | null> {
     const { wrong } = await this.device.check();
     return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
+  }
+
+  async compared(): Promise<LiveRanges | null> {
+    return (await this.#ftl?.space?.writtenRanges()) ?? NOTHING;
   }
 
   health(): SubjectHealth {

@@ -7,6 +7,7 @@
  */
 
 import type { BlockDevice } from '../../src/block/block-device.ts';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import type { Layout } from '../_helpers/raid-reference.ts';
 import type { SimDisk } from './sim-disk.ts';
@@ -85,6 +86,8 @@ export interface Subject {
   readonly arrayBlocks: number;
   /** Looks at its own data: what is wrong with it, or null. */
   check(): Promise<string | null>;
+  /** Array blocks that are the same on all members once nothing is settling; null: all of them. */
+  compared(): Promise<LiveRanges | null>;
   health(): SubjectHealth;
   readonly admin: SubjectAdmin | null;
   /** A clean stop. Disks are closed when it resolves. */

@@ -8,6 +8,7 @@
 
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
+import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
 import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
@@ -18,7 +19,7 @@ import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { Life } from './life.ts';
 import type { SimMedium } from './medium.ts';
-import { checkMembers, countMismatches } from './member-check.ts';
+import { checkMembers, countMismatches, isCompared } from './member-check.ts';
 import { Model } from './model.ts';
 import { drawDecision } from './power-cut.ts';
 import type { Random } from './random.ts';
@@ -74,6 +75,8 @@ export class World implements DiskHost {
   #isOpen = false;
   /** It was stopped before its members were equal. */
   #differs = false;
+  /** Array blocks that a check looks at, as far as was asked; null: all. */
+  #compared: LiveRanges | null = null;
   /** In this life somebody has asked for another set of members. */
   administered = false;
   /** What a killed program leaves to the next one. */
@@ -278,6 +281,7 @@ export class World implements DiskHost {
   /** A clean stop. */
   async stop(): Promise<void> {
     const life = this.life;
+    if (this.#isOpen) await this.findCompared();
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
     // A rebuild, or a replacement, whose copy is complete may still end.
@@ -574,7 +578,20 @@ export class World implements DiskHost {
   /** Member blocks in which the members in service disagree now; nothing is in flight. */
   mismatches(): number {
     this.syncHealth();
-    return countMismatches(this.options.array, this.media, this.#inService, this.size.blocks);
+    const { array } = this.options;
+    return countMismatches(array, this.media, this.#inService, this.size.blocks, this.#compared);
+  }
+
+  /** Asks the subject what a check would look at now. */
+  async findCompared(): Promise<void> {
+    if (!this.options.promises.log) return;
+    this.#compared = await this.life.drive(this.subject.compared(), 'finding what is in use');
+  }
+
+  /** True when a check looks at the member block. */
+  isCompared(block: number): boolean {
+    const compared = this.#compared;
+    return compared === null || isCompared(this.options.array.layout, block, compared);
   }
 
   /** False where nothing is there twice. */

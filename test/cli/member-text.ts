@@ -15,6 +15,7 @@ test('what became of a member is one line, then advice', (t) => {
   const wait = '  wait for it: bandstand wait tank --for rebuild';
   const cases: readonly (readonly [change: Partial<MemberReply>, lines: string[]])[] = [
     [{}, ['added /dev/sdd: rebuild of slot 2 started, of everything', wait]],
+    [{ mode: 'used' }, ['added /dev/sdd: rebuild of slot 2 started, of all that is used', wait]],
     [{ mode: 'delta' }, ['added /dev/sdd: rebuild of slot 2 started, of what it missed', wait]],
     [{ dry_run: true }, ['would add /dev/sdd and rebuild slot 2 onto it; nothing was changed']],
     [

@@ -108,7 +108,7 @@ test('from opening on a band is live', (t) => {
   t.is(ranges.nextLive(end - 1), end - 1);
 });
 
-test('an FTL says what it needs when its start is complete, and what it needed when closed', async (t) => {
+test('an FTL that has started says what it needs, also when it is closed', async (t) => {
   const bench = await FtlBench.make();
   const ftl = await bench.open();
   const space = ftl.space!;

@@ -15,7 +15,7 @@ const SHAPE = {
 };
 
 for (const blockBytes of [512, 4096] as const) {
-  test(`a unit counts up to its last mapped block, over blocks of ${blockBytes} bytes`, async (t) => {
+  test(`units count up to their last mapped block, with ${blockBytes}-byte blocks`, async (t) => {
     const core = coreOf(SHAPE, blockBytes);
     const { bandCount, bandBlocks, summaryBlocks, unitBlocks } = core.geometry;
     const random = new Random(3);

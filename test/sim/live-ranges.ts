@@ -100,7 +100,7 @@ class History {
     }
   }
 
-  /** Keeps what a member has; or lets it have another future first, in which all goes on with it. */
+  /** Keeps what a member has; or lets it have another future first. */
   async remember(): Promise<void> {
     const { random } = this;
     const disk = this.#anyDisk();
@@ -132,8 +132,6 @@ class History {
   async loseMember(content: (() => Uint8Array) | null = null): Promise<void> {
     const { random, stack } = this;
     const manager = stack.manager!;
-    // What a mirror shows of writes in flight at a crash is on one member until then.
-    while (manager.status().process?.kind === 'resync') await stack.drive(stack.sleep(1000));
     const slot = random.below(stack.members);
     if (!manager.array.mayEject(slot)) return;
     const lost = manager.array.members[slot]!.device as RamDevice;
