@@ -153,7 +153,6 @@ export class Administrator {
     }
     const world = this.#world;
     const { life, strikes } = world;
-    await world.findCompared();
     const equal = world.mismatches() === 0 && world.options.config.trim !== 'undefined';
     const began = await this.#ask('check', () => this.#admin.startCheck(repair), undefined);
     world.calmCheck = began && equal ? { life, strikes } : null;
@@ -182,7 +181,7 @@ export class Administrator {
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
-    await world.findCompared();
+    await world.settleLog();
     const differ = world.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
@@ -205,7 +204,6 @@ export class Administrator {
     const parity = config.level === 'raid5f';
     if (!parity && config.members < 3) return;
     if (!(await this.#quiet()) || world.slotsOut().length > 0 || world.atlas.isAnyVictim) return;
-    await world.findCompared();
     if (world.mismatches() !== 0) return;
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
@@ -239,7 +237,7 @@ export class Administrator {
     world.user.submit(OP_FLUSH, 0, 0, false);
     await world.user.drain();
     await this.settle();
-    await world.stillness();
+    await world.settleLog();
     world.syncHealth();
     return world.violation === null && !world.subject.health().failed;
   }

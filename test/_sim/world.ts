@@ -12,6 +12,7 @@ import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
 import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
+import { Alarm } from '../_helpers/alarm.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
@@ -30,6 +31,9 @@ import { User } from './user.ts';
 import { ioText } from './user-io.ts';
 import { type OpenCut, survivingBytes, type WorldOptions } from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
+
+/** What an FTL does by itself begins within so long behind the last answer. */
+const LOG_PAUSE_US = 100;
 
 export class World implements DiskHost {
   readonly options: WorldOptions;
@@ -281,7 +285,7 @@ export class World implements DiskHost {
   /** A clean stop. */
   async stop(): Promise<void> {
     const life = this.life;
-    if (this.#isOpen) await this.findCompared();
+    if (this.#isOpen && !this.settling) await this.#findCompared();
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
     // A rebuild, or a replacement, whose copy is complete may still end.
@@ -582,10 +586,26 @@ export class World implements DiskHost {
     return countMismatches(array, this.media, this.#inService, this.size.blocks, this.#compared);
   }
 
-  /** Asks the subject what a check would look at now. */
-  async findCompared(): Promise<void> {
+  /** Lets a log do what it is about to, and asks what a check would look at then. */
+  async settleLog(): Promise<void> {
+    if (!this.options.promises.log) return;
+    for (let ios = -1; ios !== this.ios; ) {
+      await this.stillness();
+      ios = this.ios;
+      await this.#pass(LOG_PAUSE_US);
+    }
+    await this.#findCompared();
+  }
+
+  async #findCompared(): Promise<void> {
     if (!this.options.promises.log) return;
     this.#compared = await this.life.drive(this.subject.compared(), 'finding what is in use');
+  }
+
+  #pass(us: number): Promise<void> {
+    const { life } = this;
+    const over = new Promise<void>((resolve) => life.reactor.schedule(new Alarm(resolve), us));
+    return life.drive(over, 'a pause');
   }
 
   /** True when a check looks at the member block. */
