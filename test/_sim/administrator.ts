@@ -181,7 +181,7 @@ export class Administrator {
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
-    await world.settleLog();
+    await world.compared.settle();
     const differ = world.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
@@ -208,7 +208,7 @@ export class Administrator {
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
     const rows = world.size.blocks / (parity ? config.members - 1 : 1);
-    if (block >= rows || !world.isCompared(block)) return;
+    if (block >= rows || !world.compared.has(block)) return;
     const stripe = Math.floor(block / config.stripBlocks);
     const slot = parity ? referenceParity(array.layout, stripe) : wanted % config.members;
     const medium = world.media[slot]!;
@@ -237,7 +237,7 @@ export class Administrator {
     world.user.submit(OP_FLUSH, 0, 0, false);
     await world.user.drain();
     await this.settle();
-    await world.settleLog();
+    await world.compared.settle();
     world.syncHealth();
     return world.violation === null && !world.subject.health().failed;
   }

@@ -8,19 +8,18 @@
 
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
-import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
 import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
-import { Alarm } from '../_helpers/alarm.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
+import { Compared } from './compared.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { Life } from './life.ts';
 import type { SimMedium } from './medium.ts';
-import { checkMembers, countMismatches, isCompared } from './member-check.ts';
+import { checkMembers, countMismatches } from './member-check.ts';
 import { Model } from './model.ts';
 import { drawDecision } from './power-cut.ts';
 import type { Random } from './random.ts';
@@ -31,9 +30,6 @@ import { User } from './user.ts';
 import { ioText } from './user-io.ts';
 import { type OpenCut, survivingBytes, type WorldOptions } from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
-
-/** What an FTL does by itself begins within so long behind the last answer. */
-const LOG_PAUSE_US = 100;
 
 export class World implements DiskHost {
   readonly options: WorldOptions;
@@ -79,8 +75,7 @@ export class World implements DiskHost {
   #isOpen = false;
   /** It was stopped before its members were equal. */
   #differs = false;
-  /** Array blocks that a check looks at, as far as was asked; null: all. */
-  #compared: LiveRanges | null = null;
+  readonly compared = new Compared(this);
   /** In this life somebody has asked for another set of members. */
   administered = false;
   /** What a killed program leaves to the next one. */
@@ -285,7 +280,7 @@ export class World implements DiskHost {
   /** A clean stop. */
   async stop(): Promise<void> {
     const life = this.life;
-    if (this.#isOpen && !this.settling) await this.#findCompared();
+    if (this.#isOpen && !this.settling) await this.compared.find();
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
     // A rebuild, or a replacement, whose copy is complete may still end.
@@ -583,35 +578,8 @@ export class World implements DiskHost {
   mismatches(): number {
     this.syncHealth();
     const { array } = this.options;
-    return countMismatches(array, this.media, this.#inService, this.size.blocks, this.#compared);
-  }
-
-  /** Lets a log do what it is about to, and asks what a check would look at then. */
-  async settleLog(): Promise<void> {
-    if (!this.options.promises.log) return;
-    for (let ios = -1; ios !== this.ios; ) {
-      await this.stillness();
-      ios = this.ios;
-      await this.#pass(LOG_PAUSE_US);
-    }
-    await this.#findCompared();
-  }
-
-  async #findCompared(): Promise<void> {
-    if (!this.options.promises.log) return;
-    this.#compared = await this.life.drive(this.subject.compared(), 'finding what is in use');
-  }
-
-  #pass(us: number): Promise<void> {
-    const { life } = this;
-    const over = new Promise<void>((resolve) => life.reactor.schedule(new Alarm(resolve), us));
-    return life.drive(over, 'a pause');
-  }
-
-  /** True when a check looks at the member block. */
-  isCompared(block: number): boolean {
-    const compared = this.#compared;
-    return compared === null || isCompared(this.options.array.layout, block, compared);
+    const { set } = this.compared;
+    return countMismatches(array, this.media, this.#inService, this.size.blocks, set);
   }
 
   /** False where nothing is there twice. */
