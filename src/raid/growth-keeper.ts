@@ -55,7 +55,10 @@ export abstract class GrowthKeeper extends MetadataKeeper {
       kind: 'array-resized',
       message: `the array has grown from ${size(before)} to ${size(growth.blockCount)}`,
       reason: 'its members have grown',
-      action: `unexport and export ${array.name} again: an export keeps the size it began with`,
+      action:
+        this.options.expectsSpace === true
+          ? 'none: the layer above keeps the size that it was made with, and does not use the rest'
+          : `unexport and export ${array.name} again: an export keeps the size it began with`,
       details: { blocks_before: before, blocks: growth.blockCount },
     });
   }

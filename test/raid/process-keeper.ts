@@ -330,6 +330,27 @@ test('nothing is copied or compared before the layer above says what it needs', 
   await bench.stop();
 });
 
+test('what an array gains below a layer that keeps its size is not resynced', async (t) => {
+  const live = those((block) => block < 64);
+  const { bench } = await filled({ level: 'raid1', members: 2 }, 14, {}, using(live));
+  for (const [index, disk] of bench.disks.entries()) {
+    disk.grow(128);
+    bench.data(disk).fill(index + 1, 256 * BLOCK);
+  }
+  await bench.settle();
+  const { manager } = bench;
+  t.is(manager!.array.geometry.blockCount, 384);
+  t.false(manager!.isSettling);
+  t.true(
+    bench
+      .data(bench.disks[1]!)
+      .subarray(256 * BLOCK)
+      .every((byte) => byte === 2),
+  );
+  t.regex(bench.events.find(({ kind }) => kind === 'array-resized')!.action!, /keeps the size/);
+  await bench.stop();
+});
+
 test('a layer that never says what it needs leaves the members as they were', async (t) => {
   const bench = new ManagedBench({ level: 'raid1', members: 2 });
   await bench.create();
