@@ -29,14 +29,18 @@ import {
 import type { BlockIo } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
+import type { Redundancy } from '../block/redundancy.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
-import { FtlCheck, type FtlCheckReport } from './check.ts';
+import { FtlCheck, type FtlCheckOptions, type FtlCheckReport } from './check.ts';
+import { MetadataCheck } from './check-metadata.ts';
+import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
+import type { LostBlocks } from './lost-blocks.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
@@ -62,8 +66,12 @@ export interface FtlOptions {
   readonly checkpointUnits?: number;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
-  /** Told about blocks that relocation could not move. */
-  readonly blockUnreadable?: (block: number, band: number, status: number) => void;
+  /** The base keeps its data more than once: what is wrong in it can be mended. */
+  readonly redundancy?: Redundancy | null;
+  /** Told about what is not as its checksum says, and what became of it. */
+  readonly found?: (finding: Finding) => void;
+  /** Told about blocks that relocation cannot move, because nothing says what they are. */
+  readonly blocksLost?: (lost: LostBlocks) => void;
 }
 
 export class Ftl implements BlockDevice, DeviceObserver {
@@ -134,6 +142,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       reactor,
       base,
       geometry,
+      redundancy: this.#options.redundancy ?? null,
       keeper,
       memory,
       slotCount,
@@ -143,8 +152,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
         answer: (io, status) => this.#answer(io, status),
         failed: (status) => this.observer?.deviceFailed(this, status),
         settled: () => this.#settled(),
-        blockUnreadable: (block, band, status) =>
-          this.#options.blockUnreadable?.(block, band, status),
+        found: (finding) => this.#options.found?.(finding),
+        blocksLost: (lost) => this.#options.blocksLost?.(lost),
       },
     });
     this.#engine = engine;
@@ -299,9 +308,12 @@ export class Ftl implements BlockDevice, DeviceObserver {
   }
 
   /** Reads all that is mapped and verifies it, while the device is in use; `close` ends it. */
-  async check(): Promise<FtlCheckReport> {
-    assert(this.#engine?.runs === true && this.#check === null, 'one check of an open device');
-    const check = new FtlCheck(this.#engine!.core);
+  async check(options: FtlCheckOptions = {}): Promise<FtlCheckReport> {
+    const engine = this.#engine;
+    assert(engine?.runs === true && this.#check === null, 'one check of an open device');
+    const { checkpointer, core, mender } = engine!;
+    const metadata = new MetadataCheck(core, mender, this.#keeper!, checkpointer);
+    const check = new FtlCheck(core, mender, metadata, options);
     this.#check = check;
     try {
       return await check.run();
@@ -309,6 +321,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
       this.#check = null;
       this.#settled();
     }
+  }
+
+  /** The check that is under way; null: none. */
+  get runningCheck(): Pick<FtlCheck, 'pause' | 'progress' | 'resume' | 'stop'> | null {
+    return this.#check;
   }
 
   /** How the device is doing; null while it is closed. */

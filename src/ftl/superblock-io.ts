@@ -62,6 +62,22 @@ async function readCopy(reactor: Reactor, base: BlockDevice, at: number): Promis
   }
 }
 
+/** True when the bytes at `at` in the arena are a superblock of the device. */
+export function isSuperblock(
+  { arena }: Reactor,
+  base: BlockDevice,
+  at: number,
+  bytes: number,
+  uuid: string,
+): boolean {
+  try {
+    return decodeFtlSuperblock(arena.u8.slice(at, at + bytes), base.name).uuid === uuid;
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return false;
+  }
+}
+
 /** Where a signature is found behind the first block, or -1. */
 async function searchCopy(reactor: Reactor, base: BlockDevice): Promise<number> {
   const step = writeStepBytes(base.geometry);

@@ -8,6 +8,7 @@
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import { Ftl } from '../ftl/ftl.ts';
+import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
 import type { StackEvent } from './worker-messages.ts';
@@ -20,11 +21,7 @@ export class FtlLayer {
       baseKept: true,
       buffer,
       steps: stepEvents(emit),
-      blockUnreadable: (block, band) =>
-        emit({
-          event: 'warning',
-          message: `block ${block} of ${array.name} cannot be read any more (band ${band})`,
-        }),
+      redundancy: redundancyOf(array),
     });
   }
 
