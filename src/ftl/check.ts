@@ -273,14 +273,14 @@ export class FtlCheck {
     const { summaryBlocks, unitBlocks } = geometry;
     const band = Math.floor(unit / geometry.bandUnits);
     const header = this.#header;
-    const isOfBand = (one: UnitHeader): boolean => one.bandSequence === bands.sequence[band];
     const isThere = (): boolean =>
-      readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header) && isOfBand(header);
+      readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header) &&
+      header.bandSequence === bands.sequence[band];
     let status = OK;
     // Its summary may say what is lost.
     if (!wasRead) status = await this.#mender.readCopy(copy, unit * unitBlocks, summaryBlocks, at);
     if (status === OK && isThere()) return true;
-    const { finding, found } = await this.#mender.summary(unit, at, this.#repair, isOfBand);
+    const { finding, found } = await this.#mender.summary(unit, at, this.#repair);
     // Without repair the summary is told for the first copy that lacks it, and found for all.
     if (finding !== null && (this.#repair || copy === finding.slots[0])) this.#note(finding);
     return found && isThere();

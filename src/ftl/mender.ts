@@ -19,7 +19,7 @@ import { OK } from '../block/status.ts';
 import { type Finding, type FindingPlace, findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
-import { blockCrc, entryCrc, nameBlock, readHeader, UnitHeader } from './unit-format.ts';
+import { blockCrc, entryAt, entryCrc, nameBlock, readHeader, UnitHeader } from './unit-format.ts';
 
 export interface MenderHost {
   /** Something is wrong, or was. */
@@ -100,14 +100,13 @@ export class Mender {
     return await this.#inTurn(() => this.#places(what, place, 1, into, repair, isRight));
   }
 
-  /** The same for the summary of a unit that `accepts`. */
-  async summary(
-    unit: number,
-    into: number,
-    repair: boolean,
-    accepts: (header: UnitHeader) => boolean,
-  ): Promise<Mending> {
-    const { geometry, reactor } = this.#core;
+  /**
+   * The same for the summary of a unit, which has to belong to what its band was filled with last,
+   * and to name something that the map has there. What a crash has left of a unit that never was
+   * stays dead, also where parity would bring it back.
+   */
+  async summary(unit: number, into: number, repair: boolean): Promise<Mending> {
+    const { bands, geometry, reactor } = this.#core;
     const { u32 } = reactor.arena;
     const { bandUnits, summaryBlocks, unitBlocks } = geometry;
     const band = Math.floor(unit / bandUnits);
@@ -118,11 +117,22 @@ export class Mender {
       readHeader(u32, reactor.kernels, geometry, this.#memory, header) &&
       header.band === band &&
       header.unit === number &&
-      accepts(header);
+      header.bandSequence === bands.sequence[band] &&
+      this.#namesMapped(unit, header.dataCount);
     const place = unit * unitBlocks;
     return await this.#inTurn(() =>
       this.#places(what, place, summaryBlocks, into, repair, isRight),
     );
+  }
+
+  #namesMapped(unit: number, dataCount: number): boolean {
+    const { geometry, l2p, reactor } = this.#core;
+    const first = unit * geometry.unitBlocks + geometry.summaryBlocks;
+    for (let index = 0; index < dataCount; index += 1) {
+      const block = nameBlock(reactor.arena.u32, entryAt(this.#memory, index));
+      if (block < l2p.blockCount && l2p.get(block) === first + index) return true;
+    }
+    return false;
   }
 
   /** Counts and tells what somebody has found. */

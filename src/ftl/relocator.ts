@@ -340,11 +340,9 @@ export class Relocator implements Completer {
     // With the data of the unit behind it, or without.
     const back = lane.state === READS_UNIT && lane.io.status === OK ? MOVES : PICKS;
     lane.state = MENDS;
-    const { bands, geometry, reactor } = this.#core;
-    const sequence = bands.sequence[this.#band];
+    const { geometry, reactor } = this.#core;
     const work = async (): Promise<void> => {
-      const accepts = (header: UnitHeader): boolean => header.bandSequence === sequence;
-      const { found } = await this.#mender.summary(lane.unit, lane.memory, true, accepts);
+      const { found } = await this.#mender.summary(lane.unit, lane.memory, true);
       if (found && this.#isOfBand(lane)) {
         lane.state = back;
       } else {

@@ -175,10 +175,15 @@ export class FtlWorld implements DiskHost {
     return true;
   }
 
-  /** The device's own check: every checksum, and the map against the units. */
+  /**
+   * The device's own check: every checksum, and the map against the units. Here nobody resyncs
+   * mirrors after a crash, so what is right on one of them is right.
+   */
   async check(): Promise<void> {
     const device = this.#ftlSubject!.device;
-    const { wrong } = await this.life.drive(device.check(), 'checking');
+    const report = await this.life.drive(device.check(), 'checking');
+    const mirrors = this.#config.base === 'raid1';
+    const wrong = report.wrong.filter(({ outcome }) => outcome === 'lost' || !mirrors);
     if (wrong.length > 0) this.violate(`a check finds ${JSON.stringify(wrong.slice(0, 3))}`);
   }
 
