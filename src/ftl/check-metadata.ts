@@ -2,9 +2,9 @@
  * MetadataCheck: superblocks and the pages of the map, as they are on the base.     (control plane)
  *
  * Both copies of the superblock, and each page that the newest one names, are read from each copy
- * of a mirrored base and held against their checksums. What is wrong is looked for in the redundancy;
- * what is right nowhere is written anew from memory where that is wanted: a page by the next
- * checkpoint, superblocks at once.
+ * of a mirrored base and held against their checksums. What is wrong is looked for in the
+ * redundancy; what is right nowhere is written anew from memory where that is wanted: a page by the
+ * next checkpoint, superblocks at once.
  *
  * No checkpoint runs while one of them is being looked at, so that none is seen half written. In
  * between it may: what has been seen then counts as it was.

@@ -7,22 +7,37 @@
 
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
+import type { Finding } from '../ftl/finding.ts';
 import { Ftl } from '../ftl/ftl.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
 import type { StackEvent } from './worker-messages.ts';
 
+/** After so many findings they are told ever more rarely: the report of a check counts them all. */
+const TOLD_MAX = 32;
+
 export class FtlLayer {
   readonly device: Ftl;
+  readonly #emit: (event: StackEvent) => void;
+  #findings = 0;
 
   constructor(array: RaidArray, buffer: SurvivingMemory | null, emit: (event: StackEvent) => void) {
+    this.#emit = emit;
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
       steps: stepEvents(emit),
       redundancy: redundancyOf(array),
+      found: (finding) => this.#found(finding),
+      blocksLost: (lost) => emit({ event: 'ftl-lost', lost }),
     });
+  }
+
+  #found(finding: Finding): void {
+    this.#findings += 1;
+    const isRound = Number.isInteger(Math.log2(this.#findings));
+    if (this.#findings <= TOLD_MAX || isRound) this.#emit({ event: 'ftl-found', finding });
   }
 
   /** Why nothing can be changed any more; null while it can. */

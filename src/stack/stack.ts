@@ -82,7 +82,7 @@ export class Stack implements DeviceObserver {
       readOnly: plan.readOnly,
       manager: () => this.#manager,
       spec: () => this.#array!.spec,
-      hasFtl: () => this.#ftl !== null,
+      ftl: () => this.#ftl?.device ?? null,
       sizeBytes: () => this.#sizeBytes,
       emit,
     });

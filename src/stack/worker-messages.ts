@@ -9,6 +9,8 @@
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
 import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
+import type { Finding } from '../ftl/finding.ts';
+import type { LostBlocks } from '../ftl/lost-blocks.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import type { BufferFile } from './buffer-file.ts';
 import type { PresentMembers } from './remember-members.ts';
@@ -99,6 +101,8 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  | { readonly event: 'ftl-found'; readonly finding: Finding }
+  | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }
   /** What the array's manager tells. */
   | { readonly event: 'array'; readonly array: ArrayEvent }

@@ -1,5 +1,5 @@
 /**
- * `bandstand check NAME`: compares the members while the stack is in use.           (control plane)
+ * `bandstand check NAME`: verifies checksums and compares members, in use.           (control plane)
  *
  * Without --repair nothing is changed. The command starts the check and returns; `wait` waits for
  * it and tells what was found, and so do `events` and the log of the server.
@@ -18,18 +18,18 @@ import { shareText } from '../status-text.ts';
 
 export const check: Command = {
   name: 'check',
-  summary: 'Compares the members of a running stack with each other.',
+  summary: 'Verifies checksums of a running stack and compares its members.',
   positionals: [{ name: 'NAME', required: true, many: false }],
   options: [
-    { name: 'repair', kind: 'flag', summary: 'write what disagrees' },
+    { name: 'repair', kind: 'flag', summary: 'write what is wrong or disagrees' },
     { name: 'pause', kind: 'flag', summary: 'stop for now; it goes on from there' },
     { name: 'resume', kind: 'flag', summary: 'go on after a pause' },
     { name: 'stop', kind: 'flag', summary: 'end the check' },
     DRY_RUN,
   ],
   examples: [
-    ['check tank', 'starts to compare the members; changes nothing'],
-    ['check tank --repair', 'makes equal what disagrees'],
+    ['check tank', 'starts to look; changes nothing'],
+    ['check tank --repair', 'mends what is wrong, and makes equal what disagrees'],
   ],
   async run(context, args) {
     const name = args.positional('NAME');
