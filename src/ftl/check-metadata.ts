@@ -53,9 +53,7 @@ export class MetadataCheck {
       reactor.arena.release(buffer, bytes);
     }
     if (this.#lost.size > 0) await this.#rewritePages();
-    const told = findings.flatMap((finding) => finding ?? []).map((one) => this.#concluded(one));
-    for (const finding of told) this.#mender.note(finding);
-    return told;
+    return findings.flatMap((finding) => finding ?? []).map((one) => this.#concluded(one));
   }
 
   #alone(work: () => Promise<Finding | null>): Promise<Finding | null> {

@@ -180,6 +180,7 @@ export class FtlCheck {
   }
 
   #note(finding: Finding): void {
+    this.#mender.note(finding);
     if (this.#wrong.length < KEPT_MAX) this.#wrong.push(finding);
     this.#wrongCount += 1;
     if (finding.outcome === 'repaired') this.#repairedCount += 1;

@@ -21,6 +21,7 @@ import {
   type DeviceObserver,
   FEATURE_ATOMIC_BLOCK,
   FEATURE_FUA,
+  FEATURE_READ_ONLY,
   FEATURE_TRIM,
   FEATURE_TRIM_ZEROES,
   FEATURE_WRITE_ZEROES,
@@ -64,6 +65,8 @@ export interface FtlOptions {
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
+  /** Nothing is written to the base: what a start has to do is done in memory. */
+  readonly readOnly?: boolean;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
   /** The base keeps its data more than once: what is wrong in it can be mended. */
@@ -81,6 +84,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   readonly #options: FtlOptions;
   #baseOpened: boolean;
   readonly #baseKept: boolean;
+  readonly #readOnly: boolean;
   #reactor: Reactor | null = null;
   #geometry: Geometry | null = null;
   #engine: FtlEngine | null = null;
@@ -98,6 +102,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.base = base;
     this.#options = options;
     this.#baseKept = options.baseKept ?? false;
+    this.#readOnly = options.readOnly ?? false;
     this.#baseOpened = options.baseOpened ?? this.#baseKept;
   }
 
@@ -132,7 +137,9 @@ export class Ftl implements BlockDevice, DeviceObserver {
 
   async #start(reactor: Reactor): Promise<void> {
     const { base } = this;
-    const found = await readSuperblock(reactor, base);
+    const readOnly = this.#readOnly;
+    const redundancy = this.#options.redundancy ?? null;
+    const found = await readSuperblock(reactor, { base, redundancy, readOnly });
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
@@ -142,7 +149,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       reactor,
       base,
       geometry,
-      redundancy: this.#options.redundancy ?? null,
+      redundancy,
       keeper,
       memory,
       slotCount,
@@ -157,24 +164,31 @@ export class Ftl implements BlockDevice, DeviceObserver {
       },
     });
     this.#engine = engine;
-    const restore = new Restore(engine.core, engine.log, keeper, buffer?.isAdopted ? buffer : null);
+    if (readOnly) engine.core.openReadOnly();
+    const { core, log, mender } = engine;
+    const survived = buffer?.isAdopted === true ? buffer : null;
+    const restore = new Restore({ core, log, mender, keeper, survived, readOnly });
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {
       restore.dispose();
     }
     // From here on what was decided holds, and the write buffer belongs to this life.
-    await engine.checkpointer.write(false);
-    engine.core.buffer.format(found.superblock.uuid, engine.core.epoch);
+    if (!readOnly) {
+      await engine.checkpointer.write(false);
+      core.buffer.format(found.superblock.uuid, core.epoch);
+    }
+    for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
-    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null);
+    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null, readOnly);
     engine.runs = true;
   }
 
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
     const least = geometry.classCount + SLOTS_FOR_RELOCATION + 2;
     const given = this.#options.buffer ?? null;
-    if (given !== null) {
+    // What another process has left is not touched by one that only reads.
+    if (given !== null && !this.#readOnly) {
       let slotCount = Math.min(SLOTS_MAX, Math.floor(given.bytes / bufferBytes(geometry, 1)));
       while (bufferBytes(geometry, slotCount + 1) <= given.bytes && slotCount < SLOTS_MAX) {
         slotCount += 1;
@@ -187,7 +201,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
       });
     }
     const fits = Math.floor(BUFFER_BYTES_AIM / (geometry.unitBlocks * FTL_BLOCK_BYTES));
-    const wanted = this.#options.slotCount ?? Math.min(SLOTS_DEFAULT, fits);
+    const usual = this.#readOnly ? least : Math.min(SLOTS_DEFAULT, fits);
+    const wanted = this.#options.slotCount ?? usual;
     const slotCount = Math.max(least, wanted);
     const bytes = bufferBytes(geometry, slotCount);
     const at = reactor.arena.allocate(bytes);
@@ -313,7 +328,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     assert(engine?.runs === true && this.#check === null, 'one check of an open device');
     const { checkpointer, core, mender } = engine!;
     const metadata = new MetadataCheck(core, mender, this.#keeper!, checkpointer);
-    const check = new FtlCheck(core, mender, metadata, options);
+    const repair = options.repair === true && !this.#readOnly;
+    const check = new FtlCheck(core, mender, metadata, { repair });
     this.#check = check;
     try {
       return await check.run();
@@ -344,7 +360,12 @@ function checkpointUnits(geometry: FtlGeometry): number {
   return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
 }
 
-function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean): Geometry {
+function outerGeometry(
+  base: Geometry,
+  geometry: FtlGeometry,
+  survives: boolean,
+  readOnly: boolean,
+): Geometry {
   return {
     blockBytes: FTL_BLOCK_BYTES,
     blockCount: geometry.blockCount,
@@ -355,6 +376,7 @@ function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean)
     rotational: base.rotational,
     volatileCache: survives || base.volatileCache,
     features:
+      (readOnly ? FEATURE_READ_ONLY : 0) |
       FEATURE_TRIM |
       FEATURE_TRIM_ZEROES |
       FEATURE_WRITE_ZEROES |

@@ -7,35 +7,22 @@
  * asked once more: a read can go wrong once.
  *
  * One at a time, in memory of its own, which is there from the start: what is mended is rare, and
- * must not fail because others have filled the arena. What is found is told and counted here,
- * whoever came upon it.
+ * must not fail because others have filled the arena. Whoever came upon it decides whether it is
+ * told (`note`): a start finds what a crash has torn, which is nobody's fault.
  */
 
-import type { BlockDevice } from '../block/block-device.ts';
 import { FLAG_BACKGROUND, OP_READ } from '../block/block-io.ts';
 import { submitStatus } from '../block/control-io.ts';
 import type { Mended, MendRequest, Redundancy } from '../block/redundancy.ts';
-import { OK } from '../block/status.ts';
 import { type Finding, type FindingPlace, findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
+import { mendRange } from './mend-range.ts';
 import { blockCrc, entryAt, entryCrc, nameBlock, readHeader, UnitHeader } from './unit-format.ts';
 
 export interface MenderHost {
   /** Something is wrong, or was. */
   found(finding: Finding): void;
-}
-
-/** Asks a base in every way there is for a range that is right. */
-export async function mendRange(
-  base: BlockDevice,
-  redundancy: Redundancy | null,
-  request: MendRequest,
-): Promise<Mended> {
-  if (redundancy !== null) return await redundancy.mend(request);
-  const { block, blockCount, buffer } = request;
-  const status = await submitStatus(base, OP_READ, block, blockCount, buffer, FLAG_BACKGROUND);
-  return { found: status === OK && request.isRight(), status, wrong: [], repaired: [] };
 }
 
 export class Mender {
@@ -105,8 +92,22 @@ export class Mender {
    * and to name something that the map has there. What a crash has left of a unit that never was
    * stays dead, also where parity would bring it back.
    */
-  async summary(unit: number, into: number, repair: boolean): Promise<Mending> {
-    const { bands, geometry, reactor } = this.#core;
+  summary(unit: number, into: number, repair: boolean): Promise<Mending> {
+    const { bands, geometry } = this.#core;
+    const band = Math.floor(unit / geometry.bandUnits);
+    return this.header(unit, into, repair, ({ bandSequence, dataCount }) => {
+      return bandSequence === bands.sequence[band] && this.#namesMapped(unit, dataCount);
+    });
+  }
+
+  /** The same for any summary that lies where it belongs, and that `accepts`. */
+  async header(
+    unit: number,
+    into: number,
+    repair: boolean,
+    accepts: (header: UnitHeader) => boolean,
+  ): Promise<Mending> {
+    const { geometry, reactor } = this.#core;
     const { u32 } = reactor.arena;
     const { bandUnits, summaryBlocks, unitBlocks } = geometry;
     const band = Math.floor(unit / bandUnits);
@@ -117,8 +118,7 @@ export class Mender {
       readHeader(u32, reactor.kernels, geometry, this.#memory, header) &&
       header.band === band &&
       header.unit === number &&
-      header.bandSequence === bands.sequence[band] &&
-      this.#namesMapped(unit, header.dataCount);
+      accepts(header);
     const place = unit * unitBlocks;
     return await this.#inTurn(() =>
       this.#places(what, place, summaryBlocks, into, repair, isRight),
@@ -162,7 +162,6 @@ export class Mender {
     if (mended.found) core.reactor.kernels.copy(into, this.#memory, count * FTL_BLOCK_BYTES);
     let finding = findingOf(what, mended);
     if (finding?.outcome === 'lost' && !this.#isMissed(what, place)) finding = null;
-    if (finding !== null) this.note(finding);
     return { found: mended.found, finding };
   }
 
@@ -186,6 +185,6 @@ export class Mender {
 
 export interface Mending {
   readonly found: boolean;
-  /** What was told; null where nothing was wrong any more. */
+  /** Null where nothing is wrong any more, or nobody needs it. */
   readonly finding: Finding | null;
 }

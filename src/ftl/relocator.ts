@@ -328,6 +328,7 @@ export class Relocator implements Completer {
     const into = dataAt(geometry, lane.memory, lane.index);
     const work = async (): Promise<void> => {
       const { finding, found } = await this.#mender.block(place, entry, into, true);
+      if (finding !== null) this.#mender.note(finding);
       if (finding?.outcome === 'lost') this.#core.statistics.unreadableBlocks += 1;
       lane.state = back === MOVES || found ? back : PICKS;
       if (!found) lane.index += 1;
@@ -342,7 +343,8 @@ export class Relocator implements Completer {
     lane.state = MENDS;
     const { geometry, reactor } = this.#core;
     const work = async (): Promise<void> => {
-      const { found } = await this.#mender.summary(lane.unit, lane.memory, true);
+      const { finding, found } = await this.#mender.summary(lane.unit, lane.memory, true);
+      if (finding !== null) this.#mender.note(finding);
       if (found && this.#isOfBand(lane)) {
         lane.state = back;
       } else {

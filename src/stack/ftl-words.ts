@@ -47,7 +47,7 @@ export function findingWords(
   const { outcome, slots, status } = finding;
   const why = status === EILSEQ ? 'a checksum is wrong' : statusText(status);
   const who = slots.length === 1 ? `slot ${slots[0]}` : `slots ${slots.join(', ')}`;
-  const where = outcome === 'lost' ? '' : ` on the member in ${who}`;
+  const where = slots.length === 0 ? '' : ` on the member in ${who}`;
   const message = `${partWords(finding)} is wrong${where}: `;
   const reason = `found by a check, by relocation or at a start: ${why}`;
   if (outcome === 'repaired') {
@@ -57,7 +57,8 @@ export function findingWords(
     const action = `mend it: bandstand check ${name} --repair`;
     return { message: `${message}nothing was changed`, reason, action };
   }
-  const action = 'write it again, or restore it from a backup';
+  const isUsers = finding.part === 'block';
+  const action = isUsers ? 'write it again, or restore it from a backup' : null;
   return { message: `${message}nothing says what is right`, reason, action };
 }
 

@@ -6,6 +6,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { OP_READ } from '../../src/block/block-io.ts';
 import { EILSEQ, EIO, OK } from '../../src/block/status.ts';
+import type { Finding } from '../../src/ftl/finding.ts';
 import { generator } from '../_helpers/acknowledged-writes.ts';
 import { FtlArrayBench } from '../_helpers/ftl-array-bench.ts';
 import { BLOCK } from '../_helpers/ftl-bench.ts';
@@ -21,6 +22,8 @@ async function filled(level: 'raid0' | 'raid1' | 'raid5f'): Promise<FtlArrayBenc
   await bench.flush();
   return bench;
 }
+
+const isLost = ({ outcome }: Finding): boolean => outcome === 'lost';
 
 /** Overwrites everything but block 0 at random, until every band has been relocated. */
 async function churn(t: ExecutionContext, bench: FtlArrayBench): Promise<void> {
@@ -134,6 +137,70 @@ for (const level of LEVELS) {
     await bench.close();
   });
 }
+
+for (const level of LEVELS) {
+  test(`a start mends superblocks and pages that are wrong, over ${level}`, async (t) => {
+    const bench = await filled(level);
+    await bench.close();
+    const { superblockUnits, unitBlocks, firstPageUnit } = bench.geometry;
+    // Both copies of the superblock, and both slots of a page, on one member each.
+    const copies = [0, superblockUnits * unitBlocks];
+    const pages = [0, 1].map((slot) => (firstPageUnit + slot) * unitBlocks);
+    for (const block of [...copies, ...pages]) bench.rot(block);
+    await bench.open();
+    t.true(bench.ftl.restoreReport!.clean, 'what is mended is believed');
+    t.deepEqual(bench.findings.map(({ part, number, outcome }) => [part, number, outcome]).sort(), [
+      ['map page', 0, 'repaired'],
+      ['superblock', 0, 'repaired'],
+      ['superblock', 1, 'repaired'],
+    ]);
+    for (let block = 0; block < 40; block += 1) t.is(await bench.read(block), block + 1);
+    await bench.close();
+    bench.findings.splice(0);
+    await bench.open();
+    t.deepEqual(bench.findings, []);
+    await bench.close();
+  });
+
+  test(`a dirty start leaves out nothing that has rotted, over ${level}`, async (t) => {
+    const bench = await filled(level);
+    bench.kill();
+    const [head, summary, block] = [bench.unitOf(bench.find(1)), bench.find(14), bench.find(23)];
+    bench.rot(head);
+    bench.rot(bench.unitOf(summary));
+    bench.rot(block);
+    await bench.open();
+    for (let number = 0; number < 40; number += 1) t.is(await bench.read(number), number + 1);
+    // A start reads one mirror of each summary.
+    const { wrong } = await bench.reactor.drive(bench.ftl.check());
+    t.is(level === 'raid5f' ? wrong.length : wrong.filter(isLost).length, 0);
+    await bench.close();
+  });
+
+  test(`a head that has rotted costs nothing after a clean stop, over ${level}`, async (t) => {
+    const bench = await filled(level);
+    await bench.close();
+    bench.rot(bench.unitOf(bench.find(1)));
+    await bench.open();
+    t.like(bench.findings, [{ part: 'summary', outcome: 'repaired' }]);
+    t.is(bench.ftl.status()!.bands['damaged'] ?? 0, 0);
+    await bench.close();
+  });
+}
+
+test('a superblock that is right nowhere is told, and written over by the start', async (t) => {
+  for (const copy of [0, 1]) {
+    const bench = await filled('raid0');
+    await bench.close();
+    const { superblockUnits, unitBlocks } = bench.geometry;
+    bench.rot(copy * superblockUnits * unitBlocks);
+    await bench.open();
+    t.false(bench.ftl.restoreReport!.clean, 'it may have been the newer one');
+    t.like(bench.findings, [{ part: 'superblock', number: copy, outcome: 'repaired' }]);
+    t.like(await bench.reactor.drive(bench.ftl.check()), { wrongCount: 0 });
+    await bench.close();
+  }
+});
 
 test('without redundancy what is wrong is lost, except what memory has', async (t) => {
   const bench = await filled('raid0');

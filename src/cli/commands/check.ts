@@ -1,5 +1,5 @@
 /**
- * `bandstand check NAME`: verifies checksums and compares members, in use.           (control plane)
+ * `bandstand check NAME`: verifies checksums and compares members, in use.          (control plane)
  *
  * Without --repair nothing is changed. The command starts the check and returns; `wait` waits for
  * it and tells what was found, and so do `events` and the log of the server.
