@@ -201,9 +201,9 @@ export class Ftl implements BlockDevice, DeviceObserver {
       });
     }
     const fits = Math.floor(BUFFER_BYTES_AIM / (geometry.unitBlocks * FTL_BLOCK_BYTES));
-    const usual = this.#readOnly ? least : Math.min(SLOTS_DEFAULT, fits);
-    const wanted = this.#options.slotCount ?? usual;
-    const slotCount = Math.max(least, wanted);
+    const wanted = this.#options.slotCount ?? Math.min(SLOTS_DEFAULT, fits);
+    // Nothing is ever put into that of a device that is only read.
+    const slotCount = this.#readOnly ? 1 : Math.max(least, wanted);
     const bytes = bufferBytes(geometry, slotCount);
     const at = reactor.arena.allocate(bytes);
     this.#memory = { at, bytes };

@@ -76,7 +76,7 @@ export class Survivors {
     if (length === 0) return;
     const { name } = this.#core.base;
     throw new BandstandError('BANDSTAND_FTL_BUFFER', {
-      message: `cannot read ${name} as it is: ${length} units of writes that a killed server had answered are in its write buffer and nowhere else`,
+      message: `cannot read ${name} as it is: ${length} ${length === 1 ? 'unit' : 'units'} of writes that a killed server had answered may be in its write buffer and nowhere else`,
       hint: 'start it once for writing, which takes them over, and stop it',
       details: { device: name, units: length },
     });

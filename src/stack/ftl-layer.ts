@@ -20,13 +20,23 @@ const TOLD_MAX = 32;
 export class FtlLayer {
   readonly device: Ftl;
   readonly #emit: (event: StackEvent) => void;
+  readonly #readOnly: boolean;
   #findings = 0;
 
-  constructor(array: RaidArray, buffer: SurvivingMemory | null, emit: (event: StackEvent) => void) {
+  constructor(
+    array: RaidArray,
+    buffer: SurvivingMemory | null,
+    readOnly: boolean,
+    emit: (event: StackEvent) => void,
+  ) {
     this.#emit = emit;
+    this.#readOnly = readOnly;
+    // What an earlier server has left is looked at and stays; what this one has made is of no use.
+    if (readOnly && buffer?.isAdopted === false) buffer.discard();
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
+      readOnly,
       steps: stepEvents(emit),
       redundancy: redundancyOf(array),
       found: (finding) => this.#found(finding),
@@ -40,9 +50,9 @@ export class FtlLayer {
     if (this.#findings <= TOLD_MAX || isRound) this.#emit({ event: 'ftl-found', finding });
   }
 
-  /** Why nothing can be changed any more; null while it can. */
+  /** Why nothing can be changed any more; null while it can, or was never to be. */
   get readOnlyReason(): string | null {
-    return this.device.status()?.read_only_reason ?? null;
+    return this.#readOnly ? null : (this.device.status()?.read_only_reason ?? null);
   }
 
   document(): FtlStatusDocument | null {

@@ -40,7 +40,9 @@ export class StackProcesses {
       keep: (work) => host.ring.keep(work),
       emit: (event) => members.arrayEvent(event),
       compare: async (repair) => {
-        this.#refuseSingle(`compare the members of ${host.name}`);
+        const subject = `compare the members of ${host.name}`;
+        this.#refuseSingle(subject);
+        members.refuseReadOnly(subject);
         await host.manager()!.startCheck({ repair });
       },
     });
@@ -131,7 +133,7 @@ export class StackProcesses {
 
   /** Also where members cannot be compared: each block has its checksum. */
   #startChecksums(subject: string, repair: boolean, dryRun: boolean): ActivityReply {
-    this.#members.refuseReadOnly(subject);
+    if (repair) this.#members.refuseReadOnly(subject);
     const manager = this.#host.manager()!;
     const { process } = manager.status();
     const running = this.#checksums.progress ?? process;
