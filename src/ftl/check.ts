@@ -40,6 +40,8 @@ const KEPT_MAX = 256;
 export interface FtlCheckOptions {
   /** What is wrong is written again where something else says what is right. */
   readonly repair?: boolean;
+  /** Told now and then how far it is. */
+  readonly advanced?: (doneBytes: number, totalBytes: number) => void;
 }
 
 export interface FtlCheckReport {
@@ -73,6 +75,7 @@ export class FtlCheck {
   readonly #mender: Mender;
   readonly #metadata: MetadataCheck;
   readonly #repair: boolean;
+  readonly #advanced: (doneBytes: number, totalBytes: number) => void;
   readonly #bytes: number;
   readonly #header = new UnitHeader();
   readonly #meter = new ProgressMeter();
@@ -91,6 +94,7 @@ export class FtlCheck {
     this.#mender = mender;
     this.#metadata = metadata;
     this.#repair = options.repair ?? false;
+    this.#advanced = options.advanced ?? (() => {});
     this.#bytes = core.geometry.unitBlocks * FTL_BLOCK_BYTES;
     this.#header.deviceLow = core.deviceLow;
     this.#header.deviceHigh = core.deviceHigh;
@@ -151,6 +155,7 @@ export class FtlCheck {
         if (this.#isUsed(band) && !this.#stopped) await this.#hold(band, buffer);
         if (this.#stopped) break;
         this.#meter.advance(reactor.nowUs(), (rank + 1) * bandBytes);
+        this.#advanced(this.#meter.doneBytes, this.#meter.totalBytes);
       }
     } finally {
       reactor.arena.release(buffer, this.#bytes);

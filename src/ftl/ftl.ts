@@ -329,7 +329,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const { checkpointer, core, mender } = engine!;
     const metadata = new MetadataCheck(core, mender, this.#keeper!, checkpointer);
     const repair = options.repair === true && !this.#readOnly;
-    const check = new FtlCheck(core, mender, metadata, { repair });
+    const check = new FtlCheck(core, mender, metadata, { ...options, repair });
     this.#check = check;
     try {
       return await check.run();

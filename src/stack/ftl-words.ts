@@ -73,3 +73,8 @@ export function lostWords({ band, blocks, count }: LostBlocks): string {
   const named = blocks.join(', ') + (count > blocks.length ? ' and others' : '');
   return `${formatCount(count)} ${count === 1 ? 'block' : 'blocks'} of band ${band} cannot be verified any more (${named})`;
 }
+
+/** `1 block had a wrong checksum` is of a check that is over; this one is of what is there now. */
+export function wrongWords(count: number): string {
+  return `${formatCount(count)} with a wrong checksum`;
+}

@@ -5,7 +5,8 @@
 
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import test from 'ava';
-import { noise, StackWorld } from '../_helpers/running-stack.ts';
+import { processAlive } from '../../src/cli/process-alive.ts';
+import { eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
@@ -85,3 +86,61 @@ for (const [level, count, from, options] of [
     await world.ok('stop', 'tank');
   });
 }
+
+test.serial('a stopped stack is checked without changing anything', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, 64 * MIB);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  await world.export('tank');
+  await world.ok('wait', 'tank', '--for', 'idle', '--timeout', '60s');
+  await world.write('tank', CONTENT);
+  const busy = await world.spawn('check', ...disks.flatMap((disk) => ['--device', disk]));
+  t.is(busy.status, 1);
+  t.regex(busy.stderr, /cannot check tank offline: .*device or resource busy/);
+  // The server is killed: what it had in its map is nowhere but in the units.
+  const pid = await world.serverPid('tank');
+  process.kill(pid, 'SIGKILL');
+  await eventually('the server is gone', () => !processAlive(pid));
+  const sound = await world.spawn('check', 'tank');
+  t.is(sound.status, 0, sound.stdout + sound.stderr);
+  t.regex(sound.stdout, /^tank: [\d ]+ blocks verified; the members agree\n$/);
+  t.regex(sound.stderr, /a killed server has left its write buffer, which was not looked at/);
+  const slot = rot(disks, 0);
+  const before = disks.map((disk) => readFileSync(disk));
+  for (const words of [['tank'], disks.flatMap((disk) => ['--device', disk])]) {
+    const found = await world.spawn('check', ...words);
+    t.is(found.status, 4, found.stderr);
+    t.regex(
+      found.stdout,
+      /^tank: [\d ]+ blocks verified, 1 with a wrong checksum; 1 block of the /,
+    );
+    t.true(found.stdout.includes(`  block ${ROTTEN} (unit `), found.stdout);
+    t.true(found.stdout.includes(`is wrong on the member in slot ${slot}\n`), found.stdout);
+    t.true(found.stdout.endsWith('then bandstand check tank --repair\n'), found.stdout);
+  }
+  for (const [one, bytes] of before.entries()) t.true(bytes.equals(readFileSync(disks[one]!)));
+  const repair = await world.spawn('check', 'tank', '--repair');
+  t.regex(repair.stderr, /cannot check tank: it is not running/);
+  const nobody = await world.spawn('check');
+  t.is(nobody.status, 2);
+});
+
+test.serial('a stopped mirror without an FTL is compared', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(2, 16 * MIB);
+  await world.ok('create', 'tank', '--raid', 'raid1', ...disks);
+  await world.export('tank');
+  await world.ok('wait', 'tank', '--for', 'idle', '--timeout', '60s');
+  await world.write('tank', CONTENT);
+  await world.ok('stop', 'tank');
+  t.is((await world.ok('check', 'tank')).stdout, 'tank: the members agree\n');
+  rot(disks, 1);
+  const found = await world.spawn('check', 'tank', '--json');
+  t.is(found.status, 4);
+  t.like(JSON.parse(found.stdout).data, {
+    action: 'offline',
+    checked_blocks: null,
+    compared: true,
+    mismatched_blocks: 1,
+  });
+});
