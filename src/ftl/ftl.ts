@@ -67,6 +67,8 @@ export interface FtlOptions {
   readonly checkpointUnits?: number;
   /** Nothing is written to the base: what a start has to do is done in memory. */
   readonly readOnly?: boolean;
+  /** Makes the map anew, from units alone. */
+  readonly rebuildMap?: boolean;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
   /** The base keeps its data more than once: what is wrong in it can be mended. */
@@ -138,6 +140,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   async #start(reactor: Reactor): Promise<void> {
     const { base } = this;
     const readOnly = this.#readOnly;
+    const rebuild = this.#options.rebuildMap ?? false;
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
     const geometry = deriveGeometry(found.superblock.shape);
@@ -167,7 +170,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     if (readOnly) engine.core.openReadOnly();
     const { core, log, mender } = engine;
     const survived = buffer?.isAdopted === true ? buffer : null;
-    const restore = new Restore({ core, log, mender, keeper, survived, readOnly });
+    const restore = new Restore({ core, log, mender, keeper, survived, readOnly, rebuild });
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {

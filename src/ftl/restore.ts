@@ -10,6 +10,8 @@
  *   roll forward           what came after the checkpoint
  *   sort bands             free, open or closed
  *
+ * If the map is to be rebuilt, no page is loaded, and instead of rolling forward all units are read.
+ *
  * After it the caller writes a checkpoint before anything else is done: what this restore has
  * decided is decided for good, and nothing that it left out can come back later. Until then nothing
  * on the base has been overwritten that another restore would need; it may be interrupted at any
@@ -34,6 +36,7 @@ import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import type { Log } from './log.ts';
 import { decodePage, type PageName, pageProblem, pageUnit } from './map-page.ts';
+import { MapRebuild, type MapRebuildReport } from './map-rebuild.ts';
 import type { Mender } from './mender.ts';
 import { NO_BAND } from './placement.ts';
 import { type RollForward, UnitScan } from './roll-forward.ts';
@@ -49,6 +52,8 @@ export interface RestoreReport {
   readonly unitsPlayed: number;
   readonly tornBlocks: number;
   readonly blocksRead: number;
+  /** Of a map that was made anew; null: it was not. */
+  readonly rebuilt: MapRebuildReport | null;
 }
 
 export interface RestoreParts {
@@ -60,6 +65,8 @@ export interface RestoreParts {
   readonly survived: BufferMemory | null;
   /** Nothing is written to the base. */
   readonly readOnly: boolean;
+  /** No page of the map is believed: it is made from the units alone (map-rebuild.ts). */
+  readonly rebuild: boolean;
 }
 
 export class Restore {
@@ -68,6 +75,7 @@ export class Restore {
   readonly #mender: Mender;
   readonly #keeper: SuperblockKeeper;
   readonly #readOnly: boolean;
+  readonly #rebuild: boolean;
   readonly #wasClean: boolean;
   readonly #survived: BufferMemory | null;
   #reader: UnitReader | null = null;
@@ -75,6 +83,7 @@ export class Restore {
   #found: RollForward | null = null;
   #adoption = NOTHING_ADOPTED;
   #blocksRead = 0;
+  #rebuilt: MapRebuildReport | null = null;
 
   constructor(parts: RestoreParts) {
     this.#core = parts.core;
@@ -82,17 +91,24 @@ export class Restore {
     this.#mender = parts.mender;
     this.#keeper = parts.keeper;
     this.#readOnly = parts.readOnly;
+    this.#rebuild = parts.rebuild;
     this.#wasClean = parts.keeper.current.clean;
     this.#survived = parts.survived;
   }
 
   get steps(): readonly Step<void>[] {
+    const [load, play] = this.#rebuild
+      ? [[], { name: 'Rebuild the map', run: () => this.#rebuildMap() }]
+      : [
+          [{ name: 'Load the map', run: () => this.#loadMap() }],
+          { name: 'Roll forward', run: () => this.#rollForward() },
+        ];
     return [
       { name: 'Begin a new epoch', run: () => this.#beginEpoch() },
-      { name: 'Load the map', run: () => this.#loadMap() },
+      ...load,
       { name: 'Adopt the write buffer', run: () => this.#adopt() },
       { name: 'Read the heads of bands', run: () => this.#readHeads() },
-      { name: 'Roll forward', run: () => this.#rollForward() },
+      play,
       { name: 'Sort bands', run: async () => this.#sortBands() },
     ];
   }
@@ -111,6 +127,7 @@ export class Restore {
       unitsPlayed: this.#found?.units ?? 0,
       tornBlocks: this.#found?.torn ?? 0,
       blocksRead: this.#reader?.blocksRead ?? this.#blocksRead,
+      rebuilt: this.#rebuilt,
     };
   }
 
@@ -185,7 +202,7 @@ export class Restore {
     const { name } = this.#core.base;
     return new BandstandError('BANDSTAND_FTL_MAP', {
       message: `cannot open the log-structured device on ${name}: page ${page} of its map is not usable: ${why}`,
-      hint: 'look at the devices below',
+      hint: `look at the devices below; the map can be made anew: bandstand check ${name} --rebuild-map`,
       details: { device: name, page },
     });
   }
@@ -202,12 +219,27 @@ export class Restore {
   }
 
   #readHeads(): Promise<void> {
-    return this.#scan!.heads(!this.#wasClean);
+    return this.#rebuild ? this.#scan!.heads(false, true) : this.#scan!.heads(!this.#wasClean);
+  }
+
+  async #rebuildMap(): Promise<void> {
+    const rebuild = new MapRebuild(
+      this.#core,
+      this.#reader!,
+      this.#mender,
+      this.#keeper.current.checkpointStart,
+    );
+    await this.#play(await rebuild.run());
+    this.#rebuilt = rebuild.report;
   }
 
   async #rollForward(): Promise<void> {
+    await this.#play(await this.#scan!.units(!this.#wasClean));
+  }
+
+  async #play(found: RollForward): Promise<void> {
     const core = this.#core;
-    this.#found = await this.#scan!.units(!this.#wasClean);
+    this.#found = found;
     core.writeSequence = this.#found.writeSequence;
     // A superblock that was lost may have begun later epochs.
     if (this.#found.epoch >= core.epoch) await this.#enter(this.#found.epoch + 1);

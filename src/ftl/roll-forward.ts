@@ -123,9 +123,10 @@ export class UnitScan {
 
   /**
    * Fills in sequence and class of every band that has a head. After a clean stop the map says all,
-   * and a band whose head cannot be read is damaged, or free.
+   * and a band whose head cannot be read is damaged, or free. `thorough`: there is no map that says
+   * where one is missing.
    */
-  async heads(dirty: boolean): Promise<void> {
+  async heads(dirty: boolean, thorough = false): Promise<void> {
     const { bands, geometry, reactor } = this.#core;
     const header = this.#header();
     const seen = new Map<number, number>();
@@ -143,7 +144,8 @@ export class UnitScan {
         return;
       }
       if (!isThere(band, at)) {
-        const isMissed = mapped[band] === 1 || reactor.arena.u32[at >>> 2] === UNIT_SIGNATURE;
+        const claims = reactor.arena.u32[at >>> 2] === UNIT_SIGNATURE;
+        const isMissed = thorough || mapped[band] === 1 || claims;
         if (!isMissed || !(await this.#mend(unitOf(band), at, isHead))) return;
         if (!isThere(band, at)) return;
       }
