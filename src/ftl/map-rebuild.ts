@@ -2,12 +2,12 @@
  * MapRebuild: the map from units alone, without a checkpoint.                       (control plane)
  *
  * Every unit says what it carries, so the map can be made anew by reading all of them: for each
- * block the record with the greatest write sequence counts, data or trim; of equal ones (a relocated
- * copy) the one in the newer unit. This is what a start would do if there had never been a
- * checkpoint, with two differences.
+ * block the record with the greatest write sequence counts, data or trim; of equal ones (a
+ * relocated copy) the one in the newer unit. This is what a start would do if there had never been
+ * a checkpoint, with two differences.
  *
- * A checkpoint is what allows a band with trims to be reused (decision 0020). So records of trims may
- * be gone while an older copy of the block is still somewhere: trimmed blocks may show again.
+ * A checkpoint is what allows a band with trims to be reused (decision 0020). So records of trims
+ * may be gone while an older copy of the block is still somewhere: trimmed blocks may show again.
  *
  * Starts after crashes have left out what was torn, and nothing on the base says so. So every block
  * is read and held against its checksum, whatever was flushed later. Where the newest copy is wrong

@@ -10,7 +10,7 @@
  *   roll forward           what came after the checkpoint
  *   sort bands             free, open or closed
  *
- * If the map is to be rebuilt, no page is loaded, and instead of rolling forward all units are read.
+ * If the map is to be rebuilt, no page is loaded, and all units are read instead of the newer ones.
  *
  * After it the caller writes a checkpoint before anything else is done: what this restore has
  * decided is decided for good, and nothing that it left out can come back later. Until then nothing

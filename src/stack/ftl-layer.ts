@@ -12,7 +12,7 @@ import { Ftl } from '../ftl/ftl.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
-import type { StackEvent } from './worker-messages.ts';
+import type { StackEvent, StackPlan } from './worker-messages.ts';
 
 /** After so many findings they are told ever more rarely: the report of a check counts them all. */
 const TOLD_MAX = 32;
@@ -26,7 +26,7 @@ export class FtlLayer {
   constructor(
     array: RaidArray,
     buffer: SurvivingMemory | null,
-    readOnly: boolean,
+    { readOnly, rebuildMap = false }: Pick<StackPlan, 'readOnly' | 'rebuildMap'>,
     emit: (event: StackEvent) => void,
   ) {
     this.#emit = emit;
@@ -37,11 +37,22 @@ export class FtlLayer {
       baseKept: true,
       buffer,
       readOnly,
+      rebuildMap,
       steps: stepEvents(emit),
       redundancy: redundancyOf(array),
       found: (finding) => this.#found(finding),
       blocksLost: (lost) => emit({ event: 'ftl-lost', lost }),
     });
+  }
+
+  /** Once it is open: what became of a map that was made anew. */
+  tellRebuilt(): void {
+    const rebuilt = this.device.restoreReport?.rebuilt ?? null;
+    if (rebuilt === null) return;
+    const { outdated, wrong } = rebuilt;
+    const usedBlocks = this.device.status()!.mapped_blocks;
+    const map = { usedBlocks, outdatedBlocks: outdated, wrongBlocks: wrong };
+    this.#emit({ event: 'ftl-rebuilt', map });
   }
 
   #found(finding: Finding): void {

@@ -312,9 +312,9 @@ export class Stack implements DeviceObserver {
   }
 
   async #startFtl(): Promise<void> {
-    const { surviving } = this.#reactor;
-    const ftl = new FtlLayer(this.#array!, surviving, this.#readOnly, this.#emit);
+    const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#plan, this.#emit);
     await this.#putOnTop(ftl.device);
+    ftl.tellRebuilt();
     this.#ftl = ftl;
   }
 

@@ -27,6 +27,8 @@ export interface StackPlan {
   /** Start with members missing although they were not missing at the last clean stop. */
   readonly degraded: boolean;
   readonly readOnly: boolean;
+  /** The map of its FTL is made anew, from units alone. */
+  readonly rebuildMap?: boolean;
 }
 
 export interface WorkerOptions {
@@ -103,6 +105,14 @@ export type StackEvent =
   | { readonly event: 'array-failed'; readonly errno: string }
   | { readonly event: 'ftl-found'; readonly finding: Finding }
   | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }
+  | {
+      readonly event: 'ftl-rebuilt';
+      readonly map: {
+        readonly usedBlocks: number;
+        readonly outdatedBlocks: number;
+        readonly wrongBlocks: number;
+      };
+    }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }
   /** What the array's manager tells. */
   | { readonly event: 'array'; readonly array: ArrayEvent }

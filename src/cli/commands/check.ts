@@ -3,7 +3,8 @@
  *
  * Without --repair nothing is changed. Where the stack runs, the command starts the check and
  * returns; `wait` waits for it and tells what was found, and so do `events` and the log of the
- * server. Where it does not, the command looks by itself (offline-check.ts), and changes nothing.
+ * server. Where it does not, the command looks by itself (offline-check.ts), and changes nothing;
+ * or it makes the map of an FTL anew (rebuild-map.ts).
  */
 
 import { BandstandError } from '../../block/errors.ts';
@@ -19,6 +20,7 @@ import { askServer } from '../ask-server.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { checkStopped, offlinePlan } from '../offline-check.ts';
+import { rebuildStopped } from '../rebuild-map.ts';
 import { shareText } from '../status-text.ts';
 
 export const check: Command = {
@@ -31,6 +33,12 @@ export const check: Command = {
     { name: 'pause', kind: 'flag', summary: 'stop for now; it goes on from there' },
     { name: 'resume', kind: 'flag', summary: 'go on after a pause' },
     { name: 'stop', kind: 'flag', summary: 'end the check' },
+    {
+      name: 'rebuild-map',
+      kind: 'flag',
+      summary: 'of a stopped stack with an FTL: make its map anew',
+    },
+    { name: 'yes', kind: 'flag', summary: 'do not ask before that' },
     DRY_RUN,
   ],
   examples: [
@@ -42,14 +50,15 @@ export const check: Command = {
     const devices = args.list('device');
     const request = checkRequest(args);
     if (name !== null) checkStackName(name);
+    if (name === null && devices.length === 0) {
+      throw usageError('cannot check: no stack is named', 'name one, or its members: --device');
+    }
+    if (args.flag('rebuild-map')) {
+      refuseBeside(request, 'rebuild-map');
+      return await rebuildStopped(context, args, await offlinePlan(context, name, devices));
+    }
     if (name === null || devices.length > 0) {
-      if (devices.length === 0) {
-        throw usageError(
-          'cannot check: no stack is named',
-          'name one, or its members: --device PATH',
-        );
-      }
-      refuseForServer(request);
+      refuseBeside(request, 'device');
       return await checkStopped(context, await offlinePlan(context, name, devices));
     }
     const reply = await whereItRuns(context, name, request);
@@ -79,12 +88,15 @@ async function whereItRuns(
 }
 
 /** What only the server of a stack can do. */
-function refuseForServer({ action, repair, dry_run: dryRun }: CheckRequest): void {
+function refuseBeside(
+  { action, repair, dry_run: dryRun }: CheckRequest,
+  option: 'device' | 'rebuild-map',
+): void {
   const flag = repair ? 'repair' : dryRun ? 'dry-run' : action === 'start' ? null : action;
   if (flag === null) return;
   throw usageError(
-    `cannot use --${flag} with --device: it is for a stack that runs`,
-    'leave out --device: bandstand export NAME, then bandstand check NAME',
+    `cannot use --${flag} with --${option}: it is for a stack that runs`,
+    `leave out --${option}: bandstand export NAME, then bandstand check NAME --${flag}`,
   );
 }
 
