@@ -20,8 +20,8 @@
  * array has made its parity good would take a flushed block along (the write hole).
  *
  * What has rotted looks like what a crash has torn. So where the base has redundancy, it is asked
- * for what is missing between units that are there, for heads of bands that the map points to, and
- * for blocks that are not what their checksums say, before anything is left out or written again.
+ * for what is missing between units that are there, for heads, and for blocks that are not what
+ * their checksums say, before anything is left out or written again.
  *
  * What cannot be read is not guessed: the start is refused, and may succeed another time.
  */
@@ -30,6 +30,7 @@ import { BandstandError } from '../block/errors.ts';
 import { EIO, OK, statusText } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
+import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import type { Mender } from './mender.ts';
 import {
@@ -144,8 +145,9 @@ export class UnitScan {
         return;
       }
       if (!isThere(band, at)) {
-        const claims = reactor.arena.u32[at >>> 2] === UNIT_SIGNATURE;
-        const isMissed = thorough || mapped[band] === 1 || claims;
+        // What was never written is zeroes, or what was there before the device.
+        const isZero = reactor.kernels.isZero(at, geometry.summaryBlocks * FTL_BLOCK_BYTES);
+        const isMissed = mapped[band] === 1 || ((dirty || thorough) && !isZero);
         if (!isMissed || !(await this.#mend(unitOf(band), at, isHead))) return;
         if (!isThere(band, at)) return;
       }
