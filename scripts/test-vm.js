@@ -6,24 +6,35 @@
  * kernel logged no warning. A machine that cannot run a guest reports every test as skipped, with
  * the reason; with CI or BANDSTAND_CI set that is a failure instead.
  *
- * A file may ask for a power cut by printing a line of its own (`cutLine`): QEMU is killed, and the
- * next boot, on the same disks, begins with the same file again and POWER_CUTS one higher.
+ * A file may ask for a power cut by printing a line of its own (`cutLine`): QEMU is killed, what no
+ * flush had covered is lost or not (BANDSTAND_SEED chooses), and the next boot, on the same disks,
+ * begins with the same file again and POWER_CUTS one higher. Such files have boots of their own.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { runInGuest } from './vm/guest.js';
 import { clone, prepareKernel } from './vm/kernel.js';
 import { missingForGuest } from './vm/qemu.js';
 import { TapReport } from './vm/tap.js';
+import { copyDisk, loseUnflushed } from './vm/write-log.js';
 
 const folder = path.join(clone, 'test/vm');
 const fileSeconds = 600;
 const totalSeconds = Number(process.env.BANDSTAND_VM_SECONDS ?? 1500);
 const hangStatus = 99;
 const cutLine = '# power cut';
-/** Twice as many as a file needs; one that never gets further must not run for ever. */
-const cutsMax = 4;
+/** More than a file needs; one that never gets further must not run for ever. */
+const cutsMax = 40;
+const seed = Number(process.env.BANDSTAND_SEED ?? 1);
 
 /** Four members of 512-byte blocks with a volatile cache, and two of 4096-byte blocks. */
 const disks = {
@@ -38,16 +49,42 @@ const disks = {
 const diskFolder = mkdtempSync(path.join(os.tmpdir(), 'bandstand-vm-disks-'));
 process.once('exit', () => rmSync(diskFolder, { recursive: true, force: true }));
 
+const diskFile = (name, what) => path.join(diskFolder, `${name}.${what}`);
+
 /** The disks with their files: those of the boot before after a power cut, else new ones. */
-function disksOf(cuts) {
+function disksOf(cuts, isLogged) {
   if (cuts === 0) rmSync(diskFolder, { recursive: true, force: true });
   mkdirSync(diskFolder, { recursive: true });
   return Object.fromEntries(
-    Object.entries(disks).map(([name, disk]) => [
-      name,
-      { ...disk, file: path.join(diskFolder, `${name}.disk`) },
-    ]),
+    Object.entries(disks).map(([name, disk]) => {
+      const file = diskFile(name, 'disk');
+      if (!isLogged) return [name, { ...disk, file }];
+      if (cuts > 0) copyDisk(file, diskFile(name, 'base'));
+      else writeFileSync(diskFile(name, 'base'), '');
+      truncateSync(diskFile(name, 'base'), disk.size);
+      return [name, { ...disk, file, log: diskFile(name, 'log') }];
+    }),
   );
+}
+
+/** The caches of all disks are lost. */
+function loseCaches(boot, report) {
+  const told = Object.entries(disks).map(([name, { blockSize: blockBytes = 512 }], index) => {
+    const [log, base, file] = ['log', 'base', 'disk'].map((what) => diskFile(name, what));
+    const result = loseUnflushed({ log, base, file, blockBytes, seed: seed + boot * 100 + index });
+    return `${name} ${result === null ? 'nothing' : `${result.lost} of ${result.writes}`}`;
+  });
+  report.comment(`seed ${seed}; writes lost that were not flushed: ${told.join(', ')}`);
+}
+
+/** The files of the next boot: what cuts power has one for itself. */
+function nextGroup(files) {
+  const cutter = files.findIndex(cutsPower);
+  return cutter === -1 ? files : files.slice(0, Math.max(1, cutter));
+}
+
+function cutsPower(file) {
+  return readFileSync(path.join(folder, `${file}.sh`), 'utf8').includes('/_power-cut.sh"');
 }
 
 function selectFiles(wanted) {
@@ -93,7 +130,9 @@ done`;
  *
  * @returns {Promise<{files: string[], cuts: number}>} what the next boot has to do
  */
-async function runBoot({ files, cuts }, boot, deadline, report) {
+async function runBoot({ files: all, cuts }, boot, deadline, report) {
+  const files = nextGroup(all);
+  const isLogged = cutsPower(files[0]);
   let current;
   let reported = 0;
   let failedBefore = 0;
@@ -121,14 +160,19 @@ async function runBoot({ files, cuts }, boot, deadline, report) {
   const timeout = Math.max(60, (deadline - Date.now()) / 1000);
   const result = await runInGuest({
     script: loopScript(files, cuts),
-    disks: disksOf(cuts),
+    disks: disksOf(cuts, isLogged),
     timeout,
     onLine,
     cutOn: cutLine,
-    environment: { NO_COLOR: '1', CI: process.env.CI ?? '' },
+    environment: {
+      NO_COLOR: '1',
+      CI: process.env.CI ?? '',
+      BANDSTAND_VM_CUTS: process.env.BANDSTAND_VM_CUTS ?? '',
+    },
   });
   const cutsBefore = current === files[0] ? cuts : 0;
   const again = result.cut && cutsBefore < cutsMax && current !== undefined;
+  if (again) loseCaches(boot, report);
   if (current !== undefined && !again) {
     report.fail(`${current}: the guest survives it`, result.failure ?? `status ${result.status}`);
     done.push(current);
@@ -141,7 +185,7 @@ async function runBoot({ files, cuts }, boot, deadline, report) {
     if (result.failure !== undefined && !result.cut) report.comment(tail);
   }
   return {
-    files: files.filter((file) => !done.includes(file)),
+    files: all.filter((file) => !done.includes(file)),
     cuts: again ? cutsBefore + 1 : 0,
   };
 }

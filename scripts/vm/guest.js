@@ -101,6 +101,7 @@ async function makeDisks(directory, disks) {
       await handle.truncate(size);
       await handle.close();
     }
+    if (rest.log !== undefined) await writeFile(rest.log, '');
     made.push({ name, file, ...rest });
   }
   return made;
@@ -202,6 +203,7 @@ async function bootOnce(options, onLine) {
  * @typedef {object} Disk a virtio disk, in the guest /dev/disk/by-id/virtio-NAME
  * @property {number} [size] bytes; makes the file, a scratch disk when `file` is not given
  * @property {string} [file] the raw file behind it
+ * @property {string} [log] a new file for a log of its writes and flushes (write-log.js)
  * @property {number} [blockSize] 512 or 4096
  * @property {boolean} [volatile] announces a write cache (default true)
  *
@@ -228,7 +230,7 @@ async function bootOnce(options, onLine) {
  * @param {Record<string, string>} [options.environment]
  * @param {number} [options.timeout] seconds, boot included
  * @param {string} [options.cutOn] a line of standard output on which QEMU is killed at once, as if
- *   the power failed: what was not on a disk yet is lost. Disks outlive it that have a `file`
+ *   the power failed: what QEMU had not completed is lost. Disks outlive it that have a `file`
  * @param {(stream: 'stdout' | 'stderr', line: string) => void} [options.onLine]
  * @returns {Promise<Result>}
  * @throws {Error} when the guest cannot be booted at all

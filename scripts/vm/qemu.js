@@ -94,17 +94,25 @@ function kernelOptions({ accelerator, cpus, directory }) {
   return options.join(' ');
 }
 
-function diskArguments({ name, file, blockSize = 512, volatile = true }) {
+/** The file behind a disk, with a log of what is done to it where that is asked for. */
+function backendArguments({ name, file, log }) {
+  if (log === undefined) {
+    return ['-drive', `if=none,id=${name},file=${file},format=raw,cache=writeback,discard=unmap`];
+  }
+  const logged = `driver=blklogwrites,node-name=${name},file=${name}-file,log=${name}-log`;
+  return [
+    ['-blockdev', `driver=file,node-name=${name}-file,filename=${file},discard=unmap`],
+    ['-blockdev', `driver=file,node-name=${name}-log,filename=${log}`],
+    ['-blockdev', `${logged},log-sector-size=512,log-super-update-interval=1,discard=unmap`],
+  ].flat();
+}
+
+function diskArguments({ name, file, log, blockSize = 512, volatile = true }) {
   const properties = [
     `virtio-blk-pci,drive=${name},serial=${name},write-cache=${volatile ? 'on' : 'off'}`,
     `logical_block_size=${blockSize},physical_block_size=${blockSize}`,
   ];
-  return [
-    '-drive',
-    `if=none,id=${name},file=${file},format=raw,cache=writeback,discard=unmap`,
-    '-device',
-    properties.join(','),
-  ];
+  return [...backendArguments({ name, file, log }), '-device', properties.join(',')];
 }
 
 function qemuArguments(options) {

@@ -96,6 +96,12 @@ export interface BlockDevice {
   close(): Promise<void>;
   /** Data plane. The operation has passed `checkIo`. */
   submit(io: BlockIo): void;
+  /**
+   * Data plane. How many of the `blockCount` blocks from `block` on are alike, at least one: above
+   * zero when they hold data, below zero when they hold none and read as zeroes. A device that does
+   * not know this does not have it: everything counts as data.
+   */
+  allocationAt?(block: number, blockCount: number): number;
   describe(): DeviceDescription;
 }
 

@@ -21,6 +21,8 @@
  */
 
 export interface SurvivingMemory {
+  /** Where it lies, for messages: a file. */
+  readonly path: string;
   /** Position in the arena; a multiple of 4096. */
   readonly at: number;
   /** A multiple of 4096. What an earlier process left keeps its size, whatever is asked for now. */

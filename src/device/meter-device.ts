@@ -35,12 +35,16 @@ export class OperationMeter {
 }
 
 export class MeterDevice extends ForwardingDevice {
+  readonly allocationAt?: NonNullable<BlockDevice['allocationAt']>;
   readonly #meters: readonly OperationMeter[];
   /** Kept apart from `reactor`, which is null while the last operations complete in `close`. */
   #clock: Reactor | null = null;
 
   constructor(lower: BlockDevice) {
     super(lower, lower.name);
+    if (lower.allocationAt !== undefined) {
+      this.allocationAt = (block, blockCount) => lower.allocationAt!(block, blockCount);
+    }
     this.#meters = [OP_READ, OP_WRITE, OP_FLUSH, OP_TRIM, OP_WRITE_ZEROES].map(
       () => new OperationMeter(),
     );

@@ -17,7 +17,7 @@ import { Checkpointer } from './checkpoint.ts';
 import { Durability } from './durability.ts';
 import { FtlCore, type FtlCoreHost } from './ftl-core.ts';
 import { FtlStatistics } from './ftl-statistics.ts';
-import { BANDS_FOR_RELOCATION, type FtlGeometry } from './geometry.ts';
+import type { FtlGeometry } from './geometry.ts';
 import { L2p } from './l2p.ts';
 import { Log, STALL_BAND, STALL_NONE } from './log.ts';
 import { Mender, type MenderHost } from './mender.ts';
@@ -82,7 +82,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     const placement = new Placement(geometry.bandCount, geometry.classCount);
     this.#host = host;
     this.#checkpointUnits = options.checkpointUnits;
-    this.#bandsLow = BANDS_FOR_RELOCATION + bandsAhead(geometry.bandCount);
+    this.#bandsLow = geometry.relocationBands + bandsAhead(geometry.bandCount);
     this.core = new FtlCore({
       reactor,
       base,
@@ -147,8 +147,8 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   #goOn(): void {
     const { bands } = this.core;
     this.relocator.pump();
-    this.#relieve();
     if (bands.freeCount + bands.emptiedCount < this.#bandsLow) this.relocator.begin();
+    this.#relieve();
     this.#giveUp();
   }
 

@@ -44,6 +44,7 @@ import { SLOTS_FOR_RELOCATION } from './log.ts';
 import type { LostBlocks } from './lost-blocks.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
+import { refuseForeignBuffer } from './survivors.ts';
 import { bufferBytes, SLOTS_MAX } from './write-buffer.ts';
 
 const SLOTS_DEFAULT = 32;
@@ -146,8 +147,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
-    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const buffer = this.#options.buffer ?? null;
+    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
+    // Where a copy is damaged the other was durable before that was begun, and may be all there is.
+    if (found.isSound && !readOnly) await keeper.confirm();
     const engine = new FtlEngine({
       reactor,
       base,
@@ -283,6 +287,10 @@ export class Ftl implements BlockDevice, DeviceObserver {
     assert(checkIo(this.#geometry!, io) === OK, 'the operation fits the device');
     this.#inFlight += 1;
     engine!.submit(io);
+  }
+
+  allocationAt(block: number, blockCount: number): number {
+    return this.#engine!.core.l2p.alike(block, blockCount);
   }
 
   #answer(io: BlockIo, status: number): void {

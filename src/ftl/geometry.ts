@@ -38,8 +38,14 @@ export const BANDS_LEAST = 16;
 const BAND_UNITS_LEAST = 4;
 export const BAND_UNITS_MAX = 2 ** 20;
 export const BANDS_MAX = 2 ** 22;
-/** Free bands that only relocation may open, so that it can always go on. */
-export const BANDS_FOR_RELOCATION = 2;
+/** Free bands that only relocation may open: one is filled, one is there in any case. */
+const BANDS_FOR_RELOCATION = 2;
+/**
+ * Where a band that is relocated may win less than some units, it must not cost a unit that is left
+ * unfilled so that the band becomes free soon: the next victims fill it, which takes room for two.
+ */
+const BANDS_FOR_SMALL_GAINS = 4;
+const UNITS_WON_LEAST = 2;
 
 export const UNIT_HEADER_BYTES = 64;
 export const UNIT_ENTRY_BYTES = 16;
@@ -76,6 +82,8 @@ export interface FtlGeometry extends FtlShape {
   /** Data blocks per unit. */
   readonly dataBlocks: number;
   readonly trimsMax: number;
+  /** Free bands that only relocation may open, so that it can always go on. */
+  readonly relocationBands: number;
   /** Lifetime classes, each with an open band. */
   readonly classCount: number;
   readonly bandBlocks: number;
@@ -106,12 +114,15 @@ export function deriveGeometry(shape: FtlShape): FtlGeometry {
   const superblockUnits = superblockUnitsOf(pageCount, unitBlocks);
   const firstPageUnit = 2 * superblockUnits;
   const firstBandUnit = firstPageUnit + 2 * pageCount;
+  const perBand = bandUnits * dataBlocks;
+  const spareBands = bandCount - Math.ceil(blockCount / perBand);
   return {
     ...shape,
     summaryBlocks,
     dataBlocks,
     trimsMax,
-    classCount: classCountFor(bandCount - Math.ceil(blockCount / (bandUnits * dataBlocks))),
+    relocationBands: relocationBandsOf(bandUnits, bandCount, spareBands),
+    classCount: classCountFor(spareBands),
     bandBlocks: bandUnits * unitBlocks,
     pageCount,
     superblockUnits,
@@ -125,9 +136,15 @@ function superblockUnitsOf(pageCount: number, unitBlocks: number): number {
   return Math.ceil((SUPERBLOCK_BYTES + 4 * pageCount) / (unitBlocks * FTL_BLOCK_BYTES));
 }
 
+function relocationBandsOf(bandUnits: number, bandCount: number, spareBands: number): number {
+  const won = (bandUnits * spareBands) / bandCount;
+  return won < UNITS_WON_LEAST ? BANDS_FOR_SMALL_GAINS : BANDS_FOR_RELOCATION;
+}
+
 /** Bands that never hold data for good: an open one per class, and what relocation needs. */
-function reservedBands(spareBands: number): number {
-  return classCountFor(spareBands) + 2 * BANDS_FOR_RELOCATION;
+function reservedBands(bandUnits: number, bandCount: number, spareBands: number): number {
+  const kept = relocationBandsOf(bandUnits, bandCount, spareBands);
+  return classCountFor(spareBands) + kept + BANDS_FOR_RELOCATION;
 }
 
 /** Entries that fit one page of a unit's size. */
@@ -185,9 +202,10 @@ export function planShape(name: string, base: Geometry, options: FtlShapeOptions
   if (bandCount < BANDS_LEAST || unitBlocks < 2) throw tooSmall(name, base, bandUnits * unitBytes);
   const perBand = bandUnits * perUnit;
   const wanted = Math.floor((bandCount * perBand * 100) / (100 + overProvisioning));
+  const spareBands = bandCount - Math.ceil(wanted / perBand);
   const blockCount = Math.min(
     wanted,
-    (bandCount - reservedBands(bandCount - Math.ceil(wanted / perBand))) * perBand,
+    (bandCount - reservedBands(bandUnits, bandCount, spareBands)) * perBand,
     pageCount * pageEntries,
   );
   return {

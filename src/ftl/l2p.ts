@@ -60,6 +60,14 @@ export class L2p {
     return low === NONE && high === 0xff ? UNMAPPED : low + high * TWO_32;
   }
 
+  /** How many blocks from `block` on are alike: mapped (above zero), or not (below zero). */
+  alike(block: number, blockCount: number): number {
+    const isMapped = this.get(block) !== UNMAPPED;
+    let count = 1;
+    while (count < blockCount && (this.get(block + count) !== UNMAPPED) === isMapped) count += 1;
+    return isMapped ? count : -count;
+  }
+
   set(block: number, place: number): void {
     if (this.get(block) === UNMAPPED) this.mapped += 1;
     this.low[block] = place;

@@ -23,7 +23,6 @@ import { BlockIo, type Completer, OP_WRITE } from '../block/block-io.ts';
 import { EIO, OK } from '../block/status.ts';
 import { BAND_FULL, BAND_OPEN, BAND_OPENING } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
-import { BANDS_FOR_RELOCATION } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import { NO_BAND, NO_CLASS } from './placement.ts';
 import { entryAt, nameBlock, UnitHeader, writeHeader } from './unit-format.ts';
@@ -179,14 +178,15 @@ export class Log implements Completer {
   // --- open units and bands ---------------------------------------------------------------------
 
   #userSlot(lifetimeClass: number): number {
-    const { bands, buffer } = this.#core;
+    const { bands, buffer, geometry } = this.#core;
+    const kept = geometry.relocationBands;
     // Room in open bands is relocation's too, when there is no more than it needs.
-    if (bands.freeCount < BANDS_FOR_RELOCATION) return this.#stalled(STALL_BAND);
+    if (bands.freeCount < kept) return this.#stalled(STALL_BAND);
     const open = this.openSlots[lifetimeClass]!;
     if (open !== NO_SLOT) return open;
     if (buffer.freeCount <= SLOTS_FOR_RELOCATION) return this.#stalled(STALL_SLOT);
     if (this.openBands[lifetimeClass] === NO_BAND) {
-      if (bands.freeCount <= BANDS_FOR_RELOCATION) return this.#stalled(STALL_BAND);
+      if (bands.freeCount <= kept) return this.#stalled(STALL_BAND);
       this.#openBand(lifetimeClass);
     }
     return this.#openUnit(lifetimeClass);
@@ -194,10 +194,10 @@ export class Log implements Completer {
 
   /** While free bands are scarce, a class without an open band makes do with that of another. */
   #relocationSlot(wanted: number): number {
-    const { bands, buffer } = this.#core;
+    const { bands, buffer, geometry } = this.#core;
     let lifetimeClass = wanted;
     if (this.openSlots[wanted] === NO_SLOT && this.openBands[wanted] === NO_BAND) {
-      if (bands.freeCount <= BANDS_FOR_RELOCATION) {
+      if (bands.freeCount <= geometry.relocationBands) {
         const other = bands.placement.substitute(wanted, this.openBands);
         if (other !== NO_CLASS) lifetimeClass = other;
         else if (bands.freeCount === 0) return this.#stalled(STALL_BAND);

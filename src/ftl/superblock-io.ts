@@ -2,7 +2,8 @@
  * Reading and writing the superblock of an FTL.                                     (control plane)
  *
  * The newest valid copy counts. Where one copy is damaged the other one is used, and a clean mark
- * in it is not believed: the damaged copy may have been the newer one.
+ * in it is not believed: a power cut may have torn the newer one. One that cannot be read is another
+ * matter: it may be whole, and what it names may have been written over what the older one names.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
@@ -35,6 +36,8 @@ export interface FoundSuperblock {
   readonly superblock: FtlSuperblock;
   /** Copies that were wrong: mended, or written over by the start. */
   readonly findings: readonly Finding[];
+  /** The base shows both copies as they should be. */
+  readonly isSound: boolean;
 }
 
 /** What stands below an FTL. */
@@ -64,14 +67,18 @@ type Copy =
 /** The copy at byte `at`; `why` is null too when nothing there claims to be one. */
 async function readCopy(reactor: Reactor, base: BlockDevice, at: number): Promise<Copy> {
   const where = `at byte ${at} of ${base.name}`;
+  const refuse = (error: unknown): never => {
+    throw unreadable(base, where, error);
+  };
   try {
-    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES);
+    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES).catch(refuse);
     if (!hasFtlSignature(head)) return { superblock: null, why: null };
     const length = superblockLength(head, where);
-    const bytes = await readBytes(reactor, base, at, length);
+    const bytes = await readBytes(reactor, base, at, length).catch(refuse);
     return { superblock: decodeFtlSuperblock(bytes, where), why: null };
   } catch (error) {
-    if (!(error instanceof BandstandError)) throw error;
+    const isDamaged = error instanceof BandstandError && error.code === 'BANDSTAND_FTL_SUPERBLOCK';
+    if (!isDamaged) throw error;
     return { superblock: null, why: error };
   }
 }
@@ -92,15 +99,29 @@ export function isSuperblock(
   }
 }
 
-/** Where a signature is found behind the first block, or -1. */
+/** Where a signature is found behind the first block, or -1: then all of it could be read. */
 async function searchCopy(reactor: Reactor, base: BlockDevice): Promise<number> {
+  let failure: unknown = null;
   const step = writeStepBytes(base.geometry);
   const end = Math.min(SEARCH_BYTES, base.geometry.blockCount * base.geometry.blockBytes);
   for (let at = step; at + SUPERBLOCK_BYTES <= end; at += step) {
-    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES).catch(() => null);
+    const head = await readBytes(reactor, base, at, SUPERBLOCK_BYTES).catch((error: unknown) => {
+      failure ??= unreadable(base, `at byte ${at} of ${base.name}`, error);
+      return null;
+    });
     if (head !== null && hasFtlSignature(head)) return at;
   }
+  if (failure !== null) throw failure;
   return -1;
+}
+
+function unreadable(base: BlockDevice, where: string, error: unknown): unknown {
+  if (!(error instanceof BandstandError)) return error;
+  return new BandstandError('BANDSTAND_FTL_UNREADABLE', {
+    message: `cannot open the log-structured device on ${base.name}: its superblock ${where} cannot be read: ${error.message}`,
+    hint: 'look at the devices below, and try again',
+    details: { device: base.name },
+  });
 }
 
 /** Both copies as the base shows them. */
@@ -113,7 +134,10 @@ async function shownCopies(reactor: Reactor, base: BlockDevice): Promise<readonl
   return [first, at === -1 ? { superblock: null, why: null } : await readCopy(reactor, base, at)];
 }
 
-/** Throws BANDSTAND_FTL_NOT_FOUND, or what is wrong with the only copies there are. */
+/**
+ * Throws BANDSTAND_FTL_NOT_FOUND, BANDSTAND_FTL_UNREADABLE, or what is wrong with the only copies
+ * there are.
+ */
 export async function readSuperblock(
   reactor: Reactor,
   below: SuperblockBase,
@@ -140,10 +164,12 @@ export async function readSuperblock(
     // The first superblocks that a start writes go over the copy that is right nowhere.
     const told = readOnly ? {} : ({ outcome: 'repaired' } as const);
     const rewritten = findings.map((finding) => ({ ...finding, ...told }));
-    return { superblock: { ...one, clean: false }, findings: rewritten };
+    return { superblock: { ...one, clean: false }, findings: rewritten, isSound: false };
   }
   if (one.uuid !== other.uuid) throw twoDevices(base, one.uuid, other.uuid);
-  return { superblock: one.sequence > other.sequence ? one : other, findings };
+  const superblock = one.sequence > other.sequence ? one : other;
+  const isSound = shown.every((copy) => copy.superblock !== null);
+  return { superblock, findings, isSound };
 }
 
 function noSuperblock(base: BlockDevice, shown: readonly Copy[]): BandstandError {
@@ -265,16 +291,30 @@ export class SuperblockKeeper {
   }
 
   /**
+   * Writes the copy that a start goes by once more, before anything is done that is built on it. A
+   * crash may have interrupted it: then an array below has it on one mirror only, or with parity
+   * that does not match, and a second crash and the loss of a member would leave no copy at all.
+   */
+  async confirm(): Promise<void> {
+    await this.#put(this.#current);
+    await flushDevice(this.#base);
+  }
+
+  /**
    * Durable when it resolves. Everything that it names has to be durable before. `flush` takes the
    * place of a flush of the base; it throws when it has failed.
    */
   async write(changes: Partial<FtlSuperblock>, flush?: () => Promise<void>): Promise<void> {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
-    const bytes = encodeFtlSuperblock(next);
-    const at = superblockCopy(next.sequence) * bytes.length;
-    await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
+    await this.#put(next);
     await (flush === undefined ? flushDevice(this.#base) : flush());
     this.#current = next;
+  }
+
+  async #put(superblock: FtlSuperblock): Promise<void> {
+    const bytes = encodeFtlSuperblock(superblock);
+    const at = superblockCopy(superblock.sequence) * bytes.length;
+    await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
   }
 }
 

@@ -8,14 +8,16 @@
  *
  * Nothing in the memory is believed: the index must be whole and of this device, of a life that no
  * checkpoint has ended; counts and places must be possible. Blocks and trims check themselves when
- * they are read back from the base. What is of this device and cannot be taken over is an error:
- * writes that were answered would be lost.
+ * they are read back from the base. What cannot be taken over is an error, also when it is of another
+ * device that had the same name: writes that were answered would be lost.
  */
 
 import { OP_WRITE } from '../block/block-io.ts';
 import { submitOrThrow } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import type { Reactor } from '../block/reactor.ts';
 import { OK, statusText } from '../block/status.ts';
+import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
@@ -38,11 +40,8 @@ export interface Adoption {
 
 export const NOTHING_ADOPTED: Adoption = { units: 0, blocks: 0 };
 
-/** Where the write buffer lies in the arena. */
-export interface BufferMemory {
-  readonly at: number;
-  readonly bytes: number;
-}
+/** Where the write buffer lies in the arena, and where it comes from. */
+export type BufferMemory = Pick<SurvivingMemory, 'at' | 'bytes' | 'path'>;
 
 interface Survivor {
   readonly slot: number;
@@ -54,10 +53,63 @@ interface Survivor {
   readonly trimCount: number;
 }
 
+/** The index, or null: the memory holds none. Throws BANDSTAND_FTL_BUFFER. */
+function readIndex({ arena, kernels }: Reactor, device: string, { at, path }: BufferMemory) {
+  const values = BUFFER_INDEX.decode(arena.u8, at);
+  if (new TextDecoder('latin1').decode(values.signature) !== 'BSWB') return null;
+  if (values.version !== BUFFER_VERSION) {
+    throw bufferError(device, path, `it has version ${values.version}`);
+  }
+  if (values.crc !== kernels.crc32c(at, BUFFER_INDEX.bytes - 4)) {
+    throw bufferError(device, path, 'its index is damaged');
+  }
+  return values;
+}
+
+/**
+ * Throws BANDSTAND_FTL_BUFFER when the memory holds what a killed process has left of another
+ * device. Call it before anything is written there.
+ */
+export function refuseForeignBuffer(
+  reactor: Reactor,
+  device: string,
+  uuid: string,
+  memory: BufferMemory,
+): void {
+  const values = readIndex(reactor, device, memory);
+  if (values === null || values.uuid === uuid) return;
+  const { u32 } = reactor.arena;
+  let units = 0;
+  for (let slot = 0; slot < Math.min(values.slot_count, SLOTS_MAX); slot += 1) {
+    const word = indexEntryAt(memory.at, slot) >>> 2;
+    if (isUsed(u32, word)) units += 1;
+  }
+  if (units === 0) return;
+  throw new BandstandError('BANDSTAND_FTL_BUFFER', {
+    message: `cannot use ${memory.path} as the write buffer of ${device}: it holds what a killed server of another device (${values.uuid}) had not written yet (${units} units)`,
+    hint: `start the stack of that device under its name first; if it is gone for good: rm ${memory.path}`,
+    details: { device, path: memory.path, other: values.uuid, units },
+  });
+}
+
+/** `word`: the entry of a slot in the index. */
+function isUsed(u32: Uint32Array, word: number): boolean {
+  return (u32[word]! & 0xff) !== SLOT_FREE && u32[word + 1]! + u32[word + 2]! > 0;
+}
+
+function bufferError(device: string, path: string, why: string): BandstandError {
+  return new BandstandError('BANDSTAND_FTL_BUFFER', {
+    message: `cannot take over the write buffer ${path} of ${device}: ${why}`,
+    hint: `writes that were answered and not flushed are in it; only if losing them is acceptable: rm ${path}`,
+    details: { device, path },
+  });
+}
+
 export class Survivors {
   readonly #core: FtlCore;
   readonly #memory: number;
   readonly #bytes: number;
+  readonly #path: string;
   readonly #reader: UnitReader;
   /** As the index says. */
   #slotCount = 0;
@@ -66,6 +118,7 @@ export class Survivors {
     this.#core = core;
     this.#memory = memory.at;
     this.#bytes = memory.bytes;
+    this.#path = memory.path;
     this.#reader = reader;
   }
 
@@ -98,24 +151,15 @@ export class Survivors {
   }
 
   #refuse(why: string): never {
-    throw new BandstandError('BANDSTAND_FTL_BUFFER', {
-      message: `cannot take over the write buffer of ${this.#core.base.name}: ${why}`,
-      hint: 'discard it only if losing writes that were not flushed is acceptable',
-      details: { device: this.#core.base.name },
-    });
+    throw bufferError(this.#core.base.name, this.#path, why);
   }
 
   /** False when there is nothing that this device would lose. */
   #isOfThisLife(superblock: FtlSuperblock): boolean {
-    const { arena, kernels } = this.#core.reactor;
-    const values = BUFFER_INDEX.decode(arena.u8, this.#memory);
-    if (new TextDecoder('latin1').decode(values.signature) !== 'BSWB') return false;
-    if (values.version !== BUFFER_VERSION) this.#refuse(`it has version ${values.version}`);
-    const crc = kernels.crc32c(this.#memory, BUFFER_INDEX.bytes - 4);
-    if (values.crc !== crc) this.#refuse('its index is damaged');
-    if (values.uuid !== superblock.uuid) return false;
+    const memory = { at: this.#memory, bytes: this.#bytes, path: this.#path };
+    const values = readIndex(this.#core.reactor, this.#core.base.name, memory);
     // The checkpoint of a later life has all that this one left.
-    if (values.epoch < superblock.checkpointEpoch) return false;
+    if (values === null || values.epoch < superblock.checkpointEpoch) return false;
     const { geometry } = this.#core;
     if (values.unit_blocks !== geometry.unitBlocks) {
       this.#refuse(`its units have ${values.unit_blocks} blocks`);
@@ -137,7 +181,7 @@ export class Survivors {
       const dataCount = u32[word + 1]!;
       const trimCount = u32[word + 2]!;
       const unit = u32[word + 3]!;
-      if ((u32[word]! & 0xff) === SLOT_FREE || dataCount + trimCount === 0) continue;
+      if (!isUsed(u32, word)) continue;
       const possible =
         dataCount <= geometry.dataBlocks &&
         trimCount <= geometry.trimsMax &&

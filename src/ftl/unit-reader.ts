@@ -84,13 +84,12 @@ export class UnitReader {
   }
 
   /**
-   * Writes a unit again that was read to `at`, with its data, where the base keeps parity: a crash
-   * may have left data and parity of a stripe that do not match. Throws BANDSTAND_DEVICE_IO.
+   * Writes a unit again that was read to `at`, with its data: a crash may have left mirrors that
+   * differ in it, or parity that does not match. Throws BANDSTAND_DEVICE_IO.
    */
   async rewrite(unit: number, dataCount: number, at: number): Promise<void> {
     const { base, factor, geometry, reactor } = this.#core;
     const step = base.geometry.writeUnitBlocks;
-    if (step === 1) return;
     const used = geometry.summaryBlocks + dataCount;
     const blocks = Math.ceil((used * factor) / step) * step;
     const tail = at + used * FTL_BLOCK_BYTES;

@@ -61,6 +61,7 @@ export class SimulatedMemory {
 class Attached implements SurvivingMemory {
   readonly at: number;
   readonly bytes: number;
+  readonly path = 'simulated memory';
   readonly isAdopted: boolean;
   isDiscarded = false;
   readonly #arena: Arena;

@@ -114,7 +114,7 @@ export class FtlBench {
 
   /** Memory that outlives a kill, as far as the test hands it on. */
   memory(isAdopted = false, at = this.reactor.arena.allocate(BUFFER_BYTES)): SurvivingMemory {
-    return { at, bytes: BUFFER_BYTES, isAdopted, discard: () => {} };
+    return { at, bytes: BUFFER_BYTES, path: 'memory', isAdopted, discard: () => {} };
   }
 
   /** Submits and gives the status. */

@@ -37,6 +37,8 @@ export interface RamOptions {
   readonly geometry?: Partial<Geometry>;
   /** What it holds, and holds it in; zeroes when not given. */
   readonly bytes?: Uint8Array;
+  /** A map of its own; none when not given. */
+  readonly allocationAt?: NonNullable<BlockDevice['allocationAt']>;
 }
 
 class Delayed extends Timer {
@@ -57,6 +59,7 @@ export class RamDevice implements BlockDevice {
   geometry: Geometry;
   bytes: Uint8Array;
   observer: DeviceObserver | null = null;
+  readonly allocationAt?: NonNullable<BlockDevice['allocationAt']>;
   /** A status other than 0 fails the operation, which then has no effect. */
   fault: (io: BlockIo) => number = () => OK;
   readonly log: LoggedIo[] = [];
@@ -70,6 +73,7 @@ export class RamDevice implements BlockDevice {
   constructor(name: string, options: RamOptions) {
     const blockBytes = options.blockBytes ?? 512;
     this.name = name;
+    if (options.allocationAt !== undefined) this.allocationAt = options.allocationAt;
     this.geometry = {
       blockBytes,
       blockCount: options.blockCount,

@@ -73,7 +73,7 @@ export class Administrator {
     if (slots[slot] !== 'in-service') expected = 'BANDSTAND_MEMBER_STATE';
     else if (absent >= world.atlas.tolerates) expected = 'BANDSTAND_MEMBER_NEEDED';
     else if (!world.mayUnplug(slot)) return;
-    world.atlas.oldestPending = world.user.oldestPending;
+    world.noteOldest();
     // Then it is done, and a fault that waits for the member which has just come is one too many.
     if (!steady && !world.atlas.bearsWhenRebuilt(slot)) return;
     if (expected === null) world.forgetHoles([slot]);
@@ -185,6 +185,7 @@ export class Administrator {
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
     if (world.strikes !== strikes) return false;
+    await world.stillness();
     const found = this.#admin.mismatches;
     if (found !== differ) {
       world.violate(`a check found ${found} blocks that disagree, there are ${differ}`);
@@ -205,7 +206,7 @@ export class Administrator {
     if (world.mismatches() !== 0) return;
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
-    const rows = world.blockCount / (parity ? config.members - 1 : 1);
+    const rows = world.size.blocks / (parity ? config.members - 1 : 1);
     if (block >= rows) return;
     const stripe = Math.floor(block / config.stripBlocks);
     const slot = parity ? referenceParity(array.layout, stripe) : wanted % config.members;
@@ -235,6 +236,7 @@ export class Administrator {
     world.user.submit(OP_FLUSH, 0, 0, false);
     await world.user.drain();
     await this.settle();
+    await world.stillness();
     world.syncHealth();
     return world.violation === null && !world.subject.health().failed;
   }

@@ -119,8 +119,16 @@ class CanarySubject implements Subject {
     return this.#device;
   }
 
+  get arrayBlocks(): number {
+    return this.#subject.arrayBlocks;
+  }
+
   open(options: OpenOptions): Promise<void> {
     return this.#subject.open(options);
+  }
+
+  check(): Promise<string | null> {
+    return this.#subject.check();
   }
 
   health(): SubjectHealth {

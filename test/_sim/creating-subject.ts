@@ -12,11 +12,11 @@ import type { SubjectKind } from './player.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Config } from './step.ts';
 import type { OpenOptions, Subject } from './subject.ts';
-import { planOf } from './template.ts';
+import { makeFtl, planOf } from './template.ts';
 
-/** Refusals that say: there is no complete array here. */
+/** Refusals that say: there is no complete array here, or no complete FTL on it. */
 const NO_ARRAY =
-  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED)$/;
+  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED|FTL_NOT_FOUND|FTL_SUPERBLOCK)$/;
 
 /** For histories of this configuration only. */
 export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {
@@ -47,6 +47,10 @@ function withOpen(subject: Subject, open: Subject['open']): Subject {
     get device() {
       return subject.device;
     },
+    get arrayBlocks() {
+      return subject.arrayBlocks;
+    },
+    check: () => subject.check(),
     health: () => subject.health(),
     close: () => subject.close(),
   };
@@ -62,7 +66,9 @@ async function create(
   const overwrite = mayOverwrite ? disks : [];
   try {
     for (const disk of disks) await disk.open(reactor);
-    await createArray(reactor, planOf(config, disks), disks, { overwrite });
+    const plan = planOf(config, disks);
+    await createArray(reactor, plan, disks, { overwrite, ftl: config.ftl !== null });
+    if (config.ftl !== null) await makeFtl(reactor, config.ftl, plan, disks);
   } finally {
     for (const disk of disks) await disk.close();
   }

@@ -11,14 +11,13 @@
 
 import { referenceSize } from '../_helpers/raid-reference.ts';
 import type { Random } from './random.ts';
-import type { Config, LevelName, Step } from './step.ts';
+import { type Config, type LevelName, powerCut, type Step } from './step.ts';
+import { chunkBytes } from './template.ts';
 
 export const DRILL_LEVELS: readonly LevelName[] = ['raid1', 'raid5f'];
 /** Which of the closed disks: the member that has left comes before the spare ones. */
 const FORMER = 0;
 const OTHER = 1;
-/** What a rebuild copies at once (managed-subject.ts). */
-const CHUNK_BYTES = 8192;
 const MANOEUVRES_MIN = 2;
 const MANOEUVRES_MAX = 5;
 
@@ -136,7 +135,7 @@ export class Drill {
     this.#add({ do: 'wait', us: 1_000_000 });
     this.#empty(slot);
     this.#add({ do: 'member', what: 'add', slot, disk: OTHER });
-    const chunks = Math.ceil((dataBlocks[0]! * blockBytes) / CHUNK_BYTES);
+    const chunks = Math.ceil((dataBlocks[0]! * blockBytes) / chunkBytes(this.#config));
     const copying = chunks * (level === 'raid1' ? 2 : members);
     this.#powerFails(Math.max(1, copying + this.#random.between(-6, 20)));
     this.#add({ do: 'wait', us: 1_000_000 });
@@ -166,7 +165,7 @@ export class Drill {
   }
 
   #powerFails(ios: number): void {
-    this.#add({ do: 'crash', how: 'power', ios, again: [] });
+    this.#add({ do: 'crash', ...powerCut(ios), again: [] });
   }
 
   #slot(): number {
@@ -296,8 +295,8 @@ export class Drill {
   #crash(most: number): void {
     const random = this.#random;
     const how = random.pick(['power', 'kill'] as const);
-    const again = random.chance(0.3) ? [random.between(1, 60)] : [];
-    this.#add({ do: 'crash', how, ios: random.between(1, most), again });
+    const again = random.chance(0.3) ? [powerCut(random.between(1, 60))] : [];
+    this.#add({ do: 'crash', how, ios: random.between(1, most), loses: null, again });
   }
 
   #traffic(most: number): void {

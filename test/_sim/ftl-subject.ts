@@ -25,6 +25,7 @@ export const FTL_PROMISES: Promises = {
   ejects: true,
   rebuilds: false,
   grows: false,
+  log: true,
 };
 
 const INDEX_BYTES = 4096;
@@ -115,10 +116,24 @@ export class FtlSubject implements Subject {
     const at = arena.allocate(bytes);
     this.#bufferAt = at;
     if (this.#survivor !== null) arena.u8.set(this.#survivor, at);
-    return { at, bytes, isAdopted: this.#survivor !== null, discard: this.#discard };
+    return {
+      at,
+      bytes,
+      path: 'memory',
+      isAdopted: this.#survivor !== null,
+      discard: this.#discard,
+    };
   }
 
   /** What the write buffer holds now, for the next life; null when there is none any more. */
+  get arrayBlocks(): number {
+    return 0;
+  }
+
+  async check(): Promise<null> {
+    return null;
+  }
+
   takeBuffer(): Uint8Array | null {
     if (this.#bufferAt === -1) return null;
     const end = this.#bufferAt + ftlBufferBytes(this.#config);
@@ -126,7 +141,12 @@ export class FtlSubject implements Subject {
   }
 
   health(): SubjectHealth {
-    return { slots: this.#disks.map(() => 'in-service'), settling: false, failed: false };
+    return {
+      slots: this.#disks.map(() => 'in-service'),
+      settling: false,
+      failed: false,
+      readOnly: false,
+    };
   }
 
   close(): Promise<void> {

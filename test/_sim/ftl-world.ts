@@ -143,7 +143,7 @@ export class FtlWorld implements DiskHost {
   /** False when it was refused because a disk failed meanwhile. */
   async start(): Promise<boolean> {
     const { trace } = this.options;
-    const life = new Life(this.#random.u32());
+    const life = new Life(this.#random.u32(), null);
     const { latency } = this.#config;
     const disks = this.media.map(
       (medium) => new SimDisk(medium, this, this.#random.fork(), latency),
@@ -157,7 +157,13 @@ export class FtlWorld implements DiskHost {
     const strikes = this.strikes;
     try {
       const mayCreate = !this.started;
-      const options = { degraded: false, scan: false, mayCreate, mayOverwrite: mayCreate };
+      const options = {
+        degraded: false,
+        scan: false,
+        mayCreate,
+        mayOverwrite: mayCreate,
+        arrayRuns: () => {},
+      };
       await life.drive(subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -335,5 +341,6 @@ function asArrayConfig(config: FtlConfig, members: number): Config {
     blank: false,
     earlyCuts: [],
     spares: 0,
+    ftl: null,
   };
 }

@@ -4,11 +4,13 @@
  * seed of ten is a drill instead (drill.ts).
  */
 
-import { referenceSize } from '../_helpers/raid-reference.ts';
 import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
+import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
+import { drawFtlCrash, FtlDrill } from './ftl-drill.ts';
 import { mixSeed, Random } from './random.ts';
-import type { Config, History, LevelName, Step } from './step.ts';
+import { type Config, type History, type LevelName, powerCut, type Step } from './step.ts';
 import type { Promises } from './subject.ts';
+import { ArrayTraffic, FtlTraffic, type Traffic } from './traffic.ts';
 
 const LEVELS: readonly LevelName[] = ['raid1', 'raid1', 'raid5f', 'raid5f', 'raid0', 'concat'];
 /**
@@ -24,6 +26,10 @@ const STEPS_MAX = 160;
 
 export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
+  if (promises.log && isDrill(seed)) {
+    const config = drawFtlConfig(random, DRILL_LEVELS);
+    return { seed, config, steps: new FtlDrill(random, config).steps() };
+  }
   if (promises.rebuilds && isDrill(seed)) {
     const config = drillConfig(random, drawConfig(random, promises, DRILL_LEVELS));
     const before = new Drill(new Random(mixSeed(seed, 5)), config).opening();
@@ -34,6 +40,7 @@ export function generate(seed: number, promises: Promises): History {
 }
 
 function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config {
+  if (promises.log) return drawFtlConfig(random);
   const level = random.pick(levels);
   const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
   const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
@@ -51,6 +58,24 @@ function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config
     blockBytes,
     stripBlocks,
     dataBlocks: Array.from({ length: members }, (_, slot) => blocks + (slot % 3) * step),
+    ...drawRest(random, members),
+    ftl: null,
+  };
+}
+
+function drawFtlConfig(random: Random, levels?: readonly LevelName[]): Config {
+  const shape = drawFtlShape(random, levels);
+  const spares = drawSpares(random, shape.level);
+  const disks = ftlDisks(shape, spares > 0 ? 0 : 1);
+  return { ...disks, spares, ...drawRest(random, shape.members) };
+}
+
+/** The disks, the user and the beginning. */
+function drawRest(
+  random: Random,
+  members: number,
+): Omit<Config, keyof ReturnType<typeof ftlDisks> | 'spares'> {
+  return {
     unitBytes: members > TORN_SUPERBLOCK_MEMBERS ? 4096 : random.pick([512, 4096]),
     volatileCache: random.chance(0.8),
     nativeFua: random.chance(0.6),
@@ -76,32 +101,27 @@ class Generator {
   readonly #random: Random;
   readonly #config: Config;
   readonly #promises: Promises;
-  readonly #blocks: number;
-  readonly #unit: number;
-  /** Writes stay within so many blocks, so that they meet each other. */
-  readonly #hot: number;
+  readonly #traffic: Traffic;
 
   constructor(random: Random, config: Config, promises: Promises) {
-    const { level, members, stripBlocks, dataBlocks } = config;
     this.#random = random;
     this.#config = config;
     this.#promises = promises;
-    this.#blocks = referenceSize({ level, strip: stripBlocks, sizes: dataBlocks });
-    this.#unit = level === 'raid5f' ? stripBlocks * (members - 1) : 1;
-    const units = this.#blocks / this.#unit;
-    this.#hot = Math.max(1, Math.floor(units / random.pick([1, 1, 2, 8]))) * this.#unit;
+    this.#traffic = promises.log ? new FtlTraffic(random) : new ArrayTraffic(random, config);
   }
 
   steps(): Step[] {
     const random = this.#random;
-    const kinds: [weight: number, draw: Draw][] = [[40, () => this.#write()]];
+    const traffic = this.#traffic;
+    const write = (): Step => ({ do: 'write', ...traffic.write() });
+    const kinds: [weight: number, draw: Draw][] = [[40, write]];
     const optional = (chance: number, weight: number, draw: Draw): void => {
       if (random.chance(chance)) kinds.push([weight, draw]);
     };
-    optional(0.9, random.pick([5, 20, 40]), () => this.#read());
+    optional(0.9, random.pick([5, 20, 40]), () => ({ do: 'read', ...traffic.read() }));
     optional(0.8, random.pick([2, 6, 15]), () => ({ do: 'flush' }));
-    optional(0.4, 5, () => this.#clear('zeroes'));
-    optional(0.4, 5, () => this.#clear('trim'));
+    optional(0.4, 5, () => ({ do: 'zeroes', ...traffic.clear() }));
+    optional(0.4, 5, () => ({ do: 'trim', ...traffic.clear() }));
     optional(0.5, 4, () => ({ do: 'wait', us: random.pick([1, 50, 1000, 100_000, 10_000_000]) }));
     optional(0.3, 2, () => ({ do: 'drain' }));
     optional(0.3, 1, () => ({ do: 'verify' }));
@@ -117,7 +137,7 @@ class Generator {
         if (at < weight) return draw();
         at -= weight;
       }
-      return this.#write();
+      return write();
     });
   }
 
@@ -197,39 +217,16 @@ class Generator {
     }));
   }
 
-  #range(most: number): { block: number; count: number } {
-    const random = this.#random;
-    const units = this.#hot / this.#unit;
-    const count = random.between(1, Math.min(units, Math.max(1, Math.floor(most / this.#unit))));
-    return {
-      block: random.between(0, units - count) * this.#unit,
-      count: count * this.#unit,
-    };
-  }
-
-  #write(): Step {
-    const most = this.#random.pick([1, 4, 24]);
-    return { do: 'write', ...this.#range(most), fua: this.#random.chance(0.15) };
-  }
-
-  #clear(kind: 'zeroes' | 'trim'): Step {
-    return { do: kind, ...this.#range(48), fua: this.#random.chance(0.1) };
-  }
-
-  #read(): Step {
-    const random = this.#random;
-    const count = random.between(1, Math.min(24, this.#blocks));
-    return { do: 'read', block: random.between(0, this.#blocks - count), count };
-  }
-
   #crash(): Step {
     const random = this.#random;
+    if (this.#promises.log) return drawFtlCrash(random, this.#config.members);
     return {
       do: 'crash',
       how: random.pick(['power', 'kill'] as const),
       ios: random.between(1, random.pick([3, 30, 200])),
+      loses: null,
       again: random.chance(0.2)
-        ? Array.from({ length: random.between(1, 3) }, () => random.between(1, 60))
+        ? Array.from({ length: random.between(1, 3) }, () => powerCut(random.between(1, 60)))
         : [],
     };
   }

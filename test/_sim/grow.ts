@@ -7,7 +7,7 @@ import type { History } from './step.ts';
 import type { World } from './world.ts';
 
 /** What the array of a history can grow to: its model has so many blocks from the beginning. */
-export function blocksMax({ config, steps }: History): number {
+export function arrayBlocksMax({ config, steps }: History): number {
   const { level, stripBlocks: strip } = config;
   const sizes = [...config.dataBlocks];
   for (const step of steps) if (step.do === 'grow') sizes[step.disk]! += step.blocks;

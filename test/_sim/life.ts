@@ -4,6 +4,7 @@
  */
 
 import { Arena } from '../../src/block/arena.ts';
+import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { drive, driveUntil, type Mortal } from './driver.ts';
 import type { SimDisk } from './sim-disk.ts';
@@ -16,6 +17,11 @@ const memory = new ArrayBuffer(ARENA_BYTES);
 let usedBytes = ARENA_BYTES;
 
 class LifeArena extends Arena {
+  override reserve(at: number, bytes: number): void {
+    super.reserve(at, bytes);
+    usedBytes = Math.max(usedBytes, at + bytes);
+  }
+
   override allocate(bytes: number, alignment?: number): number {
     const at = super.allocate(bytes, alignment);
     usedBytes = Math.max(usedBytes, at + Math.ceil(bytes / 64) * 64);
@@ -29,12 +35,13 @@ export class Life implements Mortal {
   disks: readonly SimDisk[] = [];
   #subject: Subject | null = null;
 
-  constructor(seed: number) {
+  /** `surviving` is what a killed program leaves to the next one. */
+  constructor(seed: number, surviving: SimulatedMemory | null) {
     const arena = new LifeArena(memory, 0);
     // What an earlier life left there must not decide anything.
     arena.u8.fill(0xa5, 0, usedBytes);
     usedBytes = 0;
-    this.reactor = new SimulatedReactor({ seed, arena });
+    this.reactor = new SimulatedReactor({ seed, arena, ...(surviving && { surviving }) });
   }
 
   get subject(): Subject {

@@ -26,9 +26,8 @@ export const MANAGED_PROMISES: Promises = {
   ejects: true,
   rebuilds: true,
   grows: true,
+  log: false,
 };
-
-const REGION_BLOCKS = 16;
 
 export class ManagedSubject implements Subject {
   readonly promises = MANAGED_PROMISES;
@@ -79,7 +78,15 @@ export class ManagedSubject implements Subject {
     return this.#manager!.array;
   }
 
-  async open({ degraded, scan }: OpenOptions): Promise<void> {
+  get arrayBlocks(): number {
+    return this.device.geometry.blockCount;
+  }
+
+  async check(): Promise<null> {
+    return null;
+  }
+
+  async open({ degraded, scan, arrayRuns }: OpenOptions): Promise<void> {
     const reactor = this.#reactor;
     const devices = new Map<string, SimDisk>();
     try {
@@ -92,10 +99,10 @@ export class ManagedSubject implements Subject {
       const assembly = assembleArray(examinations, { uuid: this.#options.uuid, degraded, scan });
       const options: ManagerOptions = {
         depth: this.#options.depth,
-        regionBlocks: REGION_BLOCKS,
+        regionBlocks: this.#options.regionBlocks,
         intentIdleUs: 20_000,
         checkpointUs: 5_000,
-        process: { chunkBytes: 8192, depth: 2 },
+        process: { chunkBytes: this.#options.chunkBytes, depth: 2 },
       };
       this.#manager = await ArrayManager.start(reactor, assembly, devices, options, {
         arrayEvent: ({ kind, details }) => {
@@ -105,6 +112,7 @@ export class ManagedSubject implements Subject {
       });
       const used = new Set(this.#manager.devices());
       for (const disk of this.#disks) if (!used.has(disk)) await disk.close();
+      arrayRuns();
     } catch (error) {
       for (const disk of this.#disks) await disk.close();
       throw error;
@@ -121,6 +129,7 @@ export class ManagedSubject implements Subject {
       }),
       settling: manager.isSettling,
       failed: hasFailed,
+      readOnly: false,
     };
   }
 

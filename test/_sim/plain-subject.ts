@@ -23,6 +23,7 @@ export const PLAIN_PROMISES: Promises = {
   ejects: false,
   rebuilds: false,
   grows: false,
+  log: false,
 };
 
 export class PlainSubject implements Subject {
@@ -45,7 +46,15 @@ export class PlainSubject implements Subject {
     return this.#array!;
   }
 
-  async open({ degraded }: OpenOptions): Promise<void> {
+  get arrayBlocks(): number {
+    return this.device.geometry.blockCount;
+  }
+
+  async check(): Promise<null> {
+    return null;
+  }
+
+  async open({ degraded, arrayRuns }: OpenOptions): Promise<void> {
     const reactor = this.#reactor;
     try {
       const devices = new Map<string, SimDisk>();
@@ -81,6 +90,7 @@ export class PlainSubject implements Subject {
       }
       this.#metadata = metadata;
       await this.#mark('dirty');
+      arrayRuns();
     } catch (error) {
       await this.#closeAll();
       throw error;
@@ -93,6 +103,7 @@ export class PlainSubject implements Subject {
       slots: members.map(({ device }) => (device === null ? 'out' : 'in-service')),
       settling: this.#differ,
       failed: false,
+      readOnly: false,
     };
   }
 

@@ -23,13 +23,13 @@ import {
 import { Administrator } from './administrator.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
-import { blocksMax, growDisk } from './grow.ts';
+import { arrayBlocksMax, growDisk } from './grow.ts';
 import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
-import { type Config, type History, type Step, stepText } from './step.ts';
+import { type Config, type Crash, type History, powerCut, type Step, stepText } from './step.ts';
 import type { Promises, SubjectFactory } from './subject.ts';
-import { createdContent, diskName, simArray } from './template.ts';
+import { created, diskName, simArray } from './template.ts';
 import { Trace } from './trace.ts';
 import { World } from './world.ts';
 import type { Trigger } from './world-options.ts';
@@ -131,15 +131,15 @@ class Player {
   readonly #random: Random;
   #world: World | null = null;
   #position = 0;
-  /** Crashes that wait for the next recovery: member I/Os until each. */
-  #again: number[] = [];
+  /** Crashes that wait for the next recovery. */
+  #again: Crash[] = [];
 
   constructor(history: History, options: PlayOptions) {
     this.#history = history;
     const { config } = history;
     const { subject } = options;
     this.#options = { ...options, subject: config.blank ? creatingKind(subject, config) : subject };
-    this.#again = [...config.earlyCuts];
+    this.#again = config.earlyCuts.map(powerCut);
     this.#trace = new Trace(options.verbose ?? false);
     const trigger = options.trigger ?? null;
     this.#random = new Random(mixSeed(history.seed, 1, trigger?.at ?? 0));
@@ -191,7 +191,7 @@ class Player {
   async #makeWorld(): Promise<World> {
     const { config } = this.#history;
     const array = simArray(config);
-    const contents = config.blank ? null : await createdContent(config);
+    const { contents, blocks } = await created(config);
     const most = Math.max(...config.dataBlocks);
     const sizes = [...config.dataBlocks, ...new Array<number>(config.spares).fill(most)];
     const media = sizes.map(
@@ -205,7 +205,7 @@ class Player {
             volatileCache: config.volatileCache,
             features: diskFeatures(config),
           },
-          contents?.[index],
+          config.blank ? undefined : contents[index],
         ),
     );
     const { subject, trigger } = this.#options;
@@ -218,7 +218,7 @@ class Player {
         random: this.#random.fork(),
         trace: this.#trace,
         trigger: trigger ?? null,
-        blocksMax: blocksMax(this.#history),
+        blocksMax: config.ftl === null ? arrayBlocksMax(this.#history) : blocks,
         keepsCut: this.#options.keepsCut ?? false,
       },
       media,
@@ -250,8 +250,8 @@ class Player {
   async #startAgain(): Promise<void> {
     const world = this.#w;
     for (let tries = 0; tries < STARTS_MAX; tries += 1) {
-      const ios = this.#again.shift();
-      if (ios !== undefined) world.armed = { ios, strike: () => world.crash('power') };
+      const again = this.#again.shift();
+      if (again !== undefined) this.#arm(again);
       try {
         if (!(await world.start())) continue;
         await world.user.readAll();
@@ -261,6 +261,15 @@ class Player {
       }
     }
     throw new Error('it does not start');
+  }
+
+  #arm({ how, ios, loses }: Crash): void {
+    const world = this.#w;
+    const strike = (): void => {
+      world.crash(how);
+      if (loses !== null && world.mayUnplug(loses)) world.unplug(loses, false);
+    };
+    world.armed = { ios, strike };
   }
 
   async #finish(): Promise<void> {
@@ -274,6 +283,7 @@ class Player {
           await this.#administrator?.settle();
           await world.user.verify();
         }
+        await world.check();
         await world.stop();
       });
       if (done) break;
@@ -306,6 +316,7 @@ class Player {
       try {
         await fork.start();
         await fork.user.readAll();
+        await fork.check();
         await fork.stop();
         fork.checkMembers();
       } catch (error) {
@@ -343,8 +354,7 @@ class Player {
         return growDisk(world, step.disk, step.blocks);
       case 'crash':
         this.#again = [...step.again];
-        world.armed = { ios: step.ios, strike: () => world.crash(step.how) };
-        return;
+        return this.#arm(step);
       case 'member':
       case 'process':
       case 'check':
@@ -361,7 +371,13 @@ class Player {
     const free = (): boolean =>
       world.user.inFlight < concurrency && !world.user.mustWait(op, block, count);
     await world.life.until(free, 'an operation');
-    world.user.submit(op, block, count, fua);
+    if (this.#history.config.ftl === null) {
+      world.user.submit(op, block, count, fua);
+      return;
+    }
+    // How large an FTL is, a history does not know.
+    const first = block % world.blockCount;
+    world.user.submit(op, first, Math.min(count, world.blockCount - first), fua);
   }
 
   async #restart(): Promise<void> {
@@ -403,7 +419,7 @@ class Player {
       const { kind, op, skip, disk } = step;
       if (world.mayFail(op, disk)) atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
     } else if (step.do === 'latent') {
-      if (!world.mayFail('read', step.disk)) return;
+      if (!world.mayFail('read', step.disk) || !world.bearsUnreadable) return;
       const first = world.options.array.dataOffset + step.block;
       for (let index = 0; index < step.count; index += 1) media[step.disk]!.bad.add(first + index);
     } else if (step.do === 'unplug') {

@@ -59,6 +59,7 @@ export function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
     blank: false,
     earlyCuts: [],
     spares: 0,
+    ftl: null,
     ...changes,
   };
 }

@@ -89,6 +89,7 @@ class Shrinker {
 
 function simplerStep(step: Step): Step | null {
   if (step.do === 'crash' && step.again.length > 0) return { ...step, again: [] };
+  if (step.do === 'crash' && step.loses !== null) return { ...step, loses: null };
   if ((step.do === 'write' || step.do === 'read') && step.count > 1) return null;
   return 'fua' in step && step.fua ? { ...step, fua: false } : null;
 }

@@ -27,12 +27,7 @@ export type Step =
    * When so many more member I/Os have been done, the program dies or all power fails; then again
    * during the recovery, after so many I/Os each time.
    */
-  | {
-      readonly do: 'crash';
-      readonly how: CrashKind;
-      readonly ios: number;
-      readonly again: readonly number[];
-    }
+  | (Crash & { readonly do: 'crash'; readonly again: readonly Crash[] })
   | {
       readonly do: 'fault';
       readonly disk: number;
@@ -71,6 +66,32 @@ export type Step =
 
 export type CrashKind = 'power' | 'kill';
 
+export interface Crash {
+  readonly how: CrashKind;
+  /** Member I/Os until it comes. */
+  readonly ios: number;
+  /** The disk in this slot is not there any more at the start after it; null: all are. */
+  readonly loses: number | null;
+}
+
+export function powerCut(ios: number): Crash {
+  return { how: 'power', ios, loses: null };
+}
+
+/** An FTL over the array. */
+export interface FtlConfig {
+  readonly unitBytes: number;
+  readonly bandUnits: number;
+  readonly overProvisioning: number;
+  readonly pageEntries: number;
+  /** Units between two checkpoints. */
+  readonly checkpointUnits: number;
+  /** The write buffer outlives a kill. */
+  readonly survives: boolean;
+  /** Units that it holds. */
+  readonly slotCount: number;
+}
+
 export interface Config {
   readonly level: LevelName;
   readonly members: number;
@@ -93,6 +114,8 @@ export interface Config {
   readonly earlyCuts: readonly number[];
   /** Disks beside the members, which know nothing of the array at first. */
   readonly spares: number;
+  /** Null: the array itself is what the user sees. */
+  readonly ftl: FtlConfig | null;
 }
 
 export interface History {
@@ -103,6 +126,10 @@ export interface History {
 
 export function stepText(step: Step): string {
   const { do: name, ...rest } = step;
-  const words = Object.entries(rest).map(([key, value]) => `${key} ${value}`);
+  const words = Object.entries(rest).map(([key, value]) => `${key} ${wordOf(value)}`);
   return words.length === 0 ? name : `${name}: ${words.join(', ')}`;
+}
+
+function wordOf(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

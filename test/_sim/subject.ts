@@ -3,13 +3,14 @@
  *
  * One subject object is one life of a program: it is made over freshly opened disks, and dies with
  * `close`, or without a word when the world crashes. Whatever knows how to store blocks on disks
- * can be one: a plain RaidArray today, an array with its manager, later the FTL.
+ * can be one: a plain RaidArray, an array with its manager, an FTL over one.
  */
 
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import type { Layout } from '../_helpers/raid-reference.ts';
 import type { SimDisk } from './sim-disk.ts';
+import type { FtlConfig } from './step.ts';
 
 /** What a subject promises beyond the ten laws; the model and the atlas go by it. */
 export interface Promises {
@@ -23,6 +24,11 @@ export interface Promises {
   readonly rebuilds: boolean;
   /** raid0 and raid1 become larger with their members. */
   readonly grows: boolean;
+  /**
+   * An FTL lies on the array: nothing relies on what was in flight, so that a crash makes no hole; a
+   * write that fails gets another place; what was read once stays, whoever is lost.
+   */
+  readonly log: boolean;
 }
 
 export type SlotState = 'in-service' | 'target' | 'out';
@@ -33,6 +39,8 @@ export interface SubjectHealth {
   /** A rebuild, resync or check is under way, or members may still differ. */
   readonly settling: boolean;
   readonly failed: boolean;
+  /** It takes no changes any more. */
+  readonly readOnly: boolean;
 }
 
 export interface OpenOptions {
@@ -44,6 +52,8 @@ export interface OpenOptions {
   readonly mayOverwrite: boolean;
   /** There are disks that need not be members. */
   readonly scan: boolean;
+  /** Called when the array runs; what lies on it may not be there yet. */
+  arrayRuns(): void;
 }
 
 /** What an administrator can do and see. Requests throw BandstandError where they are refused. */
@@ -71,6 +81,10 @@ export interface Subject {
   open(options: OpenOptions): Promise<void>;
   /** Valid after `open`. */
   readonly device: BlockDevice;
+  /** Blocks of the array, whatever lies on it. */
+  readonly arrayBlocks: number;
+  /** Looks at its own data: what is wrong with it, or null. */
+  check(): Promise<string | null>;
   health(): SubjectHealth;
   readonly admin: SubjectAdmin | null;
   /** A clean stop. Disks are closed when it resolves. */
@@ -86,6 +100,11 @@ export interface SimArray {
   readonly dataOffset: number;
   /** Operations that the subject works on at once. */
   readonly depth: number;
+  /** Blocks of a region of the bitmap. */
+  readonly regionBlocks: number;
+  /** What a rebuild, resync or check reads at once. */
+  readonly chunkBytes: number;
+  readonly ftl: FtlConfig | null;
 }
 
 export type SubjectFactory = (

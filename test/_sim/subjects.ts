@@ -5,6 +5,7 @@
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
+import { STACK_PROMISES, StackSubject } from './stack-subject.ts';
 
 export const PLAIN: SubjectKind = {
   name: 'plain',
@@ -18,7 +19,13 @@ export const MANAGED: SubjectKind = {
   factory: (reactor, disks, array) => new ManagedSubject(reactor, disks, array),
 };
 
-export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED];
+export const STACK: SubjectKind = {
+  name: 'ftl',
+  promises: STACK_PROMISES,
+  factory: (reactor, disks, array) => new StackSubject(reactor, disks, array),
+};
+
+export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK];
 
 export function subjectByName(name: string): SubjectKind {
   const found = SUBJECTS.find((subject) => subject.name === name);

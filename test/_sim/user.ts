@@ -174,8 +174,8 @@ export class User {
       return;
     }
     // A member that is lost before a resync has made it equal takes its version with it.
-    const settled = this.#world.options.promises.settles && !this.#world.settling;
-    const pin = settled || this.#world.atlas.tolerates === 0;
+    const { settles, log } = this.#world.options.promises;
+    const pin = log || (settles && !this.#world.settling) || this.#world.atlas.tolerates === 0;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
@@ -185,9 +185,10 @@ export class User {
   #checkFailure(io: UserIo): void {
     const struck = this.#world.strikes > io.strikes || this.#world.crippled;
     const redundant = this.#world.atlas.tolerates > 0;
+    const { ejects, log } = this.#world.options.promises;
     // A trim is a hint: it fails rather than cost a member its place.
-    const ejects = this.#world.options.promises.ejects && io.op !== OP_TRIM;
-    const borne = redundant && (io.op === OP_READ || ejects);
+    const makesUp = (redundant || (log && !this.#world.crippled)) && ejects;
+    const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
     this.#world.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);

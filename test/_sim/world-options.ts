@@ -4,9 +4,14 @@
 
 import type { SimMedium, SimWrite } from './medium.ts';
 import type { Random } from './random.ts';
-import type { Config, CrashKind } from './step.ts';
+import type { Config, CrashKind, FtlConfig } from './step.ts';
 import type { Promises, SimArray, SubjectFactory } from './subject.ts';
 import type { Trace } from './trace.ts';
+
+/** An index, and the units. */
+export function survivingBytes({ slotCount, unitBytes }: FtlConfig): number {
+  return 4096 + slotCount * unitBytes;
+}
 
 /** Something that happens at one member I/O of the whole history, counted from 0. */
 export interface Trigger {
@@ -22,7 +27,7 @@ export interface WorldOptions {
   readonly random: Random;
   readonly trace: Trace;
   readonly trigger: Trigger | null;
-  /** What the array grows to at most. */
+  /** What the array grows to at most, or what the FTL has. */
   readonly blocksMax: number;
   /** Keep the disks as they were right before a power cut, and end there. */
   readonly keepsCut: boolean;

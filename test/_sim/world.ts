@@ -9,6 +9,8 @@
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { OK, statusName } from '../../src/block/status.ts';
+import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
+import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
@@ -25,7 +27,7 @@ import type { CrashKind } from './step.ts';
 import type { Subject } from './subject.ts';
 import { User } from './user.ts';
 import { ioText } from './user-io.ts';
-import type { OpenCut, WorldOptions } from './world-options.ts';
+import { type OpenCut, survivingBytes, type WorldOptions } from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
 
 export class World implements DiskHost {
@@ -74,6 +76,8 @@ export class World implements DiskHost {
   #differs = false;
   /** In this life somebody has asked for another set of members. */
   administered = false;
+  /** What a killed program leaves to the next one. */
+  readonly #memory: SimulatedMemory | null;
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
@@ -90,15 +94,20 @@ export class World implements DiskHost {
       from?.model.clone() ??
       new Model({
         blockCount: options.blocksMax,
-        blockBytes: config.blockBytes,
-        atomicBlocks: config.unitBytes >= config.blockBytes && config.level !== 'raid5f',
-        volatileCache: config.volatileCache,
+        blockBytes: config.ftl === null ? config.blockBytes : FTL_BLOCK_BYTES,
+        atomicBlocks:
+          promises.log || (config.unitBytes >= config.blockBytes && config.level !== 'raid5f'),
+        volatileCache: config.volatileCache || config.ftl?.survives === true,
       });
+    this.#memory =
+      config.ftl?.survives === true ? new SimulatedMemory(survivingBytes(config.ftl)) : null;
     this.user = new User(this);
   }
 
+  /** As the user sees it. */
   get blockCount(): number {
-    return this.size.blocks;
+    const { blocksMax, promises } = this.options;
+    return promises.log ? blocksMax : this.size.blocks;
   }
 
   get disks(): SimMedium[] {
@@ -142,26 +151,36 @@ export class World implements DiskHost {
     this.#isOpen = false;
     try {
       const scan = this.extras.length > 0;
-      const options = { degraded, scan, mayCreate: !this.started, mayOverwrite: !this.erased };
+      const arrayRuns = (): void => this.#arrayRuns(degraded);
+      const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
+      const options = { degraded, scan, ...may, arrayRuns };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
-      this.#life = null;
-      if (this.strikes === strikes || !(error instanceof BandstandError)) throw error;
+      if (this.strikes === strikes || !(error instanceof BandstandError)) {
+        this.#life = null;
+        throw error;
+      }
       trace.say(`refused: ${error.message}`);
-      this.#forgetFlushes();
+      // An array that ran may have lost somebody.
+      if (this.#isOpen) this.atlas.unsure.fill(true);
+      this.#isOpen = false;
+      this.#leave();
       return false;
     }
     this.started = true;
     this.erased = false;
+    return true;
+  }
+
+  #arrayRuns(degraded: boolean): void {
     this.#isOpen = true;
     this.#checkStart(degraded);
-    return true;
   }
 
   #newLife(): Life {
     const { array, factory, random, config } = this.options;
-    const life = new Life(random.u32());
+    const life = new Life(random.u32(), this.#memory);
     const present = this.disks.filter(({ away }) => !away);
     const disks = present.map((medium) => new SimDisk(medium, this, random.fork(), config.latency));
     life.begin(disks, factory(life.reactor, disks, array));
@@ -184,7 +203,7 @@ export class World implements DiskHost {
       if (life.dead || this.strikes === strikes || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`erased in part: ${error.message}`);
     }
-    this.#life = null;
+    this.#leave();
     this.erasing = this.strikes > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
@@ -195,7 +214,9 @@ export class World implements DiskHost {
   syncHealth(): void {
     if (!this.options.promises.rebuilds || !this.#isOpen || this.life.dead) return;
     this.#followDisks();
-    this.subject.health().slots.forEach((state, slot) => {
+    const { slots, readOnly } = this.subject.health();
+    if (readOnly && this.strikes > 0) this.crippled = true;
+    slots.forEach((state, slot) => {
       // One that was pulled out is gone for this life, noticed or not.
       const found = state === 'in-service' && !this.#pulledSlots.has(slot);
       if (this.atlas.current[slot] === found) return;
@@ -243,8 +264,15 @@ export class World implements DiskHost {
 
   /** `sure`: it must have grown with its disks by now. */
   checkSize(sure: boolean): void {
-    const wrong = this.size.found(this.subject.device.geometry.blockCount, sure);
+    const wrong = this.size.found(this.subject.arrayBlocks, sure);
     if (wrong !== null) this.violate(wrong);
+  }
+
+  /** The subject's own look at its data. */
+  async check(): Promise<void> {
+    const { strikes } = this;
+    const wrong = await this.life.drive(this.subject.check(), 'checking');
+    if (wrong !== null && this.strikes === strikes) this.violate(`a check finds ${wrong}`);
   }
 
   /** A clean stop. */
@@ -270,9 +298,19 @@ export class World implements DiskHost {
     if (this.options.promises.rebuilds) this.#noteLosses();
     for (const slot of mayReturn) this.atlas.unsure[slot] = true;
     if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
-    this.#forgetFlushes();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
+    this.#leave();
+  }
+
+  /** The program has ended by itself. */
+  #leave(): void {
+    if (this.#mustCutPower) {
+      this.crash('power');
+      return;
+    }
+    this.#forgetFlushes();
+    this.#memory?.kill();
     this.#life = null;
   }
 
@@ -290,15 +328,28 @@ export class World implements DiskHost {
    * still be lost, where no redundancy has made up for it. This one knows, and must not claim it.
    */
   #forgetFlushes(): void {
-    const healed = this.options.promises.ejects && this.atlas.tolerates > 0;
-    if (this.#flushLost && !healed) this.model.flushFailed();
+    if (this.#flushIsMissed) this.model.flushFailed();
     this.#flushLost = false;
   }
 
+  get #flushIsMissed(): boolean {
+    const healed = this.options.promises.ejects && this.atlas.tolerates > 0;
+    return this.#flushLost && !healed;
+  }
+
+  /**
+   * A disk that has failed a flush shows what it has dropped until power fails, and the next start
+   * of an FTL would build on that: so power fails first.
+   */
+  get #mustCutPower(): boolean {
+    return this.options.promises.log && this.#flushIsMissed;
+  }
+
   /** The program dies at once; with `power` the caches of the disks too. */
-  crash(how: CrashKind): void {
+  crash(wanted: CrashKind): void {
     const life = this.life;
     if (life.dead) return;
+    const how = this.#mustCutPower ? 'power' : wanted;
     const { promises, random, trace } = this.options;
     if (promises.rebuilds && (this.#isOpen || this.#isStopping)) {
       if (this.#isOpen) this.syncHealth();
@@ -332,13 +383,16 @@ export class World implements DiskHost {
       if (medium.hasDropped && slot < this.media.length) this.atlas.unsure[slot] = true;
       medium.cutPower(drawDecision(random), left);
     });
+    if (how === 'power') this.#memory?.powerCut();
+    else this.#memory?.kill();
     if (how === 'power') this.model.powerCut();
     else if (this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
-    if (this.options.config.level === 'raid5f') this.atlas.dropReadFaults();
+    const { config } = this.options;
+    if (config.level === 'raid5f' && !promises.log) this.atlas.dropReadFaults();
   }
 
   /** Slots whose member is not there or lacks something. */
@@ -353,12 +407,14 @@ export class World implements DiskHost {
   /** False while parity cannot be trusted that a crash or a failed write has left behind. */
   get #bearsReadFaults(): boolean {
     const { config, promises } = this.options;
-    if (config.level !== 'raid5f' || (promises.settles && !this.settling)) return true;
+    if (promises.log || config.level !== 'raid5f' || (promises.settles && !this.settling))
+      return true;
     return !this.model.isAnyDoubtful;
   }
 
   /** What raid5f cannot know without these members. */
   forgetHoles(slots: readonly number[]): void {
+    if (this.options.promises.log) return;
     forgetHoles(this.options.array, this.model, this.blockCount, slots);
   }
 
@@ -394,6 +450,8 @@ export class World implements DiskHost {
     const world = new World(options, disks, this, atlas);
     world.started = this.started;
     world.erasing = this.erasing;
+    // The copy is of the disks only.
+    if (this.#memory?.isLeft === true) world.model.powerCut();
     return world;
   }
 
@@ -425,8 +483,37 @@ export class World implements DiskHost {
   /** Whether something may go wrong with such an operation on the disk in `slot`. */
   mayFail(op: FaultOp, slot: number): boolean {
     this.syncHealth();
-    this.atlas.oldestPending = this.user.oldestPending;
+    this.noteOldest();
     return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
+  }
+
+  /** Whether blocks of a disk may be unreadable for good. */
+  get bearsUnreadable(): boolean {
+    return !this.options.promises.log || this.atlas.tolerates > 0;
+  }
+
+  /** What was under way when a fault struck may still suffer from it. */
+  noteOldest(): void {
+    const { atlas, options, user } = this;
+    if (!options.promises.log) {
+      atlas.oldestPending = user.oldestPending;
+      return;
+    }
+    // What an FTL has under way is not the user's.
+    if (this.isStill) atlas.struckAt.fill(-1);
+    atlas.oldestPending = -1;
+  }
+
+  /** Nothing is in flight anywhere. */
+  get isStill(): boolean {
+    if (!this.running) return true;
+    const { life, user } = this;
+    const idle = life.disks.every(({ inFlight }) => inFlight === 0);
+    return idle && user.inFlight === 0 && !life.reactor.busy;
+  }
+
+  stillness(): Promise<void> {
+    return this.life.until(() => this.isStill, 'the last operation of a disk');
   }
 
   mayUnplug(slot: number): boolean {
@@ -487,13 +574,23 @@ export class World implements DiskHost {
   /** Member blocks in which the members in service disagree now; nothing is in flight. */
   mismatches(): number {
     this.syncHealth();
-    return countMismatches(this.options.array, this.media, this.#inService, this.blockCount);
+    return countMismatches(this.options.array, this.media, this.#inService, this.size.blocks);
+  }
+
+  /** False where nothing is there twice. */
+  get #isComparable(): boolean {
+    const { tolerates } = this.atlas;
+    return this.options.config.level === 'raid5f' ? this.slotsOut().length === 0 : tolerates > 0;
   }
 
   checkMembers(): void {
     this.syncHealth();
     if (this.#differs) return;
-    const { array } = this.options;
+    const { array, promises } = this.options;
+    if (promises.log) {
+      if (this.#isComparable && this.mismatches() > 0) this.violate('members disagree');
+      return;
+    }
     const wrong = checkMembers(array, this.media, this.#inService, this.model, this.blockCount);
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }

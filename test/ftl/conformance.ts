@@ -81,6 +81,7 @@ for (const { name, base, buffer } of CASES) {
             buffer: {
               at: reactor.arena.allocate(BUFFER_BYTES),
               bytes: BUFFER_BYTES,
+              path: 'memory',
               isAdopted: false,
               discard: () => {},
             },

@@ -17,6 +17,17 @@ function make(placeBytes: number): L2p {
   );
 }
 
+test('runs of blocks that are alike end where the map changes', (t) => {
+  const l2p = make(4);
+  for (const block of [3, 4, 5, 9]) l2p.set(block, block);
+  t.deepEqual(
+    [0, 2, 3, 5, 6, 9, 10].map((block) => l2p.alike(block, 50 - block)),
+    [-3, -1, 3, 1, -3, 1, -40],
+  );
+  t.is(l2p.alike(3, 2), 2);
+  t.is(l2p.alike(0, 1), -1);
+});
+
 for (const placeBytes of [4, 5]) {
   test(`places of ${placeBytes} bytes are kept, and nothing is mapped at first`, (t) => {
     const l2p = make(placeBytes);

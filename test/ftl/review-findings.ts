@@ -85,6 +85,35 @@ test('what was answered survives a kill, also after 2^32 units in one life', asy
   }
 });
 
+test('what a killed server of another device has left is not formatted over', async (t) => {
+  const killed = await FtlBench.make();
+  const left = killed.memory();
+  await killed.open({ buffer: left });
+  await killed.write(5, 1, 99);
+  await killed.kill();
+  const bytes = killed.reactor.arena.u8.slice(left.at, left.at + left.bytes);
+
+  const uuid = '0f71f71f-0000-4000-8000-0000000000d1';
+  const other = await FtlBench.make({ shape: { uuid } });
+  const memory = other.memory(true);
+  const { u8 } = other.reactor.arena;
+  u8.set(bytes, memory.at);
+  const { code, message, hint } = await other.refusal({ buffer: memory });
+  t.is(code, 'BANDSTAND_FTL_BUFFER');
+  t.regex(
+    message,
+    /^cannot use memory as the write buffer of ram: .* \(0f71f71f-.*be9c\) .*1 unit/,
+  );
+  t.regex(hint!, /rm memory$/);
+  t.deepEqual(u8.slice(memory.at, memory.at + memory.bytes), bytes);
+
+  await killed.open({ buffer: { ...left, isAdopted: true } });
+  t.is(await killed.read(5), 99);
+  await killed.close();
+  u8.set(killed.reactor.arena.u8.subarray(left.at, left.at + left.bytes), memory.at);
+  await t.notThrowsAsync(other.open({ buffer: memory }), 'an empty one is anybody’s');
+});
+
 test('no unit is sealed before there is something in it', async (t) => {
   const bench = await FtlBench.make({ bands: 40, delayUsMax: 2000 });
   const memory = bench.memory();

@@ -57,9 +57,8 @@ test('a member that fails right before a stop may leave in it', async (t) => {
 });
 
 test('a read that waited for the end of a rebuild asks the member that came', async (t) => {
-  const name =
-    'raid5f of 3, 512 B: a spare takes a place, is stopped half-way, and leaves it again (R10, R11)';
-  const scenario = SCENARIOS.find((one) => one.name === name)!;
+  const start = 'raid5f of 3, 512 B: a spare takes a place, is stopped half-way';
+  const scenario = SCENARIOS.find(({ name }) => name.startsWith(start))!;
   // A read of another member, from which a block of the slot that was out is computed.
   const { violation } = await replayPlace(scenario, 'fail', 295, MANAGED);
   t.is(violation, null);

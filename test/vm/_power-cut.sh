@@ -27,7 +27,7 @@ content_of() {
     -in /dev/zero 2>/dev/null | head -c $((64 << 10)) || true
 }
 
-note() { printf '%-4096s' "$1" | dd of="$notes" bs=4096 oflag=direct status=none; }
+note() { printf '%-4096s' "$1" | dd of="$notes" bs=4096 oflag=direct,dsync status=none; }
 noted() { dd if="$notes" bs=4096 count=1 iflag=direct status=none | tr -d ' '; }
 noted_is() { (($(noted) >= $1)); }
 
@@ -47,7 +47,7 @@ files_are_written() {
   local first=$(($(noted) + 1))
   write_files $first >"$work/writer" 2>&1 &
   echo $! >"$work/writer-pid"
-  eventually 60 noted_is $((first + 10))
+  eventually 150 noted_is $((first + 10))
 }
 
 # Mounting replays the journal, after which there is nothing to repair.

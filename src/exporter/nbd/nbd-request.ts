@@ -55,6 +55,8 @@ export class NbdRequest implements Completer {
   /** Blocks that the request touches, rounded outwards. */
   block = 0;
   blockCount = 0;
+  /** Of the answer to BLOCK_STATUS at `payload`. */
+  statusBytes = 0;
 
   parent: NbdRequest | null = null;
   pending = 0;

@@ -35,6 +35,7 @@ import {
 } from '../../block/block-io.ts';
 import type { Kernels } from '../../block/kernels.ts';
 import { EINVAL, OK } from '../../block/status.ts';
+import { writeBlockStatus } from './block-status.ts';
 import type { NbdRequest, RequestOperations } from './nbd-request.ts';
 import {
   CMD_FLAG_FUA,
@@ -66,6 +67,8 @@ export class NbdOperations implements RequestOperations, GateOwner {
   readonly blockBytes: number;
   readonly zeroNative: boolean;
   readonly fuaNative: boolean;
+  /** The device knows which of its blocks hold data. */
+  readonly hasMap: boolean;
   readonly #device: BlockDevice;
   readonly #kernels: Kernels;
   readonly #gate: WriteGate;
@@ -82,6 +85,7 @@ export class NbdOperations implements RequestOperations, GateOwner {
     this.#zeroBlocks = zeroBlocks;
     const { blockBytes, features } = device.geometry;
     this.blockBytes = blockBytes;
+    this.hasMap = device.allocationAt !== undefined;
     this.fuaNative = (features & FEATURE_FUA) !== 0;
     this.zeroNative = (features & FEATURE_WRITE_ZEROES) !== 0;
     this.#trimNative = (features & FEATURE_TRIM) !== 0;
@@ -107,6 +111,12 @@ export class NbdOperations implements RequestOperations, GateOwner {
       default:
         this.#finish(request, EINVAL);
     }
+  }
+
+  /** Puts the answer to BLOCK_STATUS into the request's buffer. */
+  readMap(request: NbdRequest, view: DataView): void {
+    request.payload = request.buffer;
+    request.statusBytes = writeBlockStatus(this.#device, request, view, request.buffer);
   }
 
   /** Flushes the device: a request for it, or the last step of one with FUA. */

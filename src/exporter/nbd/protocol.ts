@@ -125,6 +125,9 @@ export const CHUNK_ERROR = 0x8001;
 /** The context id under which `base:allocation` is selected. */
 export const ALLOCATION_CONTEXT_ID = 1;
 export const ALLOCATION_CONTEXT_NAME = 'base:allocation';
+/** Flags of its extents; 0: there is data. */
+export const STATE_HOLE = 1;
+export const STATE_ZERO = 2;
 
 /** What a client may assume when no block sizes were negotiated, and what this server accepts. */
 export const REQUEST_BYTES_MAX = 32 * 2 ** 20;

@@ -216,7 +216,8 @@ export class ReplySender {
         this.#stage(this.#chunkHeader(request, CHUNK_FLAG_DONE, CHUNK_NONE, 0));
         return;
       case REPLY_CHUNK_STATUS:
-        this.#stage(this.#statusChunk(request));
+        if (request.buffer === -1) this.#stage(this.#statusChunk(request));
+        else this.#statusPayload(request);
         return;
       default:
         this.#stage(this.#errorChunk(request));
@@ -265,6 +266,14 @@ export class ReplySender {
     view.setUint32(at + 4, request.length);
     view.setUint32(at + 8, 0);
     return CHUNK_HEADER_BYTES + 12;
+  }
+
+  /** The extents that are in the request's buffer. */
+  #statusPayload(request: NbdRequest): void {
+    const { payload, statusBytes } = request;
+    this.#stage(this.#chunkHeader(request, CHUNK_FLAG_DONE, CHUNK_BLOCK_STATUS, statusBytes));
+    this.#addVector(payload, statusBytes);
+    this.#extendable = false;
   }
 
   #errorChunk(request: NbdRequest): number {

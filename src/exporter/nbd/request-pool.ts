@@ -8,10 +8,11 @@
  */
 
 import type { Ring } from '../../reactor/ring.ts';
+import { BLOCK_STATUS_BYTES } from './block-status.ts';
 import { BufferClasses } from './buffer-classes.ts';
 import { NbdRequest, type RequestOwner } from './nbd-request.ts';
 import type { NbdOperations } from './operations.ts';
-import { CMD_READ, CMD_WRITE, CMD_WRITE_ZEROES } from './protocol.ts';
+import { CMD_BLOCK_STATUS, CMD_READ, CMD_WRITE, CMD_WRITE_ZEROES } from './protocol.ts';
 
 export class RequestPool {
   readonly size: number;
@@ -101,6 +102,8 @@ export class RequestPool {
         return bytes === request.length ? bytes : bytes + this.#blockBytes;
       case CMD_WRITE_ZEROES:
         return bytes === request.length ? 0 : this.#blockBytes;
+      case CMD_BLOCK_STATUS:
+        return BLOCK_STATUS_BYTES;
       default:
         return 0;
     }

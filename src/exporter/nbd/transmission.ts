@@ -215,7 +215,8 @@ export class Transmission implements RequestOwner, ReplyOwner {
     if (request.parent !== null) this.#segmentDone(request, request.parent);
     else if (this.#dropping) this.#pool.give(request);
     else {
-      if (request.type !== CMD_READ) this.#pool.giveBuffer(request);
+      const answers = request.type === CMD_READ || request.type === CMD_BLOCK_STATUS;
+      if (!answers) this.#pool.giveBuffer(request);
       request.reply = this.#replyKind(request);
       this.sender.push(request);
     }
@@ -280,7 +281,8 @@ export class Transmission implements RequestOwner, ReplyOwner {
     const { type } = request;
     this.#pool.setBlocks(request);
     const nothingToDo = request.blockCount === 0 && type !== CMD_FLUSH;
-    if (nothingToDo || type === CMD_CACHE || type === CMD_BLOCK_STATUS) {
+    const asksMap = type === CMD_BLOCK_STATUS && this.#operations.hasMap;
+    if (nothingToDo || type === CMD_CACHE || (type === CMD_BLOCK_STATUS && !asksMap)) {
       this.#window.head += REQUEST_BYTES;
       this.requestDone(request);
       return true;
@@ -301,6 +303,11 @@ export class Transmission implements RequestOwner, ReplyOwner {
       return false;
     }
     this.#window.head += REQUEST_BYTES;
+    if (asksMap) {
+      this.#operations.readMap(request, this.#ring.arena.view);
+      this.requestDone(request);
+      return true;
+    }
     if (inPlace) {
       this.#current = request;
       this.#filling = request;

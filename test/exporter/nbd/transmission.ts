@@ -154,6 +154,54 @@ test('a device without a map is reported as allocated, in one extent', async (t)
   });
 });
 
+test('a device with a map is reported as it says, to the byte', async (t) => {
+  // Three blocks of data, two of nothing, and so on.
+  const allocationAt = (block: number, blockCount: number): number => {
+    const within = block % 5;
+    return within < 3 ? Math.min(3 - within, blockCount) : -Math.min(5 - within, blockCount);
+  };
+  const data = 0;
+  const hole = nbd.STATE_HOLE | nbd.STATE_ZERO;
+  await withFixture(t, { device: { allocationAt } }, async (fixture) => {
+    const client = await fixture.client({ blockSizes: false });
+    const ask = (offset: number, length: number, flags = 0) =>
+      fixture.drive(client.blockStatus(offset, length, flags));
+    t.deepEqual(await ask(0, 5 * 4096), [
+      { length: 3 * 4096, flags: data },
+      { length: 2 * 4096, flags: hole },
+    ]);
+    t.deepEqual(await ask(0, 5 * 4096, nbd.CMD_FLAG_REQ_ONE), [{ length: 3 * 4096, flags: data }]);
+    t.deepEqual(await ask(2 * 4096 + 4000, 4096), [
+      { length: 96, flags: data },
+      { length: 4000, flags: hole },
+    ]);
+    t.deepEqual(await ask(4095, 1), [{ length: 1, flags: data }]);
+    // An answer has an end, and the next one begins there.
+    const many = await ask(0, 4096 * 4096);
+    t.is(many.length, 500);
+    t.is(
+      many.reduce((sum, { length }) => sum + length, 0),
+      250 * 5 * 4096,
+    );
+    t.deepEqual(await ask(250 * 5 * 4096, 4096), [{ length: 4096, flags: data }]);
+  });
+});
+
+test('no answer about the map looks at more than 65536 blocks', async (t) => {
+  const counts: number[] = [];
+  const allocationAt = (_block: number, blockCount: number): number => {
+    counts.push(blockCount);
+    return -blockCount;
+  };
+  const device = { allocationAt, blockCount: 100_000, blockBytes: 512 };
+  await withFixture(t, { device }, async (fixture) => {
+    const client = await fixture.client();
+    const found = await fixture.drive(client.blockStatus(0, 100_000 * 512));
+    t.deepEqual(found, [{ length: 65_536 * 512, flags: nbd.STATE_HOLE | nbd.STATE_ZERO }]);
+    t.deepEqual(counts, [65_536]);
+  });
+});
+
 test('requests without length succeed and do nothing', async (t) => {
   for (const dialect of DIALECTS) {
     await withFixture(t, {}, async (fixture) => {

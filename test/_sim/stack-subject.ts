@@ -1,0 +1,98 @@
+/**
+ * An FTL over a managed array as a subject, put together and taken apart as src/stack/stack.ts does
+ * it: the array goes on with what it has to do while the FTL is being restored. The write buffer
+ * lies in the reactor's surviving memory, where there is any.
+ */
+
+import type { Reactor } from '../../src/block/reactor.ts';
+import { StepRun } from '../../src/block/steps.ts';
+import { Ftl } from '../../src/ftl/ftl.ts';
+import { redundancyOf } from '../../src/raid/array-copies.ts';
+import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
+import type { SimDisk } from './sim-disk.ts';
+import type {
+  OpenOptions,
+  Promises,
+  SimArray,
+  Subject,
+  SubjectAdmin,
+  SubjectHealth,
+} from './subject.ts';
+
+export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
+
+export class StackSubject implements Subject {
+  readonly promises = STACK_PROMISES;
+  readonly #reactor: Reactor;
+  readonly #array: ManagedSubject;
+  readonly #options: SimArray;
+  readonly #steps = new StepRun<StackSubject>(this);
+  #ftl: Ftl | null = null;
+
+  constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
+    this.#reactor = reactor;
+    this.#array = new ManagedSubject(reactor, disks, options);
+    this.#options = options;
+  }
+
+  async open(options: OpenOptions): Promise<void> {
+    const surviving = this.#reactor.surviving;
+    try {
+      await this.#steps.run([
+        {
+          name: 'Start the array',
+          run: (stack) => stack.#array.open(options),
+          undo: (stack) => stack.#array.close(),
+        },
+        {
+          name: 'Start the FTL',
+          run: (stack) => stack.#startFtl(),
+          undo: (stack) => stack.device.close(),
+        },
+      ]);
+    } catch (error) {
+      // Who makes an array after that is the same process here.
+      if (surviving?.isAdopted === false && !options.mayCreate) surviving.discard();
+      throw error;
+    }
+  }
+
+  async #startFtl(): Promise<void> {
+    const { slotCount, checkpointUnits } = this.#options.ftl!;
+    const array = this.#array.device;
+    this.#ftl = new Ftl(array, {
+      baseKept: true,
+      redundancy: redundancyOf(array),
+      buffer: this.#reactor.surviving,
+      slotCount,
+      checkpointUnits,
+    });
+    await this.#ftl.open(this.#reactor);
+  }
+
+  get device(): Ftl {
+    return this.#ftl!;
+  }
+
+  get arrayBlocks(): number {
+    return this.#array.arrayBlocks;
+  }
+
+  get admin(): SubjectAdmin {
+    return this.#array.admin;
+  }
+
+  async check(): Promise<string | null> {
+    const { wrong } = await this.device.check();
+    return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
+  }
+
+  health(): SubjectHealth {
+    const readOnly = this.#ftl?.status()?.read_only_reason != null;
+    return { ...this.#array.health(), readOnly };
+  }
+
+  close(): Promise<void> {
+    return this.#steps.undo();
+  }
+}
