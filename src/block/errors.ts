@@ -85,6 +85,7 @@ export const ERROR_CODES = {
   BANDSTAND_FTL_BUFFER: 'the write buffer of a process that died cannot be taken over',
   BANDSTAND_FTL_INCONSISTENT: 'parts of a log-structured device contradict each other',
   BANDSTAND_FTL_MAP: 'a page of the map of a log-structured device is damaged',
+  BANDSTAND_FTL_MEMORY: 'the map of a log-structured device does not fit into memory',
   BANDSTAND_FTL_NOT_FOUND: 'the device holds no log-structured device',
   BANDSTAND_FTL_READ_ONLY: 'the log-structured device cannot be changed any more',
   BANDSTAND_FTL_SUPERBLOCK: 'a superblock of a log-structured device is damaged',

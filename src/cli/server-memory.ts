@@ -22,8 +22,8 @@ const FTL_BYTES_MIN = 40 * 2 ** 20;
 /** Units that are smaller than this are made of several stripes. */
 const FTL_UNIT_BYTES_LEAST = 256 * 1024;
 const FTL_UNIT_BYTES_MAX = 16 * 2 ** 20;
-/** Four that are relocated, one of the map, one that is read at a start. */
-const FTL_UNITS = 6;
+/** Four that are relocated, one of the map, one that is read at a start, two of a check. */
+const FTL_UNITS = 8;
 /** A write buffer that dies with the server. */
 const FTL_SLOTS = 32;
 

@@ -5,7 +5,7 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
-import { ftlAction, ftlReason } from '../stack/ftl-words.ts';
+import { findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
@@ -42,6 +42,17 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         action: ftlAction(name),
         details: { errno: event.errno },
       };
+    case 'ftl-found':
+      return findingEvent(event.finding, name);
+    case 'ftl-lost': {
+      const { band, count } = event.lost;
+      return {
+        ...plainEvent('blocks-lost', 'error', lostWords(event.lost)),
+        reason: 'what says what they are cannot be read anywhere; they stay where they are',
+        action: 'compare them with a backup, and write them again',
+        details: { band, blocks: count },
+      };
+    }
     case 'member-failed':
       return {
         ...plainEvent('member-failed', 'error', `${event.device} has failed (${event.errno})`),
@@ -62,4 +73,19 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
     default:
       return null;
   }
+}
+
+type Finding = Extract<StackEvent, { readonly event: 'ftl-found' }>['finding'];
+
+function findingEvent(finding: Finding, name: string): NewEvent {
+  const { band, block, number, outcome, part, slots } = finding;
+  const { action, message, reason } = findingWords(name, finding);
+  const kind = outcome === 'repaired' ? 'checksum-repaired' : 'checksum-wrong';
+  return {
+    ...plainEvent(kind, outcome === 'lost' ? 'error' : 'warning', message),
+    reason,
+    action,
+    slot: slots.length === 1 ? slots[0]! : null,
+    details: { part, block, band, number, outcome, slots: slots.join(' ') },
+  };
 }

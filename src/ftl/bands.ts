@@ -8,7 +8,7 @@
  *   full        takes no more units, some are not on the base yet
  *   closed      can be chosen for relocation
  *   relocating  its valid blocks are being moved
- *   damaged     some of its blocks could not be moved; it stays until they are overwritten
+ *   damaged     some of its blocks could not be moved; it stays until they are written or mended
  *   emptied     nothing in it is valid, but something still needs it
  *
  * An emptied band is free again when a crash can do without it: whatever superseded its blocks is
@@ -177,6 +177,13 @@ export class Bands {
   relocated(band: number): void {
     if (this.valid[band] === 0) this.#empty(band);
     else this.state[band] = BAND_DAMAGED;
+  }
+
+  /** What could not be moved has been mended: the band can be relocated after all. */
+  recovered(band: number, writeSequence: number): void {
+    if (this.state[band] !== BAND_DAMAGED || this.sequence[band] === 0) return;
+    this.state[band] = BAND_CLOSED;
+    this.victims.closed(band, writeSequence);
   }
 
   #empty(band: number): void {

@@ -103,6 +103,35 @@ export class Checkpointer {
     await this.write(true);
   }
 
+  /** Does something during which no checkpoint is written. */
+  async without<Result>(work: () => Promise<Result>): Promise<Result> {
+    await this.settled();
+    const result = work();
+    const over = (): void => {
+      this.#running = null;
+      this.#core.wake();
+    };
+    this.#running = result.then(over, over);
+    return await result;
+  }
+
+  /**
+   * Writes what the superblock says over both copies; only within `without`. False when the device
+   * cannot be changed any more.
+   */
+  async rewriteSuperblocks(): Promise<boolean> {
+    if (this.#core.failureStatus !== 0) return false;
+    try {
+      // Each time it is the turn of the other one.
+      await this.#writeSuperblock({});
+      await this.#writeSuperblock({});
+      return true;
+    } catch (error) {
+      if (!(error instanceof BandstandError)) throw error;
+      return false;
+    }
+  }
+
   async #attempt(): Promise<void> {
     try {
       await this.write(false);

@@ -8,6 +8,7 @@
 
 import type { BlockDevice } from '../block/block-device.ts';
 import type { Reactor } from '../block/reactor.ts';
+import { EROFS } from '../block/status.ts';
 import type { Bands } from './bands.ts';
 import type { FtlStatistics } from './ftl-statistics.ts';
 import type { FtlGeometry } from './geometry.ts';
@@ -104,6 +105,12 @@ export class FtlCore {
     this.checkpointed = start;
     if (this.lastFailed < start) this.firstFailed = Number.POSITIVE_INFINITY;
     else this.firstFailed = Math.max(this.firstFailed, start);
+  }
+
+  /** Nothing is ever changed, which is no failure. */
+  openReadOnly(): void {
+    this.failureStatus = EROFS;
+    this.failureReason = 'it was opened to be read';
   }
 
   wake(): void {

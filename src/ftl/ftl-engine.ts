@@ -9,6 +9,7 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { type BlockIo, OP_FLUSH, OP_READ } from '../block/block-io.ts';
 import { type Reactor, TurnHook } from '../block/reactor.ts';
+import type { Redundancy } from '../block/redundancy.ts';
 import { ENOSPC } from '../block/status.ts';
 import { UUID_BYTES, uuidBytes } from '../block/uuid.ts';
 import { Bands } from './bands.ts';
@@ -19,6 +20,7 @@ import { FtlStatistics } from './ftl-statistics.ts';
 import type { FtlGeometry } from './geometry.ts';
 import { L2p } from './l2p.ts';
 import { Log, STALL_BAND, STALL_NONE } from './log.ts';
+import { Mender, type MenderHost } from './mender.ts';
 import { Placement } from './placement.ts';
 import { Reader } from './reader.ts';
 import { Relocator, type RelocatorHost } from './relocator.ts';
@@ -38,6 +40,8 @@ export interface EngineOptions {
   readonly reactor: Reactor;
   readonly base: BlockDevice;
   readonly geometry: FtlGeometry;
+  /** Of the base, where it has any. */
+  readonly redundancy: Redundancy | null;
   readonly keeper: SuperblockKeeper;
   /** Arena position of the write buffer, and its slots. */
   readonly memory: number;
@@ -49,7 +53,7 @@ export interface EngineOptions {
   readonly host: EngineHost;
 }
 
-export interface EngineHost extends RelocatorHost {
+export interface EngineHost extends RelocatorHost, MenderHost {
   answer(io: BlockIo, status: number): void;
   failed(status: number, reason: string): void;
   /** Something has changed: perhaps nothing is in flight any more. */
@@ -62,6 +66,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   readonly durability: Durability;
   readonly reader: Reader;
   readonly writer: Writer;
+  readonly mender: Mender;
   readonly relocator: Relocator;
   readonly checkpointer: Checkpointer;
   readonly #host: EngineHost;
@@ -95,7 +100,8 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     this.durability = new Durability(this.core, this.log, host);
     this.reader = new Reader(this.core, host);
     this.writer = new Writer(this.core, this.log, this.durability, host, survives);
-    this.relocator = new Relocator(this.core, this.log, host);
+    this.mender = new Mender(this.core, options.redundancy, host);
+    this.relocator = new Relocator(this.core, this.log, this.mender, host);
     this.checkpointer = new Checkpointer(this.core, this.log, this.durability, keeper);
   }
 
@@ -107,6 +113,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
 
   dispose(): void {
     this.relocator.dispose();
+    this.mender.dispose();
     this.checkpointer.dispose();
   }
 

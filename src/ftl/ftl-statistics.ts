@@ -19,8 +19,11 @@ export class FtlStatistics {
   baseFlushes = 0;
   bandsRelocated = 0;
   checkpoints = 0;
-  /** Blocks that relocation could not read. */
+  /** Blocks that relocation could not read anywhere. */
   unreadableBlocks = 0;
+  /** Blocks, summaries and the like that were found wrong, and those of them that were mended. */
+  wrongParts = 0;
+  repairedParts = 0;
   /** Times that a write had to wait for a free band or a free slot. */
   bandStalls = 0;
   slotStalls = 0;

@@ -23,6 +23,8 @@ export interface FtlStatus {
   readonly base_flushes: number;
   readonly checkpoints: number;
   readonly unreadable_blocks: number;
+  readonly wrong_parts: number;
+  readonly repaired_parts: number;
   /** How often a write had to wait, by the limit that was in force. */
   readonly throttled: Readonly<Record<string, number>>;
   readonly band_stalls: number;
@@ -71,6 +73,8 @@ export function ftlStatus(core: FtlCore): FtlStatus {
     base_flushes: statistics.baseFlushes,
     checkpoints: statistics.checkpoints,
     unreadable_blocks: statistics.unreadableBlocks,
+    wrong_parts: statistics.wrongParts,
+    repaired_parts: statistics.repairedParts,
     throttled: Object.fromEntries(
       THROTTLE_LIMITS.map((limit, index) => [limit, core.throttle.waits[index]!]),
     ),

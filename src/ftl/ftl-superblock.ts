@@ -30,6 +30,7 @@ import {
   SUPERBLOCK_BYTES,
   UNIT_BLOCKS_MAX,
 } from './geometry.ts';
+import { EPOCHS_MAX } from './unit-format.ts';
 
 export const FTL_SIGNATURE = 'BSTNDFTL';
 const VERSION_MAJOR = 1;
@@ -226,11 +227,43 @@ export function hasFtlSignature(bytes: Uint8Array): boolean {
   return new TextDecoder('latin1').decode(bytes.subarray(0, 8)) === FTL_SIGNATURE;
 }
 
-/** Bytes that `decodeFtlSuperblock` needs, from the first 4096 of them; these are not verified. */
+/** Who a device is, and how it is divided. */
+export type SuperblockHead = Pick<FtlSuperblock, 'shape' | 'uuid'>;
+
+/** A copy that claims more bytes is damaged: no base has a map of so many pages. */
+export const SUPERBLOCK_COPY_BYTES_MAX = 64 * 2 ** 20;
+
+/**
+ * Bytes that `decodeFtlSuperblock` needs, from the first 4096 of them. These are not verified, so
+ * what they say has to be possible before so much is read.
+ */
 export function superblockLength(bytes: Uint8Array, where: string): number {
+  return SUPERBLOCK_BYTES + 4 * possibleShape(bytes, where).geometry.pageCount;
+}
+
+/** What the first 4096 bytes of a copy say without being verified; null where they cannot be. */
+export function superblockHead(bytes: Uint8Array): SuperblockHead | null {
+  if (!hasFtlSignature(bytes)) return null;
+  try {
+    const { uuid } = SUPERBLOCK_LAYOUT.decode(bytes);
+    return { uuid, shape: possibleShape(bytes, 'here').shape };
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return null;
+  }
+}
+
+function possibleShape(
+  bytes: Uint8Array,
+  where: string,
+): { readonly shape: FtlShape; readonly geometry: FtlGeometry } {
   const refuse = new Refusal(where);
   const shape = decodeShape(checkKind(bytes, refuse), refuse);
-  return SUPERBLOCK_BYTES + 4 * deriveGeometry(shape).pageCount;
+  const geometry = deriveGeometry(shape);
+  if (superblockCopyBytes(geometry) > SUPERBLOCK_COPY_BYTES_MAX) {
+    refuse.throw('page_entries', `is ${shape.pageEntries}: a table of ${geometry.pageCount} pages`);
+  }
+  return { shape, geometry };
 }
 
 function checkKind(bytes: Uint8Array, refuse: Refusal): Values {
@@ -325,13 +358,19 @@ function decodeRest(
     uuid,
     sequence: refuse.number(values, 'sequence', 1),
     clean: state === 1,
-    epoch: values.epoch,
+    epoch: epochFrom(values.epoch, 'epoch', refuse),
     shape,
     checkpoint,
     checkpointStart: refuse.number(values, 'checkpoint_start', 0),
-    checkpointEpoch: values.checkpoint_epoch,
+    checkpointEpoch: epochFrom(values.checkpoint_epoch, 'checkpoint_epoch', refuse),
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
     pages,
   };
+}
+
+/** Sequences of units have 53 bits, the counter within an epoch 32 of them. */
+function epochFrom(value: number, field: string, refuse: Refusal): number {
+  if (value > EPOCHS_MAX) refuse.throw(field, `is ${value}, it may be 0 to ${EPOCHS_MAX}`);
+  return value;
 }

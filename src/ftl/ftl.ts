@@ -21,6 +21,7 @@ import {
   type DeviceObserver,
   FEATURE_ATOMIC_BLOCK,
   FEATURE_FUA,
+  FEATURE_READ_ONLY,
   FEATURE_TRIM,
   FEATURE_TRIM_ZEROES,
   FEATURE_WRITE_ZEROES,
@@ -30,15 +31,19 @@ import type { BlockIo } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { SpaceUser } from '../block/live-ranges.ts';
 import type { Reactor } from '../block/reactor.ts';
+import type { Redundancy } from '../block/redundancy.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
-import { FtlCheck, type FtlCheckReport } from './check.ts';
+import { FtlCheck, type FtlCheckOptions, type FtlCheckReport } from './check.ts';
+import { MetadataCheck } from './check-metadata.ts';
+import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
+import type { LostBlocks } from './lost-blocks.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { refuseForeignBuffer } from './survivors.ts';
@@ -69,10 +74,18 @@ export interface FtlOptions {
    * get members that were used apart from it: two lives that began alike then differ in this.
    */
   readonly firstUnit?: number;
+  /** Nothing is written to the base: what a start has to do is done in memory. */
+  readonly readOnly?: boolean;
+  /** Makes the map anew, from units alone. */
+  readonly rebuildMap?: boolean;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
-  /** Told about blocks that relocation could not move. */
-  readonly blockUnreadable?: (block: number, band: number, status: number) => void;
+  /** The base keeps its data more than once: what is wrong in it can be mended. */
+  readonly redundancy?: Redundancy | null;
+  /** Told about what is not as its checksum says, and what became of it. */
+  readonly found?: (finding: Finding) => void;
+  /** Told about blocks that relocation cannot move, because nothing says what they are. */
+  readonly blocksLost?: (lost: LostBlocks) => void;
 }
 
 export class Ftl implements BlockDevice, DeviceObserver {
@@ -82,6 +95,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   readonly #options: FtlOptions;
   #baseOpened: boolean;
   readonly #baseKept: boolean;
+  readonly #readOnly: boolean;
   #reactor: Reactor | null = null;
   #geometry: Geometry | null = null;
   #engine: FtlEngine | null = null;
@@ -100,6 +114,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.base = base;
     this.#options = options;
     this.#baseKept = options.baseKept ?? false;
+    this.#readOnly = options.readOnly ?? false;
     this.#baseOpened = options.baseOpened ?? this.#baseKept;
   }
 
@@ -140,19 +155,23 @@ export class Ftl implements BlockDevice, DeviceObserver {
 
   async #start(reactor: Reactor): Promise<void> {
     const { base } = this;
-    const found = await readSuperblock(reactor, base);
+    const readOnly = this.#readOnly;
+    const rebuild = this.#options.rebuildMap ?? false;
+    const redundancy = this.#options.redundancy ?? null;
+    const found = await readSuperblock(reactor, { base, redundancy, readOnly });
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
-    // Where the other copy is damaged this one was durable before that was begun, and is all there is.
-    if (found.damaged === null) await keeper.confirm();
+    // Where a copy is damaged the other was durable before that was begun, and may be all there is.
+    if (found.isSound && !readOnly) await keeper.confirm();
     const engine = new FtlEngine({
       reactor,
       base,
       geometry,
+      redundancy,
       keeper,
       memory,
       slotCount,
@@ -162,25 +181,30 @@ export class Ftl implements BlockDevice, DeviceObserver {
         answer: (io, status) => this.#answer(io, status),
         failed: (status) => this.observer?.deviceFailed(this, status),
         settled: () => this.#settled(),
-        blockUnreadable: (block, band, status) =>
-          this.#options.blockUnreadable?.(block, band, status),
+        found: (finding) => this.#options.found?.(finding),
+        blocksLost: (lost) => this.#options.blocksLost?.(lost),
       },
     });
     this.#engine = engine;
-    const restore = new Restore(engine.core, engine.log, keeper, {
-      survived: buffer?.isAdopted ? buffer : null,
-      firstUnit: this.#options.firstUnit ?? 0,
-    });
+    if (readOnly) engine.core.openReadOnly();
+    const { core, log, mender } = engine;
+    const survived = buffer?.isAdopted === true ? buffer : null;
+    const firstUnit = this.#options.firstUnit ?? 0;
+    const parts = { core, log, mender, keeper, survived, firstUnit, readOnly, rebuild };
+    const restore = new Restore(parts);
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {
       restore.dispose();
     }
     // From here on what was decided holds, and the write buffer belongs to this life.
-    await engine.checkpointer.write(false);
-    engine.core.buffer.format(found.superblock.uuid, engine.core.epoch);
+    if (!readOnly) {
+      await engine.checkpointer.write(false);
+      core.buffer.format(found.superblock.uuid, core.epoch);
+    }
+    for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
-    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null);
+    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null, readOnly);
     engine.runs = true;
     this.#space = {
       liveRanges: new LiveBands(engine.core, keeper),
@@ -191,7 +215,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
     const least = geometry.classCount + SLOTS_FOR_RELOCATION + 2;
     const given = this.#options.buffer ?? null;
-    if (given !== null) {
+    // What another process has left is not touched by one that only reads.
+    if (given !== null && !this.#readOnly) {
       let slotCount = Math.min(SLOTS_MAX, Math.floor(given.bytes / bufferBytes(geometry, 1)));
       while (bufferBytes(geometry, slotCount + 1) <= given.bytes && slotCount < SLOTS_MAX) {
         slotCount += 1;
@@ -205,7 +230,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     }
     const fits = Math.floor(BUFFER_BYTES_AIM / (geometry.unitBlocks * FTL_BLOCK_BYTES));
     const wanted = this.#options.slotCount ?? Math.min(SLOTS_DEFAULT, fits);
-    const slotCount = Math.max(least, wanted);
+    // Nothing is ever put into that of a device that is only read.
+    const slotCount = this.#readOnly ? 1 : Math.max(least, wanted);
     const bytes = bufferBytes(geometry, slotCount);
     const at = reactor.arena.allocate(bytes);
     this.#memory = { at, bytes };
@@ -329,9 +355,13 @@ export class Ftl implements BlockDevice, DeviceObserver {
   }
 
   /** Reads all that is mapped and verifies it, while the device is in use; `close` ends it. */
-  async check(): Promise<FtlCheckReport> {
-    assert(this.#engine?.runs === true && this.#check === null, 'one check of an open device');
-    const check = new FtlCheck(this.#engine!.core);
+  async check(options: FtlCheckOptions = {}): Promise<FtlCheckReport> {
+    const engine = this.#engine;
+    assert(engine?.runs === true && this.#check === null, 'one check of an open device');
+    const { checkpointer, core, mender } = engine!;
+    const metadata = new MetadataCheck(core, mender, this.#keeper!, checkpointer);
+    const repair = options.repair === true && !this.#readOnly;
+    const check = new FtlCheck(core, mender, metadata, { ...options, repair });
     this.#check = check;
     try {
       return await check.run();
@@ -339,6 +369,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
       this.#check = null;
       this.#settled();
     }
+  }
+
+  /** The check that is under way; null: none. */
+  get runningCheck(): Pick<FtlCheck, 'pause' | 'progress' | 'resume' | 'stop'> | null {
+    return this.#check;
   }
 
   /** How the device is doing; null while it is closed. */
@@ -357,7 +392,12 @@ function checkpointUnits(geometry: FtlGeometry): number {
   return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
 }
 
-function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean): Geometry {
+function outerGeometry(
+  base: Geometry,
+  geometry: FtlGeometry,
+  survives: boolean,
+  readOnly: boolean,
+): Geometry {
   return {
     blockBytes: FTL_BLOCK_BYTES,
     blockCount: geometry.blockCount,
@@ -368,6 +408,7 @@ function outerGeometry(base: Geometry, geometry: FtlGeometry, survives: boolean)
     rotational: base.rotational,
     volatileCache: survives || base.volatileCache,
     features:
+      (readOnly ? FEATURE_READ_ONLY : 0) |
       FEATURE_TRIM |
       FEATURE_TRIM_ZEROES |
       FEATURE_WRITE_ZEROES |

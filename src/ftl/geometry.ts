@@ -160,10 +160,11 @@ export function writeStepBytes(base: Geometry): number {
   return step;
 }
 
-function chooseUnitBlocks(base: Geometry, wanted: number | undefined): number {
+function chooseUnitBlocks(name: string, base: Geometry, wanted: number | undefined): number {
   const step = writeStepBytes(base);
   const aim = wanted ?? (step >= UNIT_BYTES_LEAST ? step : UNIT_BYTES_DEFAULT);
   const most = Math.min(base.requestBlocksMax * base.blockBytes, UNIT_BLOCKS_MAX * FTL_BLOCK_BYTES);
+  if (step > most) throw stripesTooLarge(name, step, most);
   let bytes = Math.ceil(aim / step) * step;
   if (bytes > most) bytes = Math.floor(most / step) * step;
   // A summary and at least one block of data.
@@ -183,7 +184,7 @@ function chooseBandUnits(units: number, unitBytes: number, wanted: number | unde
 export function planShape(name: string, base: Geometry, options: FtlShapeOptions = {}): FtlShape {
   const overProvisioning = options.overProvisioning ?? OVER_PROVISIONING_DEFAULT;
   assert(overProvisioning > 0 && overProvisioning < 100, 'over-provisioning is within its limits');
-  const unitBlocks = chooseUnitBlocks(base, options.unitBytes);
+  const unitBlocks = chooseUnitBlocks(name, base, options.unitBytes);
   const unitBytes = unitBlocks * FTL_BLOCK_BYTES;
   const baseUnits = Math.floor((base.blockCount * base.blockBytes) / unitBytes);
   const places = baseUnits * unitBlocks;
@@ -216,6 +217,14 @@ export function planShape(name: string, base: Geometry, options: FtlShapeOptions
     pageEntries,
     placeBytes,
   };
+}
+
+function stripesTooLarge(name: string, bytes: number, most: number): BandstandError {
+  return new BandstandError('BANDSTAND_STRIP_INVALID', {
+    message: `cannot make a log-structured device on ${name}: it takes stripes of ${formatSize(bytes)} at once, and ${formatSize(most)} are the most that are written at once`,
+    hint: 'use smaller strips, or fewer members',
+    details: { device: name, stripe_bytes: bytes, stripe_bytes_max: most },
+  });
 }
 
 function tooSmall(name: string, base: Geometry, bandBytes: number): BandstandError {

@@ -10,12 +10,25 @@
  * memory is the write buffer's business. An unmapped block reads as zeroes.
  */
 
+import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
 import type { FtlGeometry } from './geometry.ts';
 
 export const UNMAPPED = -1;
 
 const NONE = 0xffffffff;
 const TWO_32 = 2 ** 32;
+
+/** No memory, or more entries than an array can have. */
+function tooLarge(blockCount: number, placeBytes: number, cause: unknown): BandstandError {
+  const bytes = blockCount * placeBytes;
+  return new BandstandError('BANDSTAND_FTL_MEMORY', {
+    message: `cannot hold the map of a log-structured device of ${blockCount} blocks: it takes ${formatSize(bytes)} of memory`,
+    hint: 'use a machine with more memory, or make several smaller devices',
+    details: { blocks: blockCount, bytes },
+    cause,
+  });
+}
 
 export class L2p {
   readonly pageEntries: number;
@@ -28,8 +41,12 @@ export class L2p {
   constructor({ blockCount, pageEntries, pageCount, placeBytes }: FtlGeometry) {
     this.blockCount = blockCount;
     this.pageEntries = pageEntries;
-    this.low = new Uint32Array(blockCount).fill(NONE);
-    this.high = placeBytes === 5 ? new Uint8Array(blockCount).fill(0xff) : null;
+    try {
+      this.low = new Uint32Array(blockCount).fill(NONE);
+      this.high = placeBytes === 5 ? new Uint8Array(blockCount).fill(0xff) : null;
+    } catch (error) {
+      throw tooLarge(blockCount, placeBytes, error);
+    }
     this.dirty = new Uint8Array(pageCount);
   }
 

@@ -97,18 +97,17 @@ export function encodePage(
   u32[word + 15] = pageCrc(kernels, at, bytes);
 }
 
-/** Takes the page at byte `at` into the map. What is wrong with it, or null. */
-export function decodePage(
+/** What is wrong with the page at byte `at`, or null. */
+export function pageProblem(
   { arena, kernels }: Reactor,
   geometry: FtlGeometry,
   at: number,
   { device, page, checkpoint }: PageName,
-  l2p: L2p,
 ): string | null {
   const bytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
   const count = pageEntryCount(geometry, page);
   const word = at >>> 2;
-  const { u8, u32 } = arena;
+  const { u32 } = arena;
   if (u32[word] !== PAGE_SIGNATURE) return 'it has no signature';
   if (u32[word + 1] !== PAGE_VERSION) return `its version is ${u32[word + 1]}`;
   if (u32[word + 15] !== pageCrc(kernels, at, bytes)) return 'its checksum is wrong';
@@ -116,8 +115,23 @@ export function decodePage(
   if (u32[word + 4] !== page) return `it is page ${u32[word + 4]}`;
   if (u32[word + 5] !== checkpoint) return `it is of checkpoint ${u32[word + 5]}`;
   if (u32[word + 6] !== count) return `it has ${u32[word + 6]} entries instead of ${count}`;
+  return null;
+}
+
+/** Takes the page at byte `at` into the map. What is wrong with it, or null. */
+export function decodePage(
+  reactor: Reactor,
+  geometry: FtlGeometry,
+  at: number,
+  name: PageName,
+  l2p: L2p,
+): string | null {
+  const problem = pageProblem(reactor, geometry, at, name);
+  if (problem !== null) return problem;
+  const { u8, u32 } = reactor.arena;
+  const count = pageEntryCount(geometry, name.page);
   const content = (at + MAP_PAGE_HEADER_BYTES) >>> 2;
-  const first = page * geometry.pageEntries;
+  const first = name.page * geometry.pageEntries;
   l2p.low.set(u32.subarray(content, content + count), first);
   if (l2p.high !== null) {
     const high = (content + count) * 4;

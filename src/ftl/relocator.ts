@@ -7,18 +7,22 @@
  * it is. A block that was overwritten meanwhile is simply not valid any more.
  *
  * Where a unit cannot be read as a whole, its summary and then its valid blocks are read one by
- * one. A block that cannot be read, or whose checksum is wrong, stays where it is, and its band
- * with it, until somebody overwrites it: relocation loses nothing, and hides nothing.
+ * one. What cannot be read, or is not what its checksum says, is looked for in the redundancy of
+ * the base (mender.ts), and mended there. A block that is right nowhere stays where it is, and its
+ * band with it, until somebody overwrites it: relocation loses nothing, and hides nothing. The
+ * blocks behind a summary that is nowhere are looked for in the map, and told.
  *
  * The log may have no room (`stall`): the lanes keep what they have and go on when there is.
  */
 
 import { assert } from '../block/assert.ts';
 import { BlockIo, type Completer, FLAG_BACKGROUND, OP_READ } from '../block/block-io.ts';
-import { EILSEQ, OK } from '../block/status.ts';
+import { OK } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { type Log, STALL_NONE } from './log.ts';
+import { type LostBlocks, lostBlocksOf } from './lost-blocks.ts';
+import type { Mender } from './mender.ts';
 import {
   blockCrc,
   dataAt,
@@ -48,7 +52,10 @@ const READS_BLOCK = 5;
 /** Has one block in memory. */
 const MOVES_BLOCK = 6;
 
-const IN_FLIGHT = [READS_UNIT, READS_SUMMARY, READS_BLOCK];
+/** Waits for a block or a summary that was wrong. */
+const MENDS = 7;
+
+const IN_FLIGHT = [READS_UNIT, READS_SUMMARY, READS_BLOCK, MENDS];
 
 class Lane {
   readonly io = new BlockIo();
@@ -68,31 +75,38 @@ class Lane {
 }
 
 export interface RelocatorHost {
-  /** A valid block could not be moved. */
-  blockUnreadable(block: number, band: number, status: number): void;
+  /** Valid blocks cannot be moved: what says what they are cannot be read anywhere. */
+  blocksLost(lost: LostBlocks): void;
 }
 
 export class Relocator implements Completer {
   readonly #core: FtlCore;
   readonly #log: Log;
+  readonly #mender: Mender;
   readonly #host: RelocatorHost;
   readonly #memory: number;
   readonly #unitBytes: number;
   readonly #lanes: Lane[] = [];
   readonly #header = new UnitHeader();
+  /** 1 for each unit of the band whose summary is nowhere. */
+  readonly #lostUnits: Uint8Array;
   #band = NO_BAND;
   /** The next unit of the band. */
   #next = 0;
   #busy = 0;
+  /** Bands of which lost blocks are looked for. */
+  #telling = 0;
   #stopped = false;
   /** Why the last attempt to move something failed: STALL_*. */
   stall = STALL_NONE;
 
-  constructor(core: FtlCore, log: Log, host: RelocatorHost) {
+  constructor(core: FtlCore, log: Log, mender: Mender, host: RelocatorHost) {
     this.#core = core;
     this.#log = log;
+    this.#mender = mender;
     this.#host = host;
     this.#unitBytes = core.geometry.unitBlocks * FTL_BLOCK_BYTES;
+    this.#lostUnits = new Uint8Array(core.geometry.bandUnits);
     this.#memory = core.reactor.arena.allocate(LANES_MAX * this.#unitBytes);
     for (let lane = 0; lane < LANES_MAX; lane += 1) {
       const memory = this.#memory + lane * this.#unitBytes;
@@ -108,7 +122,7 @@ export class Relocator implements Completer {
 
   /** True when nothing is in flight. */
   get idle(): boolean {
-    return this.#lanes.every(({ state }) => !IN_FLIGHT.includes(state));
+    return this.#telling === 0 && this.#lanes.every(({ state }) => !IN_FLIGHT.includes(state));
   }
 
   dispose(): void {
@@ -130,6 +144,7 @@ export class Relocator implements Completer {
     const { bands, geometry, throttle } = this.#core;
     throttle.begin(bands.valid[band]!, geometry.bandUnits * geometry.dataBlocks);
     bands.take(band);
+    this.#lostUnits.fill(0);
     this.#band = band;
     this.#next = 0;
     this.pump();
@@ -172,6 +187,7 @@ export class Relocator implements Completer {
     throttle.end();
     statistics.bandsRelocated += 1;
     bands.relocated(band);
+    if (bands.valid[band] !== 0 && this.#lostUnits.includes(1)) this.#tellLost(band);
     this.#core.wake();
   }
 
@@ -209,7 +225,7 @@ export class Relocator implements Completer {
       return;
     }
     if (lane.state === READS_BLOCK) this.#blockRead(lane);
-    else if (io.status !== OK || !this.#isOfBand(lane)) this.#release(lane);
+    else if (io.status !== OK || !this.#isOfBand(lane)) this.#mendSummary(lane);
     else lane.state = lane.state === READS_UNIT ? MOVES : PICKS;
     this.pump();
     this.#core.wake();
@@ -242,7 +258,7 @@ export class Relocator implements Completer {
     this.#readNext(lane);
   }
 
-  /** False when the log has no room. */
+  /** False when the log has no room, or the block has to be mended first. */
   #moveEntry(lane: Lane): boolean {
     const { geometry, reactor } = this.#core;
     const { u32 } = reactor.arena;
@@ -252,8 +268,8 @@ export class Relocator implements Completer {
     const from = dataAt(geometry, lane.memory, lane.index);
     const crc = entryCrc(u32, entry);
     if (crc !== blockCrc(reactor.kernels, entry, from)) {
-      this.#lost(block, EILSEQ);
-      return true;
+      this.#mendBlock(lane);
+      return false;
     }
     const sequence = nameSequence(u32, entry);
     if (!this.#log.putRelocated(block, sequence, from, crc, this.#band)) {
@@ -270,11 +286,6 @@ export class Relocator implements Completer {
     if (block >= l2p.blockCount) return false;
     const place = lane.unit * geometry.unitBlocks + geometry.summaryBlocks + lane.index;
     return l2p.get(block) === place;
-  }
-
-  #lost(block: number, status: number): void {
-    this.#core.statistics.unreadableBlocks += 1;
-    this.#host.blockUnreadable(block, this.#band, status);
   }
 
   // --- block by block ---------------------------------------------------------------------------
@@ -300,17 +311,68 @@ export class Relocator implements Completer {
   }
 
   #blockRead(lane: Lane): void {
-    const { status } = lane.io;
-    if (status === OK) {
-      lane.state = MOVES_BLOCK;
-      return;
-    }
-    const { u32 } = this.#core.reactor.arena;
-    const block = nameBlock(u32, entryAt(lane.memory, lane.index));
-    if (this.#isValid(lane, block)) this.#lost(block, status);
-    lane.index += 1;
-    lane.state = PICKS;
+    lane.state = MOVES_BLOCK;
+    if (lane.io.status !== OK) this.#mendBlock(lane);
   }
 
   // end data path
+
+  // --- what is wrong ----------------------------------------------------------------------------
+
+  #mendBlock(lane: Lane): void {
+    const back = lane.state;
+    lane.state = MENDS;
+    const { geometry, reactor } = this.#core;
+    const place = lane.unit * geometry.unitBlocks + geometry.summaryBlocks + lane.index;
+    const entry = entryAt(lane.memory, lane.index);
+    const into = dataAt(geometry, lane.memory, lane.index);
+    const work = async (): Promise<void> => {
+      const { finding, found } = await this.#mender.block(place, entry, into, true);
+      if (finding !== null) this.#mender.note(finding);
+      if (finding?.outcome === 'lost') this.#core.statistics.unreadableBlocks += 1;
+      lane.state = back === MOVES || found ? back : PICKS;
+      if (!found) lane.index += 1;
+      this.#goOn();
+    };
+    reactor.keep(work());
+  }
+
+  #mendSummary(lane: Lane): void {
+    // With the data of the unit behind it, or without.
+    const back = lane.state === READS_UNIT && lane.io.status === OK ? MOVES : PICKS;
+    lane.state = MENDS;
+    const { geometry, reactor } = this.#core;
+    const work = async (): Promise<void> => {
+      const { finding, found } = await this.#mender.summary(lane.unit, lane.memory, true);
+      if (finding !== null) this.#mender.note(finding);
+      if (found && this.#isOfBand(lane)) {
+        lane.state = back;
+      } else {
+        this.#lostUnits[lane.unit - this.#band * geometry.bandUnits] = 1;
+        this.#release(lane);
+      }
+      this.#goOn();
+    };
+    reactor.keep(work());
+  }
+
+  #goOn(): void {
+    this.pump();
+    this.#core.wake();
+  }
+
+  /** The band stays; what in it is behind a summary that is nowhere is in the map alone. */
+  #tellLost(band: number): void {
+    const core = this.#core;
+    const units = this.#lostUnits.slice();
+    const work = async (): Promise<void> => {
+      const lost = await lostBlocksOf(core, band, units, () => this.#stopped);
+      core.statistics.unreadableBlocks += lost.count;
+      if (lost.count > 0) this.#host.blocksLost(lost);
+      this.#telling -= 1;
+      core.wake();
+    };
+    this.#telling += 1;
+    core.reactor.keep(work());
+  }
 }

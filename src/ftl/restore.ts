@@ -10,6 +10,8 @@
  *   roll forward           what came after the checkpoint
  *   sort bands             free, open or closed
  *
+ * If the map is to be rebuilt, no page is loaded, and all units are read instead of the newer ones.
+ *
  * After it the caller writes a checkpoint before anything else is done: what this restore has
  * decided is decided for good, and nothing that it left out can come back later. Until then nothing
  * on the base has been overwritten that another restore would need; it may be interrupted at any
@@ -17,6 +19,9 @@
  *
  * After a clean stop the map is complete: the write buffer is not looked at, and units are read
  * only to learn how far open bands are filled.
+ *
+ * Read-only, the same is done in memory alone. A write buffer that has something which the base
+ * lacks is then a refusal: what would be shown is older than what has been answered.
  */
 
 import { OP_READ } from '../block/block-io.ts';
@@ -25,16 +30,19 @@ import { BandstandError } from '../block/errors.ts';
 import { OK, statusText } from '../block/status.ts';
 import type { Step } from '../block/steps.ts';
 import { BAND_CLOSED, BAND_DAMAGED, BAND_OPEN } from './bands.ts';
+import { findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import type { Log } from './log.ts';
-import { decodePage, pageUnit } from './map-page.ts';
+import { decodePage, type PageName, pageProblem, pageUnit } from './map-page.ts';
+import { MapRebuild, type MapRebuildReport } from './map-rebuild.ts';
+import type { Mender } from './mender.ts';
 import { NO_BAND } from './placement.ts';
 import { type RollForward, UnitScan } from './roll-forward.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
 import { type Adoption, type BufferMemory, NOTHING_ADOPTED, Survivors } from './survivors.ts';
-import { epochOf } from './unit-format.ts';
+import { EPOCHS_MAX, epochOf } from './unit-format.ts';
 import { UnitReader } from './unit-reader.ts';
 
 /** What a restore found, for events and status. */
@@ -44,42 +52,67 @@ export interface RestoreReport {
   readonly unitsPlayed: number;
   readonly tornBlocks: number;
   readonly blocksRead: number;
+  /** Of a map that was made anew; null: it was not. */
+  readonly rebuilt: MapRebuildReport | null;
 }
 
-export interface RestoreOptions {
+export interface RestoreParts {
+  readonly core: FtlCore;
+  readonly log: Log;
+  readonly mender: Mender;
+  readonly keeper: SuperblockKeeper;
   /** The write buffer's memory when it outlived the last process. */
   readonly survived: BufferMemory | null;
   /** The units of this life are numbered from here on. */
   readonly firstUnit: number;
+  /** Nothing is written to the base. */
+  readonly readOnly: boolean;
+  /** No page of the map is believed: it is made from the units alone (map-rebuild.ts). */
+  readonly rebuild: boolean;
 }
 
 export class Restore {
   readonly #core: FtlCore;
   readonly #log: Log;
+  readonly #mender: Mender;
   readonly #keeper: SuperblockKeeper;
+  readonly #readOnly: boolean;
+  readonly #rebuild: boolean;
   readonly #wasClean: boolean;
-  readonly #options: RestoreOptions;
+  readonly #firstUnit: number;
+  readonly #survived: BufferMemory | null;
   #reader: UnitReader | null = null;
   #scan: UnitScan | null = null;
   #found: RollForward | null = null;
   #adoption = NOTHING_ADOPTED;
   #blocksRead = 0;
+  #rebuilt: MapRebuildReport | null = null;
 
-  constructor(core: FtlCore, log: Log, keeper: SuperblockKeeper, options: RestoreOptions) {
-    this.#core = core;
-    this.#log = log;
-    this.#keeper = keeper;
-    this.#wasClean = keeper.current.clean;
-    this.#options = options;
+  constructor(parts: RestoreParts) {
+    this.#core = parts.core;
+    this.#log = parts.log;
+    this.#mender = parts.mender;
+    this.#keeper = parts.keeper;
+    this.#readOnly = parts.readOnly;
+    this.#rebuild = parts.rebuild;
+    this.#wasClean = parts.keeper.current.clean;
+    this.#survived = parts.survived;
+    this.#firstUnit = parts.firstUnit;
   }
 
   get steps(): readonly Step<void>[] {
+    const [load, play] = this.#rebuild
+      ? [[], { name: 'Rebuild the map', run: () => this.#rebuildMap() }]
+      : [
+          [{ name: 'Load the map', run: () => this.#loadMap() }],
+          { name: 'Roll forward', run: () => this.#rollForward() },
+        ];
     return [
       { name: 'Begin a new epoch', run: () => this.#beginEpoch() },
-      { name: 'Load the map', run: () => this.#loadMap() },
+      ...load,
       { name: 'Adopt the write buffer', run: () => this.#adopt() },
       { name: 'Read the heads of bands', run: () => this.#readHeads() },
-      { name: 'Roll forward', run: () => this.#rollForward() },
+      play,
       { name: 'Sort bands', run: async () => this.#sortBands() },
     ];
   }
@@ -98,6 +131,7 @@ export class Restore {
       unitsPlayed: this.#found?.units ?? 0,
       tornBlocks: this.#found?.torn ?? 0,
       blocksRead: this.#reader?.blocksRead ?? this.#blocksRead,
+      rebuilt: this.#rebuilt,
     };
   }
 
@@ -105,18 +139,35 @@ export class Restore {
     const core = this.#core;
     // A life with more than 2^32 units has numbered them into the epochs after its own.
     const { current } = this.#keeper;
-    const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;
-    await this.#keeper.write({ clean: false, epoch });
-    core.epoch = epoch;
-    core.unitNumber = this.#options.firstUnit;
+    await this.#enter(Math.max(current.epoch, epochOf(current.checkpointStart)) + 1);
     this.#reader = new UnitReader(core);
-    this.#scan = new UnitScan(core, this.#keeper.current, this.#reader);
+    this.#scan = new UnitScan(core, current, this.#reader, this.#mender, this.#readOnly);
+  }
+
+  /** Throws BANDSTAND_FTL_READ_ONLY when there are no epochs left. */
+  async #enter(epoch: number): Promise<void> {
+    const core = this.#core;
+    if (!this.#readOnly) {
+      if (epoch > EPOCHS_MAX) throw this.#wornOut(epoch);
+      await this.#keeper.write({ clean: false, epoch });
+    }
+    core.epoch = epoch;
+    core.unitNumber = this.#firstUnit;
+  }
+
+  #wornOut(epoch: number): BandstandError {
+    const { name } = this.#core.base;
+    return new BandstandError('BANDSTAND_FTL_READ_ONLY', {
+      message: `cannot open the log-structured device on ${name} for writing: this would be start number ${epoch}, and its format counts to ${EPOCHS_MAX}`,
+      hint: 'export it with --read-only, and copy it to a new one',
+      details: { device: name, epoch, epochs_max: EPOCHS_MAX },
+    });
   }
 
   async #loadMap(): Promise<void> {
     const { base, deviceHigh, deviceLow, factor, geometry, l2p, reactor } = this.#core;
     const { pages } = this.#keeper.current;
-    const bytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
+    const bytes = 2 * geometry.unitBlocks * FTL_BLOCK_BYTES;
     const buffer = reactor.arena.allocate(bytes);
     const device = [deviceLow, deviceHigh] as const;
     try {
@@ -125,47 +176,78 @@ export class Restore {
         const block = pageUnit(geometry, page, entry & 1) * geometry.unitBlocks * factor;
         const count = geometry.unitBlocks * factor;
         const status = await submitStatus(base, OP_READ, block, count, buffer);
-        if (status !== OK) throw this.#damaged(page, `it cannot be read: ${statusText(status)}`);
         const name = { device, page, checkpoint: Math.floor(entry / 2) };
-        const why = decodePage(reactor, geometry, buffer, name, l2p);
-        if (why !== null) throw this.#damaged(page, why);
+        const why =
+          status === OK
+            ? decodePage(reactor, geometry, buffer, name, l2p)
+            : `it cannot be read: ${statusText(status)}`;
+        if (why !== null) await this.#mendPage(name, block, buffer, why);
       }
     } finally {
       reactor.arena.release(buffer, bytes);
     }
   }
 
+  /** Takes the page from the redundancy of the base into the map. Throws BANDSTAND_FTL_MAP. */
+  async #mendPage(name: PageName, block: number, buffer: number, why: string): Promise<void> {
+    const { factor, geometry, l2p, reactor } = this.#core;
+    const blockCount = geometry.unitBlocks * factor;
+    const isRight = (): boolean => pageProblem(reactor, geometry, buffer, name) === null;
+    const repair = !this.#readOnly;
+    const mended = await this.#mender.mend({ block, blockCount, buffer, repair, isRight });
+    if (!mended.found) throw this.#damaged(name.page, why);
+    decodePage(reactor, geometry, buffer, name, l2p);
+    const place = { part: 'map page', block: null, band: null, number: name.page } as const;
+    const finding = findingOf(place, mended);
+    if (finding !== null) this.#mender.note(finding);
+  }
+
   #damaged(page: number, why: string): BandstandError {
     const { name } = this.#core.base;
     return new BandstandError('BANDSTAND_FTL_MAP', {
       message: `cannot open the log-structured device on ${name}: page ${page} of its map is not usable: ${why}`,
-      hint: 'look at the devices below',
+      hint: `look at the devices below; the map can be made anew: bandstand check ${name} --rebuild-map`,
       details: { device: name, page },
     });
   }
 
   async #adopt(): Promise<void> {
-    const { survived } = this.#options;
+    const survived = this.#survived;
     if (this.#wasClean || survived === null) return;
     const survivors = new Survivors(this.#core, survived, this.#reader!);
+    if (this.#readOnly) {
+      survivors.refuseAny(this.#keeper.current);
+      return;
+    }
     this.#adoption = await survivors.adopt(this.#keeper.current);
   }
 
   #readHeads(): Promise<void> {
-    return this.#scan!.heads(!this.#wasClean);
+    return this.#rebuild ? this.#scan!.heads(false, true) : this.#scan!.heads(!this.#wasClean);
+  }
+
+  async #rebuildMap(): Promise<void> {
+    const rebuild = new MapRebuild(
+      this.#core,
+      this.#reader!,
+      this.#mender,
+      this.#keeper.current.checkpointStart,
+    );
+    await this.#play(await rebuild.run());
+    this.#rebuilt = rebuild.report;
   }
 
   async #rollForward(): Promise<void> {
+    await this.#play(await this.#scan!.units(!this.#wasClean));
+  }
+
+  async #play(found: RollForward): Promise<void> {
     const core = this.#core;
-    this.#found = await this.#scan!.units(!this.#wasClean);
+    this.#found = found;
     core.writeSequence = this.#found.writeSequence;
     // A superblock that was lost may have begun later epochs.
-    if (this.#found.epoch >= core.epoch) {
-      await this.#keeper.write({ epoch: this.#found.epoch + 1 });
-      core.epoch = this.#found.epoch + 1;
-      core.unitNumber = this.#options.firstUnit;
-    }
-    await flushDevice(core.base);
+    if (this.#found.epoch >= core.epoch) await this.#enter(this.#found.epoch + 1);
+    if (!this.#readOnly) await flushDevice(core.base);
   }
 
   #sortBands(): void {

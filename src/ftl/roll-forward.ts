@@ -20,6 +20,10 @@
  * parity that does not match, and a member that is lost before the array has made that good would
  * take along what was read here.
  *
+ * What has rotted looks like what a crash has torn. So where the base has redundancy, it is asked
+ * for what is missing between units that are there, for heads, and for blocks that are not what
+ * their checksums say, before anything is left out or written again.
+ *
  * What cannot be read is not guessed: the start is refused, and may succeed another time.
  */
 
@@ -27,7 +31,9 @@ import { BandstandError } from '../block/errors.ts';
 import { EIO, OK, statusText } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
+import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
+import type { Mender } from './mender.ts';
 import {
   blockCrc,
   dataAt,
@@ -39,6 +45,7 @@ import {
   trimAt,
   trimBlockCount,
   trimIsIntact,
+  UNIT_SIGNATURE,
   UnitHeader,
 } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
@@ -62,6 +69,11 @@ export class UnitScan {
   readonly #core: FtlCore;
   readonly #superblock: FtlSuperblock;
   readonly #reader: UnitReader;
+  readonly #mender: Mender;
+  /** Nothing is written to the base. */
+  readonly #readOnly: boolean;
+  /** Places of units without a summary: 1 where something claims to be one. */
+  readonly #holes = new Map<number, number>();
   readonly #filled = new Map<number, Uint8Array>();
   /** Newest write sequence, and sequence of its unit, per block: two numbers each, in chunks. */
   readonly #newest = new Map<number, Float64Array>();
@@ -71,10 +83,18 @@ export class UnitScan {
   #writeSequence: number;
   #epoch = 0;
 
-  constructor(core: FtlCore, superblock: FtlSuperblock, reader: UnitReader) {
+  constructor(
+    core: FtlCore,
+    superblock: FtlSuperblock,
+    reader: UnitReader,
+    mender: Mender,
+    readOnly: boolean,
+  ) {
     this.#core = core;
     this.#superblock = superblock;
     this.#reader = reader;
+    this.#mender = mender;
+    this.#readOnly = readOnly;
     this.#floor = superblock.checkpointStart;
     this.#writeSequence = superblock.writeSequence;
   }
@@ -105,21 +125,33 @@ export class UnitScan {
 
   /**
    * Fills in sequence and class of every band that has a head. After a clean stop the map says all,
-   * and a band whose head cannot be read is damaged, or free.
+   * and a band whose head cannot be read is damaged, or free. `thorough`: there is no map that says
+   * where one is missing.
    */
-  async heads(dirty: boolean): Promise<void> {
+  async heads(dirty: boolean, thorough = false): Promise<void> {
     const { bands, geometry, reactor } = this.#core;
     const header = this.#header();
     const seen = new Map<number, number>();
+    const mapped = this.#mappedBands();
     const unitOf = (band: number): number => band * geometry.bandUnits;
+    const isHead = ({ bandSequence, sequence, unit }: UnitHeader): boolean =>
+      unit === 0 && bandSequence === sequence;
+    const isThere = (band: number, at: number): boolean =>
+      readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header) &&
+      header.band === band &&
+      isHead(header);
     await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
       if (status !== OK) {
         if (dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
         return;
       }
-      if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
-      const isHead = header.unit === 0 && header.bandSequence === header.sequence;
-      if (header.band !== band || !isHead) return;
+      if (!isThere(band, at)) {
+        // What was never written is zeroes, or what was there before the device.
+        const isZero = reactor.kernels.isZero(at, geometry.summaryBlocks * FTL_BLOCK_BYTES);
+        const isMissed = mapped[band] === 1 || ((dirty || thorough) && !isZero);
+        if (!isMissed || !(await this.#mend(unitOf(band), at, isHead))) return;
+        if (!isThere(band, at)) return;
+      }
       const other = seen.get(header.sequence);
       if (other !== undefined) {
         const message = `bands ${other} and ${band} begin with one unit ${header.sequence}`;
@@ -130,6 +162,35 @@ export class UnitScan {
       bands.placement.opened(band, header.classNumber);
       this.#meet(header);
     });
+  }
+
+  /** 1 for each band that the map, as it was loaded, points to. */
+  #mappedBands(): Uint8Array {
+    const { bands, l2p } = this.#core;
+    const mapped = new Uint8Array(bands.count);
+    for (let block = 0; block < l2p.blockCount; block += 1) {
+      const place = l2p.get(block);
+      if (place !== UNMAPPED) mapped[bands.bandOf(place)] = 1;
+    }
+    for (const band of this.#superblock.openBands) mapped[band] = 1;
+    return mapped;
+  }
+
+  /** True when the redundancy of the base has the summary of the unit; it is at byte `at` then. */
+  async #mend(
+    unit: number,
+    at: number,
+    accepts: (header: UnitHeader) => boolean,
+  ): Promise<boolean> {
+    let isDurable = false;
+    const accepted = (header: UnitHeader): boolean => {
+      isDurable = header.sequence < this.#floor;
+      return accepts(header);
+    };
+    const { finding, found } = await this.#mender.header(unit, at, !this.#readOnly, accepted);
+    // What was in flight at a crash may be anything.
+    if (finding !== null && found && isDurable) this.#mender.note(finding);
+    return found;
   }
 
   #meet(header: UnitHeader): void {
@@ -156,6 +217,7 @@ export class UnitScan {
     await this.#reader.summaries(wanted.length * bandUnits, place, (index, status, at) =>
       this.#unit(place(index), status, at),
     );
+    if (dirty) await this.#fillHoles();
     return {
       units: this.#units,
       torn: this.#torn,
@@ -171,9 +233,43 @@ export class UnitScan {
     const index = unit - band * geometry.bandUnits;
     if (status !== OK) this.#unreadable(`unit ${index} of band ${band}`, band, index, status);
     const header = this.#header();
-    if (!readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header)) return;
+    const { u32 } = reactor.arena;
+    if (!readHeader(u32, reactor.kernels, geometry, at, header)) {
+      this.#holes.set(unit, u32[at >>> 2] === UNIT_SIGNATURE ? 1 : 0);
+      return;
+    }
     if (header.band !== band || header.unit !== index) return;
     if (header.bandSequence !== bands.sequence[band]) return;
+    await this.#play(unit, header, at);
+  }
+
+  /** Units of a band come one after another: what is missing before another one was there. */
+  async #fillHoles(): Promise<void> {
+    const { bands, geometry } = this.#core;
+    const { bandUnits } = geometry;
+    const missing = [...this.#holes].flatMap(([unit, claims]) => {
+      const band = Math.floor(unit / bandUnits);
+      const isBefore = this.#filled.get(band)!.lastIndexOf(1) > unit - band * bandUnits;
+      return claims === 1 || isBefore ? [unit] : [];
+    });
+    this.#holes.clear();
+    await this.#reader.summaries(
+      missing.length,
+      (index) => missing[index]!,
+      async (index, _status, at) => {
+        const unit = missing[index]!;
+        const sequence = bands.sequence[Math.floor(unit / bandUnits)];
+        const isOfBand = (header: UnitHeader): boolean => header.bandSequence === sequence;
+        if (await this.#mend(unit, at, isOfBand)) await this.#unit(unit, OK, at);
+      },
+    );
+  }
+
+  /** The unit is of this filling of its band. */
+  async #play(unit: number, header: UnitHeader, at: number): Promise<void> {
+    const { geometry } = this.#core;
+    const band = Math.floor(unit / geometry.bandUnits);
+    const index = unit - band * geometry.bandUnits;
     this.#filled.get(band)![index] = 1;
     this.#meet(header);
     if (header.sequence < this.#superblock.checkpointStart) return;
@@ -181,10 +277,23 @@ export class UnitScan {
     if (!isDurable && !(await this.#reader.data(unit, header.dataCount, at))) {
       this.#unreadable(`the data of unit ${index} of band ${band}`, band, index, EIO);
     }
-    if (!isDurable) await this.#reader.rewrite(unit, header.dataCount, at);
+    if (!isDurable) await this.#mendBlocks(unit, header.dataCount, at);
+    if (!isDurable && !this.#readOnly) await this.#reader.rewrite(unit, header.dataCount, at);
     this.#units += 1;
     this.#playBlocks(unit, header, at, isDurable);
     this.#playTrims(header, at);
+  }
+
+  /** Before the parity of what is torn is made good: until then it may know better. */
+  async #mendBlocks(unit: number, dataCount: number, at: number): Promise<void> {
+    const { geometry, reactor } = this.#core;
+    const first = unit * geometry.unitBlocks + geometry.summaryBlocks;
+    for (let index = 0; index < dataCount; index += 1) {
+      const entry = entryAt(at, index);
+      const data = dataAt(geometry, at, index);
+      if (blockCrc(reactor.kernels, entry, data) === entryCrc(reactor.arena.u32, entry)) continue;
+      await this.#mender.block(first + index, entry, data, !this.#readOnly);
+    }
   }
 
   #playBlocks(unit: number, header: UnitHeader, at: number, isDurable: boolean): void {

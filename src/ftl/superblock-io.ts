@@ -11,25 +11,41 @@ import { OP_WRITE } from '../block/block-io.ts';
 import { flushDevice, readBlocks, submitOrThrow } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
+import type { Redundancy } from '../block/redundancy.ts';
+import { type Finding, findingOf } from './finding.ts';
 import {
   decodeFtlSuperblock,
   encodeFtlSuperblock,
   type FtlSuperblock,
   hasFtlSignature,
+  SUPERBLOCK_COPY_BYTES_MAX,
+  type SuperblockHead,
   superblockCopy,
   superblockCopyBytes,
+  superblockHead,
   superblockLength,
 } from './ftl-superblock.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, SUPERBLOCK_BYTES, writeStepBytes } from './geometry.ts';
+import { mendRange } from './mend-range.ts';
 
 /** How far the second copy is looked for when the first one does not say where it is. */
-const SEARCH_BYTES = 64 * 2 ** 20;
+const SEARCH_BYTES = SUPERBLOCK_COPY_BYTES_MAX;
 const WRITE_BYTES = 256 * 1024;
 
 export interface FoundSuperblock {
   readonly superblock: FtlSuperblock;
-  /** Why the other copy could not be used, or null. */
-  readonly damaged: string | null;
+  /** Copies that were wrong: mended, or written over by the start. */
+  readonly findings: readonly Finding[];
+  /** The base shows both copies as they should be. */
+  readonly isSound: boolean;
+}
+
+/** What stands below an FTL. */
+export interface SuperblockBase {
+  readonly base: BlockDevice;
+  readonly redundancy: Redundancy | null;
+  /** Nothing is written. */
+  readonly readOnly: boolean;
 }
 
 async function readBytes(
@@ -67,6 +83,22 @@ async function readCopy(reactor: Reactor, base: BlockDevice, at: number): Promis
   }
 }
 
+/** True when the bytes at `at` in the arena are a superblock of the device. */
+export function isSuperblock(
+  { arena }: Reactor,
+  base: BlockDevice,
+  at: number,
+  bytes: number,
+  uuid: string,
+): boolean {
+  try {
+    return decodeFtlSuperblock(arena.u8.slice(at, at + bytes), base.name).uuid === uuid;
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return false;
+  }
+}
+
 /** Where a signature is found behind the first block, or -1: then all of it could be read. */
 async function searchCopy(reactor: Reactor, base: BlockDevice): Promise<number> {
   let failure: unknown = null;
@@ -92,40 +124,115 @@ function unreadable(base: BlockDevice, where: string, error: unknown): unknown {
   });
 }
 
+/** Both copies as the base shows them. */
+async function shownCopies(reactor: Reactor, base: BlockDevice): Promise<readonly Copy[]> {
+  const first = await readCopy(reactor, base, 0);
+  const at =
+    first.superblock === null
+      ? await searchCopy(reactor, base)
+      : superblockCopyBytes(deriveGeometry(first.superblock.shape));
+  return [first, at === -1 ? { superblock: null, why: null } : await readCopy(reactor, base, at)];
+}
+
 /**
  * Throws BANDSTAND_FTL_NOT_FOUND, BANDSTAND_FTL_UNREADABLE, or what is wrong with the only copies
  * there are.
  */
 export async function readSuperblock(
   reactor: Reactor,
-  base: BlockDevice,
+  below: SuperblockBase,
 ): Promise<FoundSuperblock> {
-  const first = await readCopy(reactor, base, 0);
-  const at =
-    first.superblock === null
-      ? await searchCopy(reactor, base)
-      : superblockCopyBytes(deriveGeometry(first.superblock.shape));
-  const second: Copy =
-    at === -1 ? { superblock: null, why: null } : await readCopy(reactor, base, at);
-  const copies = [first, second].flatMap(({ superblock }) => superblock ?? []);
-  const [one, other] = copies;
-  if (one === undefined) {
-    const why = first.why ?? second.why;
-    if (why !== null) throw why;
-    throw new BandstandError('BANDSTAND_FTL_NOT_FOUND', {
-      message: `cannot open a log-structured device on ${base.name}: it has no superblock of one`,
-      hint: 'create it first',
-      details: { device: base.name },
-    });
+  const { base, readOnly } = below;
+  const shown = await shownCopies(reactor, base);
+  const known =
+    shown.find(({ superblock }) => superblock !== null)?.superblock ??
+    (await hiddenHead(reactor, below));
+  const copies: FtlSuperblock[] = [];
+  const findings: Finding[] = [];
+  for (const [number, { superblock }] of shown.entries()) {
+    const mended =
+      superblock === null && known !== null
+        ? await mendCopy(reactor, below, known, number)
+        : { superblock, finding: null };
+    if (mended.superblock !== null) copies.push(mended.superblock);
+    if (mended.finding !== null) findings.push(mended.finding);
   }
+  const [one, other] = copies;
+  if (one === undefined) throw noSuperblock(base, shown);
   checkFits(base, one);
   if (other === undefined) {
-    const lost = first.superblock === null ? first : second;
-    const damaged = lost.why?.message ?? 'it is missing';
-    return { superblock: { ...one, clean: false }, damaged };
+    // The first superblocks that a start writes go over the copy that is right nowhere.
+    const told = readOnly ? {} : ({ outcome: 'repaired' } as const);
+    const rewritten = findings.map((finding) => ({ ...finding, ...told }));
+    return { superblock: { ...one, clean: false }, findings: rewritten, isSound: false };
   }
   if (one.uuid !== other.uuid) throw twoDevices(base, one.uuid, other.uuid);
-  return { superblock: one.sequence > other.sequence ? one : other, damaged: null };
+  const superblock = one.sequence > other.sequence ? one : other;
+  const isSound = shown.every((copy) => copy.superblock !== null);
+  return { superblock, findings, isSound };
+}
+
+function noSuperblock(base: BlockDevice, shown: readonly Copy[]): BandstandError {
+  const why = shown.find((copy) => copy.why !== null)?.why;
+  if (why != null) return why;
+  return new BandstandError('BANDSTAND_FTL_NOT_FOUND', {
+    message: `cannot open a log-structured device on ${base.name}: it has no superblock of one`,
+    hint: 'create it first',
+    details: { device: base.name },
+  });
+}
+
+/**
+ * Where the base shows no copy that is right: what the first block of one says in some other way of
+ * reading it, or null. It tells how long a copy is, and is not verified.
+ */
+async function hiddenHead(
+  reactor: Reactor,
+  { base, redundancy }: SuperblockBase,
+): Promise<SuperblockHead | null> {
+  if (redundancy === null) return null;
+  const buffer = reactor.arena.allocate(2 * SUPERBLOCK_BYTES);
+  let head: SuperblockHead | null = null;
+  const isRight = (): boolean => {
+    const bytes = reactor.arena.u8.slice(buffer, buffer + SUPERBLOCK_BYTES);
+    head ??= superblockHead(bytes);
+    return head !== null;
+  };
+  try {
+    const count = SUPERBLOCK_BYTES / base.geometry.blockBytes;
+    await redundancy.mend({ block: 0, blockCount: count, buffer, repair: false, isRight });
+  } finally {
+    reactor.arena.release(buffer, 2 * SUPERBLOCK_BYTES);
+  }
+  return head;
+}
+
+/** Looks for a copy in the redundancy of the base, where the base itself shows something else. */
+async function mendCopy(
+  reactor: Reactor,
+  { base, readOnly, redundancy }: SuperblockBase,
+  { shape, uuid }: SuperblockHead,
+  number: number,
+): Promise<{ readonly superblock: FtlSuperblock | null; readonly finding: Finding | null }> {
+  const bytes = superblockCopyBytes(deriveGeometry(shape));
+  const { blockBytes } = base.geometry;
+  const { arena } = reactor;
+  const buffer = arena.allocate(2 * bytes);
+  try {
+    const mended = await mendRange(base, redundancy, {
+      block: (number * bytes) / blockBytes,
+      blockCount: bytes / blockBytes,
+      buffer,
+      repair: !readOnly,
+      isRight: () => isSuperblock(reactor, base, buffer, bytes, uuid),
+    });
+    const finding = findingOf({ part: 'superblock', block: null, band: null, number }, mended);
+    if (!mended.found) return { superblock: null, finding };
+    const copy = arena.u8.slice(buffer, buffer + bytes);
+    return { superblock: decodeFtlSuperblock(copy, base.name), finding };
+  } finally {
+    arena.release(buffer, 2 * bytes);
+  }
 }
 
 function twoDevices(base: BlockDevice, one: string, other: string): BandstandError {

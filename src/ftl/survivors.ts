@@ -122,6 +122,19 @@ export class Survivors {
     this.#reader = reader;
   }
 
+  /** Throws BANDSTAND_FTL_BUFFER when something was answered that the base may lack. */
+  refuseAny(superblock: FtlSuperblock): void {
+    if (!this.#isOfThisLife(superblock)) return;
+    const { length } = this.#survivors();
+    if (length === 0) return;
+    const { name } = this.#core.base;
+    throw new BandstandError('BANDSTAND_FTL_BUFFER', {
+      message: `cannot read ${name} as it is: ${length} ${length === 1 ? 'unit' : 'units'} of writes that a killed server had answered may be in its write buffer and nowhere else`,
+      hint: 'start it once for writing, which takes them over, and stop it',
+      details: { device: name, units: length },
+    });
+  }
+
   /** Writes the units to the base; they are not flushed yet. */
   async adopt(superblock: FtlSuperblock): Promise<Adoption> {
     if (!this.#isOfThisLife(superblock)) return NOTHING_ADOPTED;

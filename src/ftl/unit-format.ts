@@ -101,6 +101,9 @@ export const TRIM_RECORD = new Layout('Trim record', TRIM_RECORD_BYTES, [
   },
 ]);
 
+/** So that sequences are safe integers, also of a life that has numbered into the next epoch. */
+export const EPOCHS_MAX = 2 ** 21 - 2;
+
 const TWO_32 = 2 ** 32;
 const TWO_24 = 2 ** 24;
 const ALL_ONES = 0xffffffff;

@@ -14,6 +14,7 @@
 
 import { OK } from '../block/status.ts';
 import { type FailedPlace, statusOf } from './array-metadata.ts';
+import { AwaitedLock } from './awaited-lock.ts';
 import {
   BITMAP_BLOCKS_MAX,
   bitmapBlocks,
@@ -29,7 +30,6 @@ import type { RaidArray } from './raid-array.ts';
 import type { RebuildContext } from './rebuild-steps.ts';
 import { UNSYNCED } from './region-kind.ts';
 import type { Superblock } from './superblock.ts';
-import { WholeLock } from './whole-lock.ts';
 import type { WriteIntent } from './write-intent.ts';
 
 export interface Growth {
@@ -107,7 +107,7 @@ export async function grow(
   serve: (larger: GrownIntent | null) => void,
 ): Promise<boolean> {
   const { array, metadata, placesFailed } = context;
-  const lock = new WholeLock(array.locks);
+  const lock = new AwaitedLock(array.locks);
   await lock.acquire();
   try {
     let larger: GrownIntent | null = null;

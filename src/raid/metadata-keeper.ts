@@ -262,7 +262,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       kind: 'blocks-repaired',
       severity: 'warning',
       message: `${total} blocks of the member in slot ${slot} (${device ?? 'gone'}) were repaired so far`,
-      reason: 'they could not be read and were written again from redundancy',
+      reason:
+        'they could not be read, or a checksum said that they were wrong, and were written again',
       slot,
       device,
       details: { repaired_blocks: total },

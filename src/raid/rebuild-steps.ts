@@ -14,6 +14,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
 import { type ArrayMetadata, type FailedPlace, statusOf } from './array-metadata.ts';
+import { AwaitedLock } from './awaited-lock.ts';
 import { writeBitmap } from './bitmap-io.ts';
 import { type LabelProcess, NO_PROCESS } from './label.ts';
 import { Target } from './member.ts';
@@ -21,7 +22,6 @@ import { clearMetadata } from './metadata-io.ts';
 import { memberOffset } from './plan.ts';
 import type { RaidArray } from './raid-array.ts';
 import type { Superblock, SuperblockMember } from './superblock.ts';
-import { WholeLock } from './whole-lock.ts';
 import type { WriteIntent } from './write-intent.ts';
 
 /** A device that may fill a slot. */
@@ -175,7 +175,7 @@ export async function checkpointRebuild(
  */
 export async function finishRebuild(context: RebuildContext): Promise<BlockDevice | null | false> {
   const { array } = context;
-  const lock = new WholeLock(array.locks);
+  const lock = new AwaitedLock(array.locks);
   await lock.acquire();
   try {
     return await bringIntoService(context);

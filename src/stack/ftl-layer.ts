@@ -10,34 +10,67 @@ import { assert } from '../block/assert.ts';
 import type { SpaceUser } from '../block/live-ranges.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
+import type { Finding } from '../ftl/finding.ts';
 import { Ftl } from '../ftl/ftl.ts';
+import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
-import type { StackEvent } from './worker-messages.ts';
+import type { StackEvent, StackPlan } from './worker-messages.ts';
+
+/** After so many findings they are told ever more rarely: the report of a check counts them all. */
+const TOLD_MAX = 32;
 
 /** Of 2^32 units in a life most are left. */
 const FIRST_UNIT_MAX = 2 ** 31;
 
 export class FtlLayer {
   readonly device: Ftl;
+  readonly #emit: (event: StackEvent) => void;
+  readonly #readOnly: boolean;
+  #findings = 0;
 
-  constructor(array: RaidArray, buffer: SurvivingMemory | null, emit: (event: StackEvent) => void) {
+  constructor(
+    array: RaidArray,
+    buffer: SurvivingMemory | null,
+    { readOnly, rebuildMap = false }: Pick<StackPlan, 'readOnly' | 'rebuildMap'>,
+    emit: (event: StackEvent) => void,
+  ) {
+    this.#emit = emit;
+    this.#readOnly = readOnly;
+    // What an earlier server has left is looked at and stays; what this one has made is of no use.
+    if (readOnly && buffer?.isAdopted === false) buffer.discard();
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
       firstUnit: randomInt(FIRST_UNIT_MAX),
+      readOnly,
+      rebuildMap,
       steps: stepEvents(emit),
-      blockUnreadable: (block, band) =>
-        emit({
-          event: 'warning',
-          message: `block ${block} of ${array.name} cannot be read any more (band ${band})`,
-        }),
+      redundancy: redundancyOf(array),
+      found: (finding) => this.#found(finding),
+      blocksLost: (lost) => emit({ event: 'ftl-lost', lost }),
     });
   }
 
-  /** Why nothing can be changed any more; null while it can. */
+  /** Once it is open: what became of a map that was made anew. */
+  tellRebuilt(): void {
+    const rebuilt = this.device.restoreReport?.rebuilt ?? null;
+    if (rebuilt === null) return;
+    const { outdated, wrong } = rebuilt;
+    const usedBlocks = this.device.status()!.mapped_blocks;
+    const map = { usedBlocks, outdatedBlocks: outdated, wrongBlocks: wrong };
+    this.#emit({ event: 'ftl-rebuilt', map });
+  }
+
+  #found(finding: Finding): void {
+    this.#findings += 1;
+    const isRound = Number.isInteger(Math.log2(this.#findings));
+    if (this.#findings <= TOLD_MAX || isRound) this.#emit({ event: 'ftl-found', finding });
+  }
+
+  /** Why nothing can be changed any more; null while it can, or was never to be. */
   get readOnlyReason(): string | null {
-    return this.device.status()?.read_only_reason ?? null;
+    return this.#readOnly ? null : (this.device.status()?.read_only_reason ?? null);
   }
 
   /** What it needs of the array; only of one that is open. */

@@ -1,11 +1,16 @@
 /**
- * What status and events say about an FTL that changes nothing any more.            (control plane)
+ * What status and events say about an FTL.                                          (control plane)
  *
- * Its array may be in the best of health: the FTL stops by itself when a flush has failed or its
- * map cannot be written. So its words come before those of the array.
+ * One that changes nothing any more may have an array in the best of health: the FTL stops by
+ * itself when a flush has failed or its map cannot be written. So its words come before those of
+ * the array.
  */
 
+import { formatCount } from '../block/quantities.ts';
+import { EILSEQ, statusText } from '../block/status.ts';
 import type { StatusDocument } from '../control/schema.ts';
+import type { Finding } from '../ftl/finding.ts';
+import type { LostBlocks } from '../ftl/lost-blocks.ts';
 import type { StackEvent } from './worker-messages.ts';
 
 export type Words = Pick<StatusDocument, 'health' | 'reason' | 'action'>;
@@ -28,4 +33,48 @@ export function ftlWords(name: string, why: string | null, array: Words): Words 
 /** What has failed: the FTL by itself, where `why` is not null, or all below it. */
 export function failureEvent(errno: string, why: string | null): StackEvent {
   return why === null ? { event: 'array-failed', errno } : { event: 'ftl-failed', errno, why };
+}
+
+/** What was found, what is wrong with it, and what became of it. */
+export function findingWords(
+  name: string,
+  finding: Finding,
+): {
+  readonly message: string;
+  readonly reason: string;
+  readonly action: string | null;
+} {
+  const { outcome, slots, status } = finding;
+  const why = status === EILSEQ ? 'a checksum is wrong' : statusText(status);
+  const who = slots.length === 1 ? `slot ${slots[0]}` : `slots ${slots.join(', ')}`;
+  const where = slots.length === 0 ? '' : ` on the member in ${who}`;
+  const message = `${partWords(finding)} is wrong${where}: `;
+  const reason = `found by a check, by relocation or at a start: ${why}`;
+  if (outcome === 'repaired') {
+    return { message: `${message}it was written again`, reason, action: null };
+  }
+  if (outcome === 'repairable') {
+    const action = `mend it: bandstand check ${name} --repair`;
+    return { message: `${message}nothing was changed`, reason, action };
+  }
+  const isUsers = finding.part === 'block';
+  const action = isUsers ? 'write it again, or restore it from a backup' : null;
+  return { message: `${message}nothing says what is right`, reason, action };
+}
+
+function partWords({ part, block, band, number }: Finding): string {
+  if (part === 'map page') return `page ${number} of the map`;
+  if (part === 'superblock') return `copy ${number} of the superblock of the FTL`;
+  const where = `unit ${number} of band ${band}`;
+  return part === 'summary' ? `the summary of ${where}` : `block ${block} (${where})`;
+}
+
+export function lostWords({ band, blocks, count }: LostBlocks): string {
+  const named = blocks.join(', ') + (count > blocks.length ? ' and others' : '');
+  return `${formatCount(count)} ${count === 1 ? 'block' : 'blocks'} of band ${band} cannot be verified any more (${named})`;
+}
+
+/** `1 block had a wrong checksum` is of a check that is over; this one is of what is there now. */
+export function wrongWords(count: number): string {
+  return `${formatCount(count)} with a wrong checksum`;
 }

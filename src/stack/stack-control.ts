@@ -12,7 +12,6 @@ import type { ArrayEvent } from '../raid/array-events.ts';
 import type { AbsentSpare } from './absent-spares.ts';
 import {
   managedAction,
-  managedActivity,
   managedHealth,
   managedMembers,
   managedReason,
@@ -40,7 +39,8 @@ export class StackControl {
 
   /** What the array's manager tells; called from a reactor turn. */
   arrayEvent(event: ArrayEvent): void {
-    this.members.arrayEvent(event);
+    const told = this.processes.arrayEvent(event);
+    if (told !== null) this.members.arrayEvent(told);
   }
 
   /** The spares that are not here, or that nothing is done with. */
@@ -57,7 +57,7 @@ export class StackControl {
       name: this.#host.name,
       level: this.#host.spec().level,
       readOnly: this.#host.readOnly,
-      hasFtl: this.#host.hasFtl(),
+      hasFtl: this.#host.ftl() !== null,
       status,
       why: (slot: number): string | null => this.members.why(slot) ?? why(slot),
     };
@@ -65,7 +65,7 @@ export class StackControl {
       health: managedHealth(status),
       reason: managedReason(stack),
       action: managedAction(stack),
-      activity: managedActivity(status.process),
+      activity: this.processes.activity(status.process),
       members: managedMembers(status),
       spares: managedSpares(status, this.members.absentSpares(status)),
     };

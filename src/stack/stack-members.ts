@@ -26,6 +26,7 @@ import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { type AbsentSpare, stillAbsent } from './absent-spares.ts';
+import type { CheckedFtl } from './checksum-check.ts';
 import { keyOf } from './find-members.ts';
 import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
 import { failuresLeft, managedHealth } from './managed-status.ts';
@@ -43,8 +44,8 @@ export interface StackMembersHost {
   /** Null for an array without superblock, whose members nothing records. */
   manager(): ManagedArray | null;
   spec(): ArraySpec;
-  /** An FTL lies on the array. */
-  hasFtl(): boolean;
+  /** The FTL that lies on the array, while it is open. */
+  ftl(): CheckedFtl | null;
   /** What an export offers. */
   sizeBytes(): number;
   emit(event: StackEvent): void;
@@ -161,10 +162,15 @@ export class StackMembers {
 
   /** The manager, when members may be changed. Throws BandstandError. */
   changeable(subject: Subject): ManagedArray {
-    const { name, readOnly } = this.#host;
     const manager = this.managed(subject);
-    if (!readOnly) return manager;
-    const always = this.#host.spec().level === 'raid5f' && !this.#host.hasFtl();
+    this.refuseReadOnly(subject);
+    return manager;
+  }
+
+  refuseReadOnly(subject: Subject): void {
+    const { name, readOnly } = this.#host;
+    if (!readOnly) return;
+    const always = this.#host.spec().level === 'raid5f' && this.#host.ftl() === null;
     throw cannot(
       subject,
       'BANDSTAND_STACK_READ_ONLY',

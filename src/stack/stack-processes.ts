@@ -3,10 +3,12 @@
  *
  * The array runs one process at a time and decides itself when a rebuild or a resync is due.
  * Clients pause, resume, limit and cancel; a check they also start and stop. What is so already is
- * an answer, not an error. A resync cannot be cancelled: its members would stay unequal.
+ * an answer, not an error. A resync cannot be cancelled: its members would stay unequal. With an
+ * FTL a check begins with checksums (checksum-check.ts).
  */
 
 import type { BandstandError } from '../block/errors.ts';
+import type { ActivityStatus } from '../control/schema.ts';
 import type {
   ActivityReply,
   CheckAction,
@@ -14,7 +16,9 @@ import type {
   RebuildAction,
   RebuildRequest,
 } from '../control/schema-members.ts';
+import type { ArrayEvent } from '../raid/array-events.ts';
 import { levelRules } from '../raid/level-rules.ts';
+import { ChecksumCheck } from './checksum-check.ts';
 import type { ManagedArray, ManagedProcess } from './managed-array.ts';
 import { managedActivity } from './managed-status.ts';
 import { cannot } from './new-device.ts';
@@ -23,12 +27,34 @@ import type { StackMembers, StackMembersHost } from './stack-members.ts';
 export class StackProcesses {
   readonly #host: StackMembersHost;
   readonly #members: StackMembers;
+  readonly #checksums: ChecksumCheck;
   /** What --rate set last; null = automatic. */
   #limit: number | null = null;
 
   constructor(host: StackMembersHost, members: StackMembers) {
     this.#host = host;
     this.#members = members;
+    this.#checksums = new ChecksumCheck({
+      name: host.name,
+      ftl: () => host.ftl(),
+      keep: (work) => host.ring.keep(work),
+      emit: (event) => members.arrayEvent(event),
+      compare: async (repair) => {
+        const subject = `compare the members of ${host.name}`;
+        this.#refuseSingle(subject);
+        members.refuseReadOnly(subject);
+        await host.manager()!.startCheck({ repair });
+      },
+    });
+  }
+
+  /** An event of the array as clients see it; null for none. */
+  arrayEvent(event: ArrayEvent): ArrayEvent | null {
+    return this.#checksums.arrayEvent(event);
+  }
+
+  activity(process: ManagedProcess | null): ActivityStatus {
+    return this.#checksums.activity(managedActivity(process));
   }
 
   async controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
@@ -63,6 +89,11 @@ export class StackProcesses {
   async controlCheck({ action, repair, dry_run }: CheckRequest): Promise<ActivityReply> {
     const { name } = this.#host;
     if (action === 'start') return await this.#startCheck(repair, dry_run);
+    if (this.#checksums.progress !== null) {
+      const before = this.activity(null);
+      const changed = this.#checksums.act(action);
+      return this.#replyWith(action, changed, action === 'stop' ? before : this.activity(null));
+    }
     const manager = this.#members.managed(`${action} the check of ${name}`);
     const { process } = manager.status();
     if (process?.kind !== 'check') {
@@ -77,13 +108,14 @@ export class StackProcesses {
   async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
     const { name } = this.#host;
     const subject = repair ? `check and repair ${name}` : `check ${name}`;
+    if (this.#host.ftl() !== null) return this.#startChecksums(subject, repair, dryRun);
     this.#refuseSingle(subject);
     const manager = this.#members.changeable(subject);
     const { members, process } = manager.status();
     if (process?.kind === 'check' && process.repair === repair) {
       return this.#reply('start', manager, false);
     }
-    if (process !== null) throw this.#busy(subject, process);
+    if (process !== null) throw this.#busy(subject, process.kind, process.repair);
     const inService = members.filter(({ health }) => health === 'ok').length;
     const least = this.#host.spec().level === 'raid1' ? 2 : members.length;
     if (inService < least) {
@@ -97,6 +129,19 @@ export class StackProcesses {
     }
     if (!dryRun) await manager.startCheck({ repair });
     return { ...this.#reply('start', manager, true), dry_run: dryRun };
+  }
+
+  /** Also where members cannot be compared: each block has its checksum. */
+  #startChecksums(subject: string, repair: boolean, dryRun: boolean): ActivityReply {
+    if (repair) this.#members.refuseReadOnly(subject);
+    const manager = this.#host.manager()!;
+    const { process } = manager.status();
+    const running = this.#checksums.progress ?? process;
+    const kind = this.#checksums.progress === null ? process?.kind : 'check';
+    const isSame = kind === 'check' && running!.repair === repair;
+    if (running !== null && !isSame) throw this.#busy(subject, kind!, running.repair);
+    if (!isSame && !dryRun) this.#checksums.start(repair);
+    return { ...this.#reply('start', manager, !isSame), dry_run: dryRun && !isSame };
   }
 
   /** A level that keeps everything once has nothing to compare. */
@@ -138,7 +183,14 @@ export class StackProcesses {
     changed: boolean,
     ended?: ManagedProcess,
   ): ActivityReply {
-    const activity = managedActivity(ended ?? manager.status().process);
+    return this.#replyWith(action, changed, this.activity(ended ?? manager.status().process));
+  }
+
+  #replyWith(
+    action: RebuildAction | CheckAction,
+    changed: boolean,
+    activity: ActivityStatus,
+  ): ActivityReply {
     const limited = { ...activity, limit_bytes_per_second: this.#limit };
     return { action, dry_run: false, changed, activity: limited, limit_before: null };
   }
@@ -148,7 +200,7 @@ export class StackProcesses {
     return cannot(subject, 'BANDSTAND_ACTIVITY_NONE', why, hint, { name });
   }
 
-  #busy(subject: string, { kind, repair }: ManagedProcess): BandstandError {
+  #busy(subject: string, kind: ManagedProcess['kind'], repair: boolean): BandstandError {
     const { name } = this.#host;
     const what = kind === 'check' ? `a check ${repair ? 'with' : 'without'} repair` : `a ${kind}`;
     const hint =

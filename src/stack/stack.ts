@@ -65,7 +65,7 @@ export class Stack implements DeviceObserver {
   #exported: ExportStatus | null = null;
   #failed = false;
   /** Nothing is written to the members. */
-  #readOnly = false;
+  readonly #readOnly: boolean;
   /** Of an array with a superblock, once it runs. */
   #manager: ArrayManager | null = null;
   readonly control: StackControl;
@@ -74,6 +74,7 @@ export class Stack implements DeviceObserver {
   constructor(reactor: Ring, plan: StackPlan, emit: (event: StackEvent) => void) {
     this.#reactor = reactor;
     this.#plan = plan;
+    this.#readOnly = plan.readOnly;
     this.#emit = emit;
     this.#steps = new StepRun<Stack>(this);
     this.control = new StackControl({
@@ -82,7 +83,7 @@ export class Stack implements DeviceObserver {
       readOnly: plan.readOnly,
       manager: () => this.#manager,
       spec: () => this.#array!.spec,
-      hasFtl: () => this.#ftl !== null,
+      ftl: () => this.#ftl?.device ?? null,
       sizeBytes: () => this.#sizeBytes,
       emit,
     });
@@ -165,8 +166,6 @@ export class Stack implements DeviceObserver {
     this.#found = await findMembers(this.#reactor, this.#plan);
     const { ftl, superblock } = this.#found.assembly;
     if (!ftl) this.#refuseWrites(superblock.level);
-    // As a journal has to be replayed, an FTL has to be restored before it can be read.
-    this.#readOnly = this.#plan.readOnly && !ftl;
   }
 
   #refuseWrites(level: string): void {
@@ -310,8 +309,9 @@ export class Stack implements DeviceObserver {
   }
 
   async #startFtl(): Promise<void> {
-    const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#emit);
+    const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#plan, this.#emit);
     await this.#putOnTop(ftl.device);
+    ftl.tellRebuilt();
     this.#ftl = ftl;
     await this.#manager!.attachSpace(ftl.space);
   }

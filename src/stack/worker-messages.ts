@@ -9,6 +9,8 @@
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
 import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
+import type { Finding } from '../ftl/finding.ts';
+import type { LostBlocks } from '../ftl/lost-blocks.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import type { BufferFile } from './buffer-file.ts';
 import type { PresentMembers } from './remember-members.ts';
@@ -25,6 +27,8 @@ export interface StackPlan {
   /** Start with members missing although they were not missing at the last clean stop. */
   readonly degraded: boolean;
   readonly readOnly: boolean;
+  /** The map of its FTL is made anew, from units alone. */
+  readonly rebuildMap?: boolean;
 }
 
 export interface WorkerOptions {
@@ -99,6 +103,16 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  | { readonly event: 'ftl-found'; readonly finding: Finding }
+  | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }
+  | {
+      readonly event: 'ftl-rebuilt';
+      readonly map: {
+        readonly usedBlocks: number;
+        readonly outdatedBlocks: number;
+        readonly wrongBlocks: number;
+      };
+    }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }
   /** What the array's manager tells. */
   | { readonly event: 'array'; readonly array: ArrayEvent }

@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava';
 import { BandstandError } from '../../src/block/errors.ts';
 import { loadAddon } from '../../src/native/load.ts';
 import type { LevelName } from '../../src/raid/level-rules.ts';
+import type { CheckedFtl } from '../../src/stack/checksum-check.ts';
 import { withRing } from '../../src/stack/offline-ring.ts';
 import { StackControl } from '../../src/stack/stack-control.ts';
 import type { StackEvent } from '../../src/stack/worker-messages.ts';
@@ -28,6 +29,8 @@ export interface WorldOptions {
   readonly level?: LevelName;
   readonly readOnly?: boolean;
   readonly unmanaged?: boolean;
+  /** What the stack checks first. */
+  readonly ftl?: CheckedFtl;
 }
 
 /** A mirror of three with 3 MiB of data, of which only the manager's words exist. */
@@ -59,7 +62,7 @@ export async function inWorld(
           dataSize: 768,
         })),
       }),
-      hasFtl: () => false,
+      ftl: () => options.ftl ?? null,
       sizeBytes: () => 768 * 4096,
       emit: (event) => events.push(event),
     });

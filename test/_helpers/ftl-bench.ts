@@ -10,6 +10,7 @@ import type { SurvivingMemory } from '../../src/block/surviving-memory.ts';
 import { type CreateFtlOptions, createFtl } from '../../src/ftl/create-ftl.ts';
 import { Ftl, type FtlOptions } from '../../src/ftl/ftl.ts';
 import { deriveGeometry, type FtlGeometry } from '../../src/ftl/geometry.ts';
+import { readSuperblock, writeSuperblock } from '../../src/ftl/superblock-io.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { RamDevice } from './ram-device.ts';
 
@@ -93,6 +94,22 @@ export class FtlBench {
   async kill(): Promise<void> {
     this.disk.isOpen = false;
     this.#ftl = null;
+  }
+
+  /** Writes superblocks as a device has them that was started so often; it is closed. */
+  async age(epoch: number): Promise<void> {
+    const { reactor, disk } = this;
+    const work = async (): Promise<void> => {
+      await disk.open(reactor);
+      const below = { base: disk, redundancy: null, readOnly: false };
+      const { superblock } = await readSuperblock(reactor, below);
+      for (const step of [1, 2]) {
+        const sequence = superblock.sequence + step;
+        await writeSuperblock(reactor, disk, { ...superblock, sequence, epoch });
+      }
+      await disk.close();
+    };
+    await reactor.drive(work());
   }
 
   /** Memory that outlives a kill, as far as the test hands it on. */

@@ -9,6 +9,7 @@ import type { SurvivingMemory } from '../../src/block/surviving-memory.ts';
 import { createFtl } from '../../src/ftl/create-ftl.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
 import { deriveGeometry, planShape } from '../../src/ftl/geometry.ts';
+import { redundancyOf } from '../../src/raid/array-copies.ts';
 import { planArray, planSpec } from '../../src/raid/plan.ts';
 import { RaidArray } from '../../src/raid/raid-array.ts';
 import type { FtlConfig } from './ftl-step.ts';
@@ -100,6 +101,7 @@ export class FtlSubject implements Subject {
     const buffer = config.survives ? this.#placeBuffer() : null;
     const ftl = new Ftl(base, {
       baseOpened: true,
+      redundancy: base instanceof RaidArray ? redundancyOf(base) : null,
       buffer,
       slotCount: config.slotCount,
       checkpointUnits: config.checkpointUnits,

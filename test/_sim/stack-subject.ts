@@ -8,6 +8,7 @@ import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { StepRun } from '../../src/block/steps.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
+import { redundancyOf } from '../../src/raid/array-copies.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type {
@@ -61,8 +62,10 @@ export class StackSubject implements Subject {
 
   async #startFtl(): Promise<void> {
     const { slotCount, checkpointUnits } = this.#options.ftl!;
-    this.#ftl = new Ftl(this.#array.device, {
+    const array = this.#array.device;
+    this.#ftl = new Ftl(array, {
       baseKept: true,
+      redundancy: redundancyOf(array),
       buffer: this.#reactor.surviving,
       slotCount,
       checkpointUnits,
@@ -85,7 +88,10 @@ export class StackSubject implements Subject {
   }
 
   async check(): Promise<string | null> {
-    const { wrong } = await this.device.check();
+    const report = await this.device.check();
+    // What has ended all changes may have been the write of a superblock.
+    const { readOnly } = this.health();
+    const wrong = report.wrong.filter(({ part }) => part !== 'superblock' || !readOnly);
     return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
   }
 

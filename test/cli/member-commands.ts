@@ -85,7 +85,7 @@ test('a stack that nobody knows and one that does not run are told apart', async
     [['member', 'add', 'tank', device], 'add a member of tank'],
     [['member', 'fail', 'tank', '0'], 'fail a member of tank'],
     [['rebuild', 'tank'], 'show the rebuild of tank'],
-    [['check', 'tank'], 'check tank'],
+    [['check', 'tank', '--repair'], 'check tank'],
     [['events', 'tank'], 'show the events of tank'],
     [['wait', 'tank'], 'wait until tank is idle'],
   ];

@@ -24,7 +24,7 @@ function diskBlock({ disk }: FtlBench, byte: number): number {
 test('a check of a sound device looks at everything and finds nothing', async (t) => {
   const bench = await filled();
   const report = await bench.reactor.drive(bench.ftl.check());
-  t.deepEqual(report, { checkedBlocks: 40, wrong: [] });
+  t.like(report, { checkedBlocks: 40, wrongCount: 0, wrong: [] });
   await bench.close();
 });
 
@@ -68,7 +68,7 @@ test('a block that cannot be read is found, and its neighbours are checked', asy
   await bench.close();
 });
 
-test('blocks whose unit is lost are counted', async (t) => {
+test('blocks whose unit is lost are looked for in the map', async (t) => {
   const bench = await filled();
   const { unitBlocks } = bench.geometry;
   const unit = Math.floor(diskBlock(bench, 8) / unitBlocks);
@@ -76,7 +76,7 @@ test('blocks whose unit is lost are counted', async (t) => {
   const { wrong } = await bench.reactor.drive(bench.ftl.check());
   t.deepEqual(
     wrong.map(({ block, status }) => [block, status]),
-    Array.from({ length: 3 }, () => [null, EIO]),
+    [6, 7, 8].map((block) => [block, EIO]),
   );
   await bench.close();
 });

@@ -119,3 +119,30 @@ test('a field that cannot be true is refused by name', (t) => {
   );
   for (const [field, patch] of REFUSALS) t.is(refusedField(patch), field);
 });
+
+test('what would make a reader take too much memory is refused before it is verified', (t) => {
+  const bytes = encodeFtlSuperblock(GOLDEN);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(52, 2 ** 20, true);
+  view.setUint32(56, 2 ** 22, true);
+  view.setUint32(72, 1, true);
+  view.setUint32(76, 5, true);
+  view.setBigUint64(64, 2n ** 43n, true);
+  const error = t.throws(() => superblockLength(bytes.subarray(0, 4096), 'here'), {
+    instanceOf: BandstandError,
+  })!;
+  t.is(
+    error.message,
+    'cannot use the superblock here: page_entries is 1: a table of 8796093022208 pages',
+  );
+});
+
+test('an epoch that no sequence can hold is refused', (t) => {
+  for (const field of ['epoch', 'checkpointEpoch'] as const) {
+    const bytes = encodeFtlSuperblock({ ...GOLDEN, [field]: 2 ** 21 - 1 });
+    const error = t.throws(() => decodeFtlSuperblock(bytes, 'here'), {
+      instanceOf: BandstandError,
+    })!;
+    t.regex(error.message, /epoch is 2097151, it may be 0 to 2097150$/);
+  }
+});

@@ -214,7 +214,9 @@ test('what relocation cannot read stays, is reported, and takes nothing along', 
   const lost: number[] = [];
   const ftl = await bench.open({
     buffer: bench.memory(),
-    blockUnreadable: (block) => lost.push(block),
+    found: ({ block, outcome }) => {
+      if (outcome === 'lost') lost.push(block!);
+    },
   });
   const { blockCount } = ftl.geometry;
   for (let block = 0; block < blockCount; block += 1)

@@ -1,5 +1,6 @@
 import test from 'ava';
 import type { Geometry } from '../../src/block/block-device.ts';
+import { BandstandError } from '../../src/block/errors.ts';
 import {
   deriveGeometry,
   FTL_BLOCK_BYTES,
@@ -77,5 +78,15 @@ test('a base without room for the least number of bands is refused', (t) => {
   t.is(
     error?.message,
     'cannot make a log-structured device on /dev/sda: it has 6 MiB, and 16 bands of 1 MiB need 16 MiB and some for metadata',
+  );
+});
+
+test('stripes that are more than a unit may be are refused with their size', (t) => {
+  const large = base(1024 * GIB, 32 * 2 ** 20, 4096);
+  const error = t.throws(() => planShape('tank', large), { instanceOf: BandstandError })!;
+  t.is(error.code, 'BANDSTAND_STRIP_INVALID');
+  t.is(
+    error.message,
+    'cannot make a log-structured device on tank: it takes stripes of 32 MiB at once, and 16 MiB are the most that are written at once',
   );
 });

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { BandstandError } from '../../src/block/errors.ts';
 import { deriveGeometry } from '../../src/ftl/geometry.ts';
 import { L2p, UNMAPPED } from '../../src/ftl/l2p.ts';
 
@@ -56,4 +57,22 @@ test('a change marks its page, and no other', (t) => {
   l2p.set(15, 1);
   l2p.unmap(32);
   t.deepEqual([...l2p.dirty], [1, 0, 1, 0]);
+});
+
+test('a map for which there is no memory is refused with its size', (t) => {
+  const shape = deriveGeometry({
+    unitBlocks: 4096,
+    bandUnits: 2 ** 20,
+    bandCount: 2 ** 18,
+    overProvisioning: 25,
+    blockCount: 2 ** 49,
+    pageEntries: 2 ** 20,
+    placeBytes: 5,
+  });
+  const error = t.throws(() => new L2p(shape), { instanceOf: BandstandError })!;
+  t.is(error.code, 'BANDSTAND_FTL_MEMORY');
+  t.is(
+    error.message,
+    'cannot hold the map of a log-structured device of 562949953421312 blocks: it takes 2.5 PiB of memory',
+  );
 });

@@ -1,40 +1,68 @@
 /**
- * `bandstand check NAME`: compares the members while the stack is in use.           (control plane)
+ * `bandstand check`: verifies checksums and compares members.                       (control plane)
  *
- * Without --repair nothing is changed. The command starts the check and returns; `wait` waits for
- * it and tells what was found, and so do `events` and the log of the server.
+ * Without --repair nothing is changed. Where the stack runs, the command starts the check and
+ * returns; `wait` waits for it and tells what was found, and so do `events` and the log of the
+ * server. Where it does not, the command looks by itself (offline-check.ts), and changes nothing;
+ * or it makes the map of an FTL anew (rebuild-map.ts).
  */
 
+import { BandstandError } from '../../block/errors.ts';
 import {
   type ActivityReply,
   type CheckAction,
   type CheckRequest,
   decodeActivityReply,
 } from '../../control/schema-members.ts';
+import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import { askServer } from '../ask-server.ts';
 import { type Command, DRY_RUN } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+import { checkStopped, offlinePlan } from '../offline-check.ts';
+import { rebuildStopped } from '../rebuild-map.ts';
 import { shareText } from '../status-text.ts';
 
 export const check: Command = {
   name: 'check',
-  summary: 'Compares the members of a running stack with each other.',
-  positionals: [{ name: 'NAME', required: true, many: false }],
+  summary: 'Verifies the checksums of a stack and compares its members.',
+  positionals: [{ name: 'NAME', required: false, many: false }],
   options: [
-    { name: 'repair', kind: 'flag', summary: 'write what disagrees' },
+    { name: 'device', kind: 'list', value: 'PATH', summary: 'of a stopped stack: a member' },
+    { name: 'repair', kind: 'flag', summary: 'write what is wrong or disagrees' },
     { name: 'pause', kind: 'flag', summary: 'stop for now; it goes on from there' },
     { name: 'resume', kind: 'flag', summary: 'go on after a pause' },
     { name: 'stop', kind: 'flag', summary: 'end the check' },
+    {
+      name: 'rebuild-map',
+      kind: 'flag',
+      summary: 'of a stopped stack with an FTL: make its map anew',
+    },
+    { name: 'yes', kind: 'flag', summary: 'do not ask before that' },
     DRY_RUN,
   ],
   examples: [
-    ['check tank', 'starts to compare the members; changes nothing'],
-    ['check tank --repair', 'makes equal what disagrees'],
+    ['check tank', 'starts to look; changes nothing'],
+    ['check tank --repair', 'mends what is wrong, and makes equal what disagrees'],
   ],
   async run(context, args) {
-    const name = args.positional('NAME');
+    const name = args.optionalPositional('NAME');
+    const devices = args.list('device');
     const request = checkRequest(args);
-    const reply = await askServer(context, name, 'check', 'check', request, decodeActivityReply);
+    if (name !== null) checkStackName(name);
+    if (name === null && devices.length === 0) {
+      throw usageError('cannot check: no stack is named', 'name one, or its members: --device');
+    }
+    if (args.flag('rebuild-map')) {
+      refuseBeside(request, 'rebuild-map');
+      return await rebuildStopped(context, args, await offlinePlan(context, name, devices));
+    }
+    if (name === null || devices.length > 0) {
+      refuseBeside(request, 'device');
+      return await checkStopped(context, await offlinePlan(context, name, devices));
+    }
+    const reply = await whereItRuns(context, name, request);
+    if (reply === null) return await checkStopped(context, await offlinePlan(context, name, []));
     return {
       schema: 'bandstand.check/1',
       data: { name, repair: request.repair, ...reply },
@@ -43,6 +71,34 @@ export const check: Command = {
     };
   },
 };
+
+/** Null when the stack does not run, and what is asked for can be done without its server. */
+async function whereItRuns(
+  context: CommandContext,
+  name: string,
+  request: CheckRequest,
+): Promise<ActivityReply | null> {
+  try {
+    return await askServer(context, name, 'check', 'check', request, decodeActivityReply);
+  } catch (error) {
+    const stopped = error instanceof BandstandError && error.code === 'BANDSTAND_STACK_NOT_RUNNING';
+    if (!stopped || request.action !== 'start' || request.repair || request.dry_run) throw error;
+    return null;
+  }
+}
+
+/** What only the server of a stack can do. */
+function refuseBeside(
+  { action, repair, dry_run: dryRun }: CheckRequest,
+  option: 'device' | 'rebuild-map',
+): void {
+  const flag = repair ? 'repair' : dryRun ? 'dry-run' : action === 'start' ? null : action;
+  if (flag === null) return;
+  throw usageError(
+    `cannot use --${flag} with --${option}: it is for a stack that runs`,
+    `leave out --${option}: bandstand export NAME, then bandstand check NAME --${flag}`,
+  );
+}
 
 function checkRequest(args: Arguments): CheckRequest {
   const flags = (['pause', 'resume', 'stop', 'repair'] as const).filter((flag) => args.flag(flag));

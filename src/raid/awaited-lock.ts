@@ -1,21 +1,22 @@
 /**
- * WholeLock: the array stands still.                                                (control plane)
+ * AwaitedLock: a range of an array that stands still, for work that is a promise.   (control plane)
  *
- * A lock on every block: it is held when no operation that changes something is in flight, and
- * keeps new ones waiting. For the moment in which a member comes into service.
+ * Held, no operation is in flight that changes something there, and new ones wait. Without a range
+ * it is the whole array: for the moment in which a member comes into service.
  */
 
 import { type LockOwner, RangeLock, type RangeLocks } from './range-locks.ts';
 
-export class WholeLock implements LockOwner {
+export class AwaitedLock implements LockOwner {
   readonly #locks: RangeLocks;
   readonly #lock: RangeLock;
   #resolve: () => void = () => {};
 
-  constructor(locks: RangeLocks) {
+  constructor(locks: RangeLocks, first = 0, end = Number.MAX_SAFE_INTEGER) {
     this.#locks = locks;
     this.#lock = new RangeLock(this);
-    this.#lock.end = Number.MAX_SAFE_INTEGER;
+    this.#lock.first = first;
+    this.#lock.end = end;
   }
 
   acquire(): Promise<void> {
