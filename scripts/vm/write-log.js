@@ -6,8 +6,8 @@
  * made anew from what it was at the start of the boot: what a flush covers is there; of the writes
  * after the last one each is there or not, in any order, and the last is torn between blocks.
  *
- * The format is that of Linux' dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst):
- * a superblock of one sector, then an entry of one sector for each operation, followed by its data.
+ * The format is that of Linux' dm-log-writes (its documentation: device-mapper/log-writes.rst): a
+ * superblock of one sector, then an entry of one sector for each operation, followed by its data.
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readSync, renameSync, writeSync } from 'node:fs';

@@ -2,8 +2,9 @@
  * Reading and writing the superblock of an FTL.                                     (control plane)
  *
  * The newest valid copy counts. Where one copy is damaged the other one is used, and a clean mark
- * in it is not believed: a power cut may have torn the newer one. One that cannot be read is another
- * matter: it may be whole, and what it names may have been written over what the older one names.
+ * in it is not believed: a power cut may have torn the newer one. One that cannot be read is
+ * another matter: it may be whole, and what it names may have been written over what the older one
+ * names.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';

@@ -8,8 +8,8 @@
  *
  * Nothing in the memory is believed: the index must be whole and of this device, of a life that no
  * checkpoint has ended; counts and places must be possible. Blocks and trims check themselves when
- * they are read back from the base. What cannot be taken over is an error, also when it is of another
- * device that had the same name: writes that were answered would be lost.
+ * they are read back from the base. What cannot be taken over is an error, also when it is of
+ * another device that had the same name: writes that were answered would be lost.
  */
 
 import { OP_WRITE } from '../block/block-io.ts';

@@ -12,8 +12,9 @@
  *
  * The target of a rebuild is no member until the newest superblock says so, whatever else it
  * carries; from then on it is one, although its label may not say so yet: an array that starts
- * without it moves the superblock on first. What fills no slot (targets, returning members, spares) is told as well, because a
- * running array can use it; nothing of that kind stops assembly (outsiders.ts, spares.ts).
+ * without it moves the superblock on first. What fills no slot (targets, returning members, spares)
+ * is told as well, because a running array can use it; nothing of that kind stops assembly
+ * (outsiders.ts, spares.ts).
  *
  * Members that the newest superblock records as lost are left out and the array starts, if the
  * level survives it; a member that is merely not there stops assembly unless `degraded` says that
