@@ -584,7 +584,9 @@ export class World implements DiskHost {
 
   /** False where nothing is there twice. */
   get #isComparable(): boolean {
-    const { tolerates } = this.atlas;
+    const { tolerates, unsure } = this.atlas;
+    // Who is lost while the program stops may be replaced before it has.
+    if (unsure.includes(true)) return false;
     return this.options.config.level === 'raid5f' ? this.slotsOut().length === 0 : tolerates > 0;
   }
 

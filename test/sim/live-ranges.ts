@@ -13,7 +13,13 @@ import type { RamDevice } from '../_helpers/ram-device.ts';
 import { BLOCK, OFFSET, StackedArray } from '../_helpers/stacked-array.ts';
 
 const SEED = Number(process.env['BANDSTAND_SEED'] ?? 1);
-const SEEDS = Number(process.env['BANDSTAND_SEEDS'] ?? 12);
+const SEEDS = Number(process.env['BANDSTAND_SEEDS'] ?? 8);
+
+/**
+ * They show what would be wrong if the following were dead: a free band that was begun since the
+ * checkpoint (8, 35), and one that the superblock lists as open (199, 211).
+ */
+const KNOWN = { raid1: [35, 211], raid5f: [8, 199] } as const;
 
 class History {
   readonly random: Random;
@@ -220,7 +226,8 @@ for (const level of ['raid1', 'raid5f'] as const) {
   });
 
   test(`${level}: what a wiped member holds of another history never comes back`, async (t) => {
-    for (let seed = SEED; seed < SEED + SEEDS; seed += 1) {
+    const seeds = Array.from({ length: SEEDS }, (_, index) => SEED + index);
+    for (const seed of [...KNOWN[level], ...seeds]) {
       const history = new History(level, seed);
       t.is(await history.playApart(), null, `BANDSTAND_SEED=${seed}`);
     }
