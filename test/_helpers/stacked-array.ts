@@ -12,6 +12,7 @@ import { submitStatus } from '../../src/block/control-io.ts';
 import { OK } from '../../src/block/status.ts';
 import { createFtl } from '../../src/ftl/create-ftl.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
+import { redundancyOf } from '../../src/raid/array-copies.ts';
 import type { ArrayEvent } from '../../src/raid/array-events.ts';
 import { ArrayManager } from '../../src/raid/array-manager.ts';
 import { assembleArray } from '../../src/raid/assemble.ts';
@@ -149,16 +150,16 @@ export class StackedArray {
         { ...MANAGER, ...this.options.manager, expectsSpace: true },
         { arrayEvent: (event) => this.events.push(event) },
       );
-      const ftl = new Ftl(this.manager.array, { baseKept: true, slotCount: 12, firstUnit });
+      const { array } = this.manager;
+      const ftl = new Ftl(array, {
+        baseKept: true,
+        slotCount: 12,
+        firstUnit,
+        redundancy: redundancyOf(array),
+      });
       await ftl.open(reactor);
       this.#ftl = ftl;
-      const all = {
-        nextLive: (f: number) => (f >= this.manager!.array.geometry.blockCount ? -1 : f),
-        nextDead: () => this.manager!.array.geometry.blockCount,
-      };
-      await this.manager.attachSpace(
-        process.env['ALL'] ? { liveRanges: all, writtenRanges: async () => all } : ftl.space!,
-      );
+      await this.manager.attachSpace(ftl.space!);
     };
     await this.drive(work());
   }
