@@ -42,8 +42,9 @@ export function statusText(status: StatusDocument, nowMs: number): string {
   return lines.join('\n');
 }
 
-/** `1.2 GiB used, 31 of 506 bands free, write amplification 1.43` */
-function ftlLine({ valid_blocks, bands, write_amplification }: FtlStatusDocument): string {
+/** `1.2 GiB used, 31 of 506 bands free, write amplification 1.43`, and what has rotted */
+function ftlLine(ftl: FtlStatusDocument): string {
+  const { valid_blocks, bands, write_amplification } = ftl;
   const parts = [
     `${formatSize(valid_blocks * FTL_BLOCK_BYTES)} used`,
     `${bands.free} of ${bands.total} bands free`,
@@ -51,6 +52,10 @@ function ftlLine({ valid_blocks, bands, write_amplification }: FtlStatusDocument
   if (write_amplification !== null) {
     parts.push(`write amplification ${write_amplification.toFixed(2)}`);
   }
+  const { repaired_checksums: repaired, unreadable_blocks: lost, wrong_checksums: wrong } = ftl;
+  if (wrong > 0)
+    parts.push(`${formatCount(wrong)} wrong checksums, ${formatCount(repaired)} mended`);
+  if (lost > 0) parts.push(`${blocksText(lost)} right nowhere`);
   return parts.join(', ');
 }
 

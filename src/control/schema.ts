@@ -249,6 +249,11 @@ export interface FtlStatusDocument {
   readonly metadata_blocks_written: number;
   /** What was written to the bands for each block that was written by users; null: none yet. */
   readonly write_amplification: number | null;
+  /** Since the start: what was found wrong by its checksum, and how much of it was mended. */
+  readonly wrong_checksums: number;
+  readonly repaired_checksums: number;
+  /** Since the start: blocks that relocation could not move, because they are right nowhere. */
+  readonly unreadable_blocks: number;
 }
 
 export interface IoStatus {

@@ -139,7 +139,8 @@ export class Restore {
     const core = this.#core;
     // A life with more than 2^32 units has numbered them into the epochs after its own.
     const { current } = this.#keeper;
-    await this.#enter(Math.max(current.epoch, epochOf(current.checkpointStart)) + 1);
+    const epoch = Math.max(current.epoch, epochOf(current.checkpointStart)) + 1;
+    await this.#enter(epoch);
     this.#reader = new UnitReader(core);
     this.#scan = new UnitScan(core, current, this.#reader, this.#mender, this.#readOnly);
   }

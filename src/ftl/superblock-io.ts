@@ -4,7 +4,7 @@
  * The newest valid copy counts. Where one copy is damaged the other one is used, and a clean mark
  * in it is not believed: a power cut may have torn the newer one. One that cannot be read is
  * another matter: it may be whole, and what it names may have been written over what the older one
- * names.
+ * names. What is damaged is looked for in the redundancy of the base first.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';

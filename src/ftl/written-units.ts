@@ -12,7 +12,7 @@
  */
 
 import type { LiveRanges } from '../block/live-ranges.ts';
-import { type Reactor, Timer } from '../block/reactor.ts';
+import { nextTurn } from '../block/next-turn.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { UNMAPPED } from './l2p.ts';
 
@@ -20,23 +20,6 @@ import { UNMAPPED } from './l2p.ts';
 const PART = 2 ** 16;
 /** A run of full units is given in parts of so many. */
 const RUN_UNITS_MAX = 64;
-
-class NextTurn extends Timer {
-  readonly #run: () => void;
-
-  constructor(run: () => void) {
-    super();
-    this.#run = run;
-  }
-
-  expire(): void {
-    this.#run();
-  }
-}
-
-function nextTurn(reactor: Reactor): Promise<void> {
-  return new Promise((resolve) => reactor.schedule(new NextTurn(resolve), 0));
-}
 
 export class WrittenUnits implements LiveRanges {
   readonly #core: FtlCore;

@@ -100,6 +100,9 @@ export class FtlLayer {
       relocated_blocks_written: status.relocated_blocks,
       metadata_blocks_written: status.metadata_blocks,
       write_amplification: status.write_amplification,
+      wrong_checksums: status.wrong_parts,
+      repaired_checksums: status.repaired_parts,
+      unreadable_blocks: status.unreadable_blocks,
     };
   }
 }

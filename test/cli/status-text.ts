@@ -138,3 +138,29 @@ test('latencies have three digits at most', (t) => {
   };
   for (const [us, text] of Object.entries(cases)) t.is(latencyText(Number(us)), text);
 });
+
+test('an FTL tells what it uses, and what has rotted', (t) => {
+  const ftl = {
+    op_percent: 20,
+    bands: { total: 506, free: 31, open: 2, closed: 473, size_bytes: 2 ** 20 },
+    valid_blocks: 25_600,
+    user_blocks_written: 100,
+    relocated_blocks_written: 0,
+    metadata_blocks_written: 43,
+    write_amplification: 1.43,
+    wrong_checksums: 0,
+    repaired_checksums: 0,
+    unreadable_blocks: 0,
+  };
+  const line = (change: Partial<typeof ftl>): string =>
+    statusText({ ...TANK, ftl: { ...ftl, ...change } }, NOW)
+      .split('\n')
+      .find((one) => one.includes('bands free'))!
+      .replace(/^ *ftl: */, '');
+  const used = '100 MiB used, 31 of 506 bands free, write amplification 1.43';
+  t.is(line({}), used);
+  t.is(
+    line({ wrong_checksums: 3, repaired_checksums: 2, unreadable_blocks: 1 }),
+    `${used}, 3 wrong checksums, 2 mended, 1 block right nowhere`,
+  );
+});

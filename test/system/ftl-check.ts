@@ -61,9 +61,11 @@ for (const [level, count, from, options] of [
       lost_blocks: 0,
       findings_left: false,
     });
-    const { array } = (await world.status('tank')) as unknown as {
+    const { array, ftl } = (await world.status('tank')) as unknown as {
       array: { members: { repaired_blocks: number }[] };
+      ftl: object;
     };
+    t.like(ftl, { wrong_checksums: 2, repaired_checksums: 1, unreadable_blocks: 0 });
     t.deepEqual(
       array.members.map(({ repaired_blocks }) => repaired_blocks > 0),
       disks.map((_, one) => one === slot),
