@@ -141,13 +141,12 @@ export class UnitScan {
       header.band === band &&
       isHead(header);
     await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
-      if (status !== OK) {
-        if (dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
-        return;
-      }
-      if (!isThere(band, at)) {
-        // What was never written is zeroes, or what was there before the device.
-        const isZero = reactor.kernels.isZero(at, geometry.summaryBlocks * FTL_BLOCK_BYTES);
+      if (status !== OK && dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
+      if (status !== OK || !isThere(band, at)) {
+        // What was never written is zeroes, or what was there before the device. A read can also go
+        // wrong once: without its head nothing in a band could be verified in this life.
+        const bytes = geometry.summaryBlocks * FTL_BLOCK_BYTES;
+        const isZero = status === OK && reactor.kernels.isZero(at, bytes);
         const isMissed = mapped[band] === 1 || ((dirty || thorough) && !isZero);
         if (!isMissed || !(await this.#mend(unitOf(band), at, isHead))) return;
         if (!isThere(band, at)) return;

@@ -33,6 +33,25 @@ test('after a clean stop a head that cannot be read keeps nothing from starting'
   t.is(await bench.read(0), 7);
 });
 
+test('after a clean stop a head whose read fails once does not cost its band', async (t) => {
+  const bench = await FtlBench.make();
+  await bench.open();
+  for (let block = 0; block < 40; block += 1) await bench.write(block, 1, 7);
+  await bench.close();
+  const head = bench.unitBlock(0, 0);
+  let failures = 1;
+  bench.disk.fault = (io) => {
+    if (io.op !== OP_READ || io.block !== head || failures === 0) return 0;
+    failures -= 1;
+    return EIO;
+  };
+  await bench.open();
+  t.is(failures, 0);
+  t.like(await bench.reactor.drive(bench.ftl.check()), { wrongCount: 0, checkedBlocks: 40 });
+  t.is(bench.ftl.status()!.bands['damaged'] ?? 0, 0);
+  await bench.close();
+});
+
 test('an arena that others have filled does not end checkpoints', async (t) => {
   const bench = await FtlBench.make();
   const ftl = await bench.open({ checkpointUnits: 8 });
