@@ -17,6 +17,7 @@ export interface ComparedHost {
   readonly life: Life;
   readonly subject: Subject;
   readonly ios: number;
+  readonly isStill: boolean;
   stillness(): Promise<void>;
 }
 
@@ -38,7 +39,7 @@ export class Compared {
   async settle(): Promise<void> {
     const world = this.#world;
     if (!world.subject.promises.log) return;
-    for (let ios = -1; ios !== world.ios; ) {
+    for (let ios = -1; ios !== world.ios || !world.isStill; ) {
       await world.stillness();
       ios = world.ios;
       await this.#pause();
