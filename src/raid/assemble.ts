@@ -26,7 +26,13 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { ArraySpec } from './array-spec.ts';
 import type { Examination } from './examine.ts';
-import { checkComplete, type Find, findArray, updateInterrupted } from './find-array.ts';
+import {
+  checkComplete,
+  type Find,
+  findArray,
+  isSameSuperblock,
+  updateInterrupted,
+} from './find-array.ts';
 import { identify } from './identify.ts';
 import type { Label, LabelProcess } from './label.ts';
 import { levelRules, survives } from './level-rules.ts';
@@ -201,6 +207,9 @@ function fillSlot(
       return empty(`${holder.device} is stale: ${age}`);
     }
     if (seqOnDisk !== null) warnings.push(`${holder.device} has an older superblock: ${age}`);
+  }
+  if (seq === newest.seq && !isSameSuperblock(holder.superblock.value!, newest)) {
+    return empty(`${holder.device} is stale: its superblock, sequence ${seq}, was never in use`);
   }
   checkFit(newest, slot, holder);
   const label = ownLabel(holder, newest);

@@ -134,23 +134,38 @@ function checkUnambiguous(
   });
 }
 
-/** The superblock with the highest sequence; two of one sequence that differ are refused. */
+/**
+ * The superblock with the highest sequence. Two of one sequence that differ are refused, unless
+ * only one of them has been in use: power failed while the other was being written, and the array
+ * was started again without the device that had it.
+ */
 function newestSuperblock(candidates: readonly Examination[]): Superblock {
-  let best = candidates[0]!;
-  for (const examination of candidates.slice(1)) {
-    const [a, b] = [best.superblock.value!, examination.superblock.value!];
-    if (b.seq > a.seq) best = examination;
-    else if (b.seq === a.seq && !isSame(a, b)) throw conflict(best, examination);
+  const seq = Math.max(...candidates.map(({ superblock }) => superblock.value!.seq));
+  const newest = candidates.filter(({ superblock }) => superblock.value!.seq === seq);
+  const best = newest.find(wasInUse) ?? newest[0]!;
+  const superblock = best.superblock.value!;
+  for (const other of newest) {
+    const differs = !isSameSuperblock(superblock, other.superblock.value!);
+    if (differs && !(wasInUse(best) && wasNeverInUse(other))) throw conflict(best, other);
   }
-  const newest = best.superblock.value!;
-  for (const examination of candidates) {
-    const other = examination.superblock.value!;
-    if (other.seq === newest.seq && !isSame(newest, other)) throw conflict(best, examination);
-  }
-  return newest;
+  return superblock;
 }
 
-function isSame(a: Superblock, b: Superblock): boolean {
+/** A label goes with the superblock: labels are marked when all members have it. */
+function wasInUse(one: Examination): boolean {
+  return (markedSeq(one) ?? 0) >= one.superblock.value!.seq;
+}
+
+function wasNeverInUse(one: Examination): boolean {
+  const marked = markedSeq(one);
+  return marked !== null && marked < one.superblock.value!.seq;
+}
+
+function markedSeq(one: Examination): number | null {
+  return ownLabel(one, one.superblock.value!)?.superblockSeq ?? null;
+}
+
+export function isSameSuperblock(a: Superblock, b: Superblock): boolean {
   return a === b || Buffer.compare(encodeSuperblock(a), encodeSuperblock(b)) === 0;
 }
 

@@ -11,6 +11,7 @@
 
 import type { AssembledSlot } from './assemble.ts';
 import type { Examination } from './examine.ts';
+import { isSameSuperblock } from './find-array.ts';
 import { newestEventCount, ownLabel } from './own-label.ts';
 import type { Superblock } from './superblock.ts';
 
@@ -80,6 +81,9 @@ function deltaObstacle(
   if (missedSince === 0) return 'what was written without it is not known';
   if (own.seq < missedSince) {
     return `${device} left at superblock sequence ${own.seq}; what was written without it is known from ${missedSince} on`;
+  }
+  if (own.seq === newest.seq && !isSameSuperblock(own, newest)) {
+    return `the superblock of ${device}, sequence ${own.seq}, was never in use`;
   }
   if (!sameShape(own, newest)) return `${device} belongs to another shape of the array`;
   const entry = (wanted: string) => own.members.find((member) => member.uuid === wanted);

@@ -326,6 +326,45 @@ test('a finished target is stale when the array was started without it', (t) => 
   t.like(stale.returning[0], { slot: 1, device: '/dev/t' });
 });
 
+test('of two superblocks of one sequence the one that was in use decides', (t) => {
+  // C was lost, and power failed when only A had that; then the array was started with B alone.
+  const interrupted = mirror(6, 'A+ B+ C!');
+  const used = mirror(6, 'A! B+ C!');
+  const a = (seq: number) => device('/dev/a', interrupted, label('A', seq));
+  const b = (seq: number) => device('/dev/b', used, label('B', seq, { slot: 1, missedSince: 5 }));
+  for (const devices of [
+    [a(5), b(6)],
+    [b(6), a(5)],
+  ]) {
+    const assembly = assembleArray(devices);
+    t.deepEqual(assembly.superblock, used);
+    t.deepEqual(
+      assembly.slots.map(({ device: name }) => name),
+      [null, '/dev/b', null],
+    );
+    t.like(assembly.returning[0], { slot: 0, device: '/dev/a', delta: false });
+    t.regex(assembly.returning[0]!.why, /sequence 6, was never in use$/);
+  }
+  // Both were used, or nobody knows.
+  for (const seqs of [
+    [6, 6],
+    [5, 5],
+  ] as const) {
+    t.like(
+      t.throws<BandstandError>(() => assembleArray([a(seqs[0]), b(seqs[1])])),
+      { code: 'BANDSTAND_ARRAY_CONFLICT' },
+    );
+  }
+});
+
+test('one that was never in use fills no slot, whatever the other says of it', (t) => {
+  const a = device('/dev/a', mirror(6, 'A+ B+ C!'), label('A', 5));
+  const b = device('/dev/b', mirror(6, 'A+ B+ C+'), label('B', 6, { slot: 1 }));
+  const assembly = assembleArray([a, b], { degraded: true });
+  t.is(assembly.slots[0]?.device, null);
+  t.regex(assembly.slots[0]!.reason!, /^\/dev\/a is stale: its superblock, sequence 6, was never/);
+});
+
 test('the newest superblock decides although only the target has it', (t) => {
   const newest = mirror(6, 'A+ B+ C! T-');
   const before = mirror(5, 'A+ B+ C+ T-');
