@@ -52,27 +52,27 @@ function hunt(mutant, folder) {
     text.replace(mutant.find, () => mutant.replace),
   );
   try {
-    const script = mutant.file.startsWith('src/ftl/') ? 'sim-ftl.js' : 'sim.js';
-    if (values.histories) return searchHistories(folder, script);
-    return searchAsSaid(mutant.found, folder, script);
+    const subject = mutant.file.startsWith('src/ftl/') ? 'ftl' : 'managed';
+    if (values.histories) return searchHistories(folder, subject);
+    return searchAsSaid(mutant.found, folder, subject);
   } finally {
     writeFileSync(file, text);
   }
 }
 
-function searchAsSaid(found, folder, script) {
+function searchAsSaid(found, folder, subject) {
   if (found.by === 'units') return runUnits(folder, found.test);
   if (found.by === 'sweeps') {
-    return simulate(folder, script, ['--scenario', found.scenario, '--places', places]);
+    return simulate(folder, subject, ['--scenario', found.scenario, '--places', places]);
   }
-  const listed = simulate(folder, script, ['--seed', String(found.seed), '--seeds', '1']);
+  const listed = simulate(folder, subject, ['--seed', String(found.seed), '--seeds', '1']);
   if (listed !== null) return listed;
-  const other = searchHistories(folder, script);
+  const other = searchHistories(folder, subject);
   return other === null ? null : `not with seed ${found.seed}, as listed, but with this: ${other}`;
 }
 
-function searchHistories(folder, script) {
-  return simulate(folder, script, ['--seeds', seeds]);
+function searchHistories(folder, subject) {
+  return simulate(folder, subject, ['--seeds', seeds]);
 }
 
 function run(folder, args) {
@@ -84,9 +84,9 @@ function run(folder, args) {
   return { passed: status === 0, stdout, stderr };
 }
 
-function simulate(folder, script, options) {
-  const limits = ['--seconds', seconds, '--first-failure'];
-  const args = ['--import=tsx', `scripts/${script}`, ...limits, ...options];
+function simulate(folder, subject, options) {
+  const limits = ['--subject', subject, '--seconds', seconds, '--first-failure'];
+  const args = ['--import=tsx', 'scripts/sim.js', ...limits, ...options];
   const { passed, stdout, stderr } = run(folder, args);
   if (passed) return null;
   const lines = stdout.split('\n');

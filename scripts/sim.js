@@ -1,5 +1,6 @@
 /**
  * `npm run test:sim [-- OPTIONS]`: arrays on simulated disks, in virtual time, from seeds.
+ * `npm run test:sim:ftl [-- OPTIONS]`: the same for an FTL over an array.
  *
  *   --seeds N        random histories; default 20 000, or BANDSTAND_SIM_SEEDS
  *   --seed S         the first seed, default 1; without --seeds only that one is played, and made
@@ -10,7 +11,7 @@
  *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
  *   --at K           only the member I/O number K
  *   --jobs N         processes; default: one per processor
- *   --subject NAME   the stack under test
+ *   --subject NAME   the stack under test: plain, managed (the default) or ftl
  *   --first-failure  stops at the first failure
  *   --verbose        prints what happens, operation by operation
  *
@@ -33,9 +34,8 @@ import {
   replayPlaceCommand,
   shrunkText,
 } from '../test/_sim/report.ts';
-import { concerns, SCENARIOS } from '../test/_sim/scenario.ts';
 import { shrink } from '../test/_sim/shrink.ts';
-import { SUBJECTS, subjectByName } from '../test/_sim/subjects.ts';
+import { MANAGED, scenariosOf, subjectByName } from '../test/_sim/subjects.ts';
 import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
 
 const batchSeeds = 20;
@@ -50,7 +50,7 @@ const { values } = parseArgs({
     kind: { type: 'string' },
     at: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
-    subject: { type: 'string', default: SUBJECTS.at(-1).name },
+    subject: { type: 'string', default: MANAGED.name },
     'first-failure': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
@@ -97,9 +97,7 @@ function employ(nextJob, jobDone) {
 function selectSweeps() {
   const placesMax = wholeNumber('places', values.places);
   const text = values.scenario ?? '';
-  const scenarios = SCENARIOS.filter(
-    (one) => one.name.includes(text) && concerns(one, subject.promises),
-  );
+  const scenarios = scenariosOf(subject).filter(({ name }) => name.includes(text));
   if (scenarios.length === 0) throw new Error(`no scenario has '${text}' in its name`);
   const kinds = values.kind === undefined ? SWEEP_KINDS : [values.kind];
   const unknown = kinds.find((kind) => !SWEEP_KINDS.includes(kind));
@@ -196,7 +194,7 @@ async function replaySeed(seed) {
 
 async function replayScenario(kind, at) {
   const [{ scenario: name }] = selectSweeps();
-  const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+  const scenario = scenariosOf(subject).find((candidate) => candidate.name === name);
   const { violation, lines } = await replayPlace(scenario, kind, at, subject);
   console.log(historyText(scenario.history));
   if (values.verbose) console.log(lines.join('\n'));

@@ -72,8 +72,8 @@ export class Administrator {
     const steady = !world.settling && world.user.inFlight === 0;
     if (slots[slot] !== 'in-service') expected = 'BANDSTAND_MEMBER_STATE';
     else if (absent >= world.atlas.tolerates) expected = 'BANDSTAND_MEMBER_NEEDED';
-    else if (!world.mayUnplug(slot)) return;
-    world.noteOldest();
+    else if (!world.leeway.mayUnplug(slot)) return;
+    world.leeway.noteOldest();
     // Then it is done, and a fault that waits for the member which has just come is one too many.
     if (!steady && !world.atlas.bearsWhenRebuilt(slot)) return;
     if (expected === null) world.forgetHoles([slot]);
@@ -181,12 +181,12 @@ export class Administrator {
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
-    await world.compared.settle();
+    await world.look.settle();
     const differ = world.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
     if (world.strikes !== strikes) return false;
-    await world.stillness();
+    if (world.options.promises.log) await world.life.stillness();
     const found = this.#admin.mismatches;
     if (found !== differ) {
       world.violate(`a check found ${found} blocks that disagree, there are ${differ}`);
@@ -208,7 +208,7 @@ export class Administrator {
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
     const rows = world.size.blocks / (parity ? config.members - 1 : 1);
-    if (block >= rows || !world.compared.has(block)) return;
+    if (block >= rows || !world.look.looksAt(block)) return;
     const stripe = Math.floor(block / config.stripBlocks);
     const slot = parity ? referenceParity(array.layout, stripe) : wanted % config.members;
     const medium = world.media[slot]!;
@@ -237,7 +237,7 @@ export class Administrator {
     world.user.submit(OP_FLUSH, 0, 0, false);
     await world.user.drain();
     await this.settle();
-    await world.compared.settle();
+    await world.look.settle();
     world.syncHealth();
     return world.violation === null && !world.subject.health().failed;
   }

@@ -41,13 +41,14 @@ export class Atlas {
   /** The disk of each slot; another one may take its place. */
   readonly media: SimMedium[];
 
-  constructor(level: LevelName, media: SimMedium[], promises: Promises) {
+  /** `from`: what another world knows of the same slots. */
+  constructor(level: LevelName, media: SimMedium[], promises: Promises, from?: Atlas) {
     this.level = level;
     this.members = media.length;
     this.tolerates = tolerates(level, media.length);
     this.promises = promises;
-    this.current = media.map(() => true);
-    this.unsure = media.map(() => false);
+    this.current = from?.current.slice() ?? media.map(() => true);
+    this.unsure = from?.unsure.slice() ?? media.map(() => false);
     this.faults = media.map(() => []);
     this.struckAt = media.map(() => -1);
     this.media = media;

@@ -10,7 +10,7 @@
 import type { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 
 /** Rounds without an event after which time advances. */
-const PATIENCE = 12;
+export const PATIENCE = 12;
 /** Rounds without an event and without a timer after which nothing will ever happen. */
 const STUCK = 2000;
 /** Turns after which a history is taken to run in circles. */

@@ -1,6 +1,6 @@
 /**
- * Configurations of histories with an FTL. Everything is tiny: units of a few blocks, bands of a few
- * units, and few bands, so that a short history fills them, moves them, and uses them again.
+ * Configurations of histories with an FTL. Everything is tiny: units of a few blocks, bands of a
+ * few units, and few bands, so that a short history fills them, moves them, and uses them again.
  */
 
 import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
@@ -42,10 +42,10 @@ export function drawFtlShape(random: Random, levels = LEVELS): FtlShape {
     members,
     stripBytes,
     blockBytes: random.pick([512, 4096]),
-    bandCount: random.between(16, 24),
+    bandCount: random.between(16, 20),
     ftl: {
       unitBytes: Math.ceil(aim / stripe) * stripe,
-      bandUnits: random.between(4, 6),
+      bandUnits: random.between(4, 5),
       overProvisioning: random.pick([40, 60, 90]),
       pageEntries: random.pick([16, 64, 4000]),
       checkpointUnits: random.pick([3, 20, 1000]),
@@ -60,7 +60,7 @@ export function drawSpares(random: Random, level: LevelName): number {
   return redundant && random.chance(SPARE_CHANCE) ? random.between(1, 2) : 0;
 }
 
-/** What `Config` says of the disks of such an array. `step`: every other disk is larger by so much. */
+/** What `Config` says of the disks of such an array; every other one has `step` strips more. */
 export function ftlDisks(
   { level, members, stripBytes, blockBytes, bandCount, ftl }: FtlShape,
   step: number,

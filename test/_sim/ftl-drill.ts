@@ -1,7 +1,7 @@
 /**
- * Drills of an FTL over an array with redundancy: the program dies with units in flight, members are
- * lost together with it, during the restore or before the array has made good what the crash has
- * left, and come back by and by. What was read once has to stay, whatever copy it was read from.
+ * Drills of an FTL over an array with redundancy: the program dies with units in flight, members
+ * are lost together with it, during the restore or before the array has made good what the crash
+ * has left, and come back by and by. What was read once has to stay, from whatever copy it was.
  */
 
 import type { Random } from './random.ts';
@@ -43,6 +43,8 @@ export class FtlDrill {
       () => this.#lostInRestore(),
       () => this.#rebuildIsCut(),
     ];
+    const opening = this.#traffic.opening();
+    this.#add(...opening.map((range): Step => ({ do: 'write', ...range, fua: false })));
     this.#writes(random.pick([10, 40]));
     // A new array is being made equal, or is equal by now.
     if (random.chance(0.5)) this.#add({ do: 'wait', us: 10_000_000 });
@@ -73,7 +75,7 @@ export class FtlDrill {
     this.#add({ do: 'verify' });
   }
 
-  /** The start after a crash dies, too, perhaps more than once, and a disk is lost in one of them. */
+  /** The starts after a crash die, too, and with one of them a disk is lost. */
   #lostInRestore(): void {
     const random = this.#random;
     const count = random.between(1, 3);

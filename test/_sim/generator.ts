@@ -21,6 +21,8 @@ export const TORN_SUPERBLOCK_MEMBERS = 4;
 /** Histories that create their array, and those in which power fails at the first start. */
 const BLANK_CHANCE = 0.15;
 const EARLY_CHANCE = 0.25;
+/** Of a unit of an FTL, or of some. */
+const LATENT_BYTES = 32_768;
 const STEPS_MIN = 20;
 const STEPS_MAX = 160;
 
@@ -131,7 +133,8 @@ class Generator {
     this.#addRequests(optional);
     const total = kinds.reduce((sum, [weight]) => sum + weight, 0);
     const count = random.between(STEPS_MIN, STEPS_MAX);
-    return Array.from({ length: count }, () => {
+    const opening = traffic.opening().map((range): Step => ({ do: 'write', ...range, fua: false }));
+    const drawn = Array.from({ length: count }, () => {
       let at = random.below(total);
       for (const [weight, draw] of kinds) {
         if (at < weight) return draw();
@@ -139,10 +142,12 @@ class Generator {
       }
       return write();
     });
+    return [...opening, ...drawn];
   }
 
   #addFaults(optional: (chance: number, weight: number, draw: Draw) => void): void {
     const random = this.#random;
+    const { blockBytes } = this.#config;
     const disk = (): number => random.below(this.#config.members);
     // Without ejection a failed raid5f write leaves wrong parity, on which no read can lean.
     const fragile = this.#config.level === 'raid5f' && !this.#promises.ejects;
@@ -170,7 +175,7 @@ class Generator {
         do: 'latent',
         disk: disk(),
         block: random.below(Math.min(...this.#config.dataBlocks)),
-        count: random.between(1, 4),
+        count: random.between(1, this.#config.ftl === null ? 4 : LATENT_BYTES / blockBytes),
       }));
     }
     optional(0.2, 1, () => ({

@@ -5,8 +5,7 @@
 
 import { runCampaign } from './campaign.ts';
 import { replayCommand, replayPlaceCommand } from './report.ts';
-import { SCENARIOS } from './scenario.ts';
-import { subjectByName } from './subjects.ts';
+import { ALL_SCENARIOS, subjectByName } from './subjects.ts';
 import { type SweepKind, sweep } from './sweep.ts';
 
 export type Job =
@@ -53,7 +52,7 @@ export async function runJob(job: Job): Promise<JobResult> {
     return { ...result, plays: result.seeds, sampled: 0, failures };
   }
   const { what, placesMax } = job;
-  const scenario = SCENARIOS.find(({ name }) => name === job.scenario)!;
+  const scenario = ALL_SCENARIOS.find(({ name }) => name === job.scenario)!;
   const { plays, sampled, failure } = await sweep(scenario, what, { subject, placesMax });
   const rest = { plays, sampled, ios: 0, crashes: 0 };
   if (failure === null) return { ...rest, failures: [] };

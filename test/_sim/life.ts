@@ -6,7 +6,7 @@
 import { Arena } from '../../src/block/arena.ts';
 import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
-import { drive, driveUntil, type Mortal } from './driver.ts';
+import { drive, driveUntil, type Mortal, PATIENCE } from './driver.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Subject } from './subject.ts';
 
@@ -51,6 +51,21 @@ export class Life implements Mortal {
   begin(disks: readonly SimDisk[], subject: Subject): void {
     this.disks = disks;
     this.#subject = subject;
+  }
+
+  /** Nothing is in flight. */
+  get isStill(): boolean {
+    return !this.reactor.busy && this.disks.every(({ inFlight }) => inFlight === 0);
+  }
+
+  /** Waits until nothing is in flight, and nothing is about to be. */
+  stillness(): Promise<void> {
+    let rounds = 0;
+    const done = (): boolean => {
+      rounds = this.isStill ? rounds + 1 : 0;
+      return rounds >= PATIENCE;
+    };
+    return this.until(done, 'the last operation of a disk');
   }
 
   drive<Result>(promise: Promise<Result>, what: string): Promise<Result> {

@@ -67,6 +67,9 @@ function checkParity(
   return null;
 }
 
+/** So much of each member is compared at once; only where it differs one looks closer. */
+const PIECE_BYTES = 4096;
+
 /**
  * Member blocks in which a check has to find that the members in service disagree. It looks at what
  * is in `compared`, of parity levels at whole strips; null: at everything.
@@ -80,23 +83,56 @@ export function countMismatches(
 ): number {
   const used = media.filter((_, slot) => inService[slot]);
   const parity = layout.level === 'raid5f';
-  const perMember = parity ? layout.sizes.length - 1 : 1;
-  const blocks = arrayBlocks / perMember;
-  const sum = new Uint8Array(blockBytes);
-  const bytes = new Uint8Array(blockBytes);
+  const bytes = (arrayBlocks / (parity ? layout.sizes.length - 1 : 1)) * blockBytes;
+  const start = dataOffset * blockBytes;
   let count = 0;
-  for (let block = 0; block < blocks; block += 1) {
-    if (compared !== null && !isCompared(layout, block, compared)) continue;
-    sum.fill(0);
-    let differ = false;
-    used.forEach(({ now }, index) => {
-      now.read((dataOffset + block) * blockBytes, bytes, 0, blockBytes);
-      if (!parity && index > 0) differ ||= Buffer.compare(bytes, sum) !== 0;
-      else for (let at = 0; at < blockBytes; at += 1) sum[at]! ^= bytes[at]!;
-    });
-    if (parity ? sum.some((byte) => byte !== 0) : differ) count += 1;
+  for (let at = start; at < start + bytes; at += PIECE_BYTES) {
+    const length = Math.min(PIECE_BYTES, start + bytes - at);
+    const differences = differ(used, parity, at, length);
+    if (differences === null) continue;
+    for (let from = 0; from < length; from += blockBytes) {
+      const block = (at + from - start) / blockBytes;
+      if (compared !== null && !isCompared(layout, block, compared)) continue;
+      const words = differences.subarray(from / 4, (from + blockBytes) / 4);
+      if (words.some((word) => word !== 0)) count += 1;
+    }
   }
   return count;
+}
+
+const $pieces = Array.from({ length: 8 }, () => new Uint8Array(PIECE_BYTES));
+
+/** Words that are not 0 where mirrors differ, or where the XOR of the members is not 0; or null. */
+function differ(
+  used: readonly SimMedium[],
+  parity: boolean,
+  at: number,
+  length: number,
+): Uint32Array | null {
+  used.forEach(({ now }, index) => {
+    now.read(at, $pieces[index]!, 0, length);
+  });
+  const [first, ...others] = $pieces.slice(0, used.length);
+  if (!parity && others.every((piece) => Buffer.compare(piece, first!) === 0)) return null;
+  const words = new Uint32Array(length / 4);
+  if (parity) {
+    for (const piece of $pieces.slice(0, used.length)) xor(words, piece);
+  } else {
+    for (const piece of others) {
+      const against = new Uint32Array(length / 4);
+      xor(against, first!);
+      xor(against, piece);
+      against.forEach((word, index) => {
+        words[index]! |= word;
+      });
+    }
+  }
+  return words.some((word) => word !== 0) ? words : null;
+}
+
+function xor(into: Uint32Array, piece: Uint8Array): void {
+  const words = new Uint32Array(piece.buffer, piece.byteOffset, into.length);
+  for (let index = 0; index < into.length; index += 1) into[index]! ^= words[index]!;
 }
 
 /** True when a check looks at the member block. */

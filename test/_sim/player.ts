@@ -267,7 +267,7 @@ class Player {
     const world = this.#w;
     const strike = (): void => {
       world.crash(how);
-      if (loses !== null && world.mayUnplug(loses)) world.unplug(loses, false);
+      if (loses !== null && world.leeway.mayUnplug(loses)) world.unplug(loses, false);
     };
     world.armed = { ios, strike };
   }
@@ -417,13 +417,14 @@ class Player {
     const { atlas, media } = world;
     if (step.do === 'fault') {
       const { kind, op, skip, disk } = step;
-      if (world.mayFail(op, disk)) atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
+      if (world.leeway.mayFail(op, disk))
+        atlas.faults[disk]!.push({ kind, op, skip, dataOnly: true });
     } else if (step.do === 'latent') {
-      if (!world.mayFail('read', step.disk) || !world.bearsUnreadable) return;
+      if (!world.leeway.mayBeUnreadable(step.disk)) return;
       const first = world.options.array.dataOffset + step.block;
       for (let index = 0; index < step.count; index += 1) media[step.disk]!.bad.add(first + index);
     } else if (step.do === 'unplug') {
-      if (world.mayUnplug(step.disk)) world.unplug(step.disk, step.power);
+      if (world.leeway.mayUnplug(step.disk)) world.unplug(step.disk, step.power);
     } else if (step.do === 'plug') {
       const lost = world.extras.find(({ away }) => away);
       if (atlas.allowsPlug(step.disk)) media[step.disk]!.away = false;

@@ -4,6 +4,7 @@
  * buffer lies in the reactor's surviving memory, where there is any.
  */
 
+import type { DeviceObserver } from '../../src/block/block-device.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { StepRun } from '../../src/block/steps.ts';
@@ -24,13 +25,14 @@ export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
-export class StackSubject implements Subject {
+export class StackSubject implements Subject, DeviceObserver {
   readonly promises = STACK_PROMISES;
   readonly #reactor: Reactor;
   readonly #array: ManagedSubject;
   readonly #options: SimArray;
   readonly #steps = new StepRun<StackSubject>(this);
   #ftl: Ftl | null = null;
+  #readOnly = false;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
@@ -72,6 +74,7 @@ export class StackSubject implements Subject {
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);
+    this.#ftl.observer = this;
     await this.#array.attachSpace(this.#ftl.space!);
   }
 
@@ -100,8 +103,17 @@ export class StackSubject implements Subject {
   }
 
   health(): SubjectHealth {
-    const readOnly = this.#ftl?.status()?.read_only_reason != null;
-    return { ...this.#array.health(), readOnly };
+    return { ...this.#array.health(), readOnly: this.#readOnly };
+  }
+
+  deviceFailed(): void {
+    this.#readOnly = true;
+  }
+
+  deviceResized(): void {}
+
+  deviceOverdue(): boolean {
+    return false;
   }
 
   close(): Promise<void> {

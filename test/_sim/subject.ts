@@ -26,8 +26,8 @@ export interface Promises {
   /** raid0 and raid1 become larger with their members. */
   readonly grows: boolean;
   /**
-   * An FTL lies on the array: nothing relies on what was in flight, so that a crash makes no hole; a
-   * write that fails gets another place; what was read once stays, whoever is lost.
+   * An FTL lies on the array: nothing relies on what was in flight, so that a crash makes no hole;
+   * a write that fails gets another place; what was read once stays, whoever is lost.
    */
   readonly log: boolean;
 }

@@ -1,10 +1,12 @@
 /**
- * The subjects that the simulator knows by name.
+ * The subjects that the simulator knows by name, and the scenarios that concern each.
  */
 
+import { FTL_SCENARIOS } from './ftl-scenario.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
+import { concerns, SCENARIOS, type Scenario } from './scenario.ts';
 import { STACK_PROMISES, StackSubject } from './stack-subject.ts';
 
 export const PLAIN: SubjectKind = {
@@ -26,6 +28,12 @@ export const STACK: SubjectKind = {
 };
 
 export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK];
+
+export const ALL_SCENARIOS: readonly Scenario[] = [...SCENARIOS, ...FTL_SCENARIOS];
+
+export function scenariosOf({ promises }: SubjectKind): readonly Scenario[] {
+  return promises.log ? FTL_SCENARIOS : SCENARIOS.filter((one) => concerns(one, promises));
+}
 
 export function subjectByName(name: string): SubjectKind {
   const found = SUBJECTS.find((subject) => subject.name === name);

@@ -12,6 +12,8 @@ export interface Range {
 }
 
 export interface Traffic {
+  /** What is written first. */
+  opening(): Range[];
   write(): Range & { readonly fua: boolean };
   clear(): Range & { readonly fua: boolean };
   read(): Range;
@@ -31,6 +33,10 @@ export class ArrayTraffic implements Traffic {
     this.#unit = level === 'raid5f' ? stripBlocks * (members - 1) : 1;
     const units = this.#blocks / this.#unit;
     this.#hot = Math.max(1, Math.floor(units / random.pick([1, 1, 2, 8]))) * this.#unit;
+  }
+
+  opening(): Range[] {
+    return [];
   }
 
   write() {
@@ -61,6 +67,9 @@ export class ArrayTraffic implements Traffic {
 
 /** More than an FTL has here; what lies behind its end is taken for what it is modulo its size. */
 const BLOCKS_MOST = 1000;
+/** Together as much as most of them have. */
+const FILL_WRITES = 12;
+const FILL_BLOCKS = 20;
 
 /** Over an FTL: any blocks, most of them in a few places, so that bands are soon overwritten. */
 export class FtlTraffic implements Traffic {
@@ -75,6 +84,13 @@ export class FtlTraffic implements Traffic {
     this.#hot = random.pick([10, 60, 200, BLOCKS_MOST]);
     this.#most = random.pick([1, 4, 24]);
     this.#fuaChance = random.pick([0, 0, 0.05, 0.2]);
+  }
+
+  /** Writes everything once, now and then: bands are relocated from the beginning then. */
+  opening(): Range[] {
+    if (this.#random.chance(0.5)) return [];
+    const count = FILL_BLOCKS;
+    return Array.from({ length: FILL_WRITES }, (_, index) => ({ block: index * count, count }));
   }
 
   write() {

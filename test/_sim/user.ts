@@ -14,36 +14,9 @@ import {
 } from '../../src/block/block-io.ts';
 import { Timer } from '../../src/block/reactor.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import type { Atlas } from './atlas.ts';
-import type { Life } from './life.ts';
-import type { Model } from './model.ts';
 import { fillPayload } from './payload.ts';
-import type { Config } from './step.ts';
-import type { Promises, Subject } from './subject.ts';
-import type { Trace } from './trace.ts';
 import { ioText, UserIo } from './user-io.ts';
-
-/** What the user has to know about its world. */
-export interface UserWorld {
-  readonly options: {
-    readonly config: Config;
-    readonly promises: Promises;
-    readonly trace: Trace;
-  };
-  readonly life: Life;
-  readonly subject: Subject;
-  readonly model: Model;
-  readonly atlas: Atlas;
-  readonly blockCount: number;
-  readonly strikes: number;
-  readonly crippled: boolean;
-  readonly settling: boolean;
-  violate(text: string): void;
-  slotsOut(): number[];
-  forgetHoles(slots: readonly number[]): void;
-  /** Looks who is in service now. */
-  syncHealth(): void;
-}
+import type { World } from './world.ts';
 
 const VERIFY_BLOCKS = 32;
 const VERIFY_DEPTH = 4;
@@ -58,10 +31,10 @@ class Wait extends Timer {
 
 export class User {
   operations = 0;
-  readonly #world: UserWorld;
+  readonly #world: World;
   readonly #pending = new Set<UserIo>();
 
-  constructor(world: UserWorld) {
+  constructor(world: World) {
     this.#world = world;
   }
 

@@ -2,16 +2,16 @@
  * What a world is made of and for, and what a power cut that is left open has kept of it.
  */
 
+import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
+import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import type { SimMedium, SimWrite } from './medium.ts';
+import type { ModelOptions } from './model.ts';
 import type { Random } from './random.ts';
-import type { Config, CrashKind, FtlConfig } from './step.ts';
+import type { Config, CrashKind } from './step.ts';
 import type { Promises, SimArray, SubjectFactory } from './subject.ts';
 import type { Trace } from './trace.ts';
 
-/** An index, and the units. */
-export function survivingBytes({ slotCount, unitBytes }: FtlConfig): number {
-  return 4096 + slotCount * unitBytes;
-}
+const INDEX_BYTES = 4096;
 
 /** Something that happens at one member I/O of the whole history, counted from 0. */
 export interface Trigger {
@@ -38,4 +38,21 @@ export interface OpenCut {
   readonly media: readonly SimMedium[];
   /** For each disk the writes in flight that did not happen yet. */
   readonly flying: readonly (readonly SimWrite[])[];
+}
+
+/** What the device that the user sees promises of each block. */
+export function modelOptions({ blocksMax, config, promises }: WorldOptions): ModelOptions {
+  const { blockBytes, ftl, level, unitBytes, volatileCache } = config;
+  return {
+    blockCount: blocksMax,
+    blockBytes: ftl === null ? blockBytes : FTL_BLOCK_BYTES,
+    atomicBlocks: promises.log || (unitBytes >= blockBytes && level !== 'raid5f'),
+    volatileCache: volatileCache || ftl?.survives === true,
+  };
+}
+
+/** An index, and the units of the write buffer. */
+export function survivingMemory({ ftl }: Config): SimulatedMemory | null {
+  if (ftl === null || !ftl.survives) return null;
+  return new SimulatedMemory(INDEX_BYTES + ftl.slotCount * ftl.unitBytes);
 }

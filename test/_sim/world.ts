@@ -9,26 +9,25 @@
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
-import { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
+import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
-import { Compared } from './compared.ts';
-import { type DiskFault, type FaultOp, faultOp, strike } from './disk-fault.ts';
+import { type DiskFault, faultOp, strike } from './disk-fault.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
+import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
 import type { SimMedium } from './medium.ts';
-import { checkMembers, countMismatches } from './member-check.ts';
+import { MemberLook } from './member-look.ts';
 import { Model } from './model.ts';
-import { drawDecision } from './power-cut.ts';
+import { drawDecision, openCut, settleDisks } from './power-cut.ts';
 import type { Random } from './random.ts';
 import { type DiskHost, SimDisk } from './sim-disk.ts';
 import type { CrashKind } from './step.ts';
 import type { Subject } from './subject.ts';
 import { User } from './user.ts';
 import { ioText } from './user-io.ts';
-import { type OpenCut, survivingBytes, type WorldOptions } from './world-options.ts';
+import { modelOptions, type OpenCut, survivingMemory, type WorldOptions } from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
 
 export class World implements DiskHost {
@@ -61,6 +60,8 @@ export class World implements DiskHost {
   armed: { ios: number; readonly strike: () => void } | null = null;
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
+  readonly leeway: Leeway;
+  readonly look: MemberLook;
   /** In this life a disk has failed a flush. */
   #flushLost = false;
   /** Slots whose disk has failed an operation since the last start began. */
@@ -75,7 +76,6 @@ export class World implements DiskHost {
   #isOpen = false;
   /** It was stopped before its members were equal. */
   #differs = false;
-  readonly compared = new Compared(this);
   /** In this life somebody has asked for another set of members. */
   administered = false;
   /** What a killed program leaves to the next one. */
@@ -84,32 +84,24 @@ export class World implements DiskHost {
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
   /** `disks` are those of the slots, and then the extras. */
-  constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World, atlas?: Atlas) {
+  constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
     const { config, array, promises } = options;
-    const media = atlas?.media ?? disks.slice(0, config.members);
+    const media = disks.slice(0, config.members);
     this.options = options;
     this.media = media;
     this.extras = disks.slice(config.members);
     this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
-    this.atlas = atlas ?? new Atlas(config.level, media, promises);
-    this.model =
-      from?.model.clone() ??
-      new Model({
-        blockCount: options.blocksMax,
-        blockBytes: config.ftl === null ? config.blockBytes : FTL_BLOCK_BYTES,
-        atomicBlocks:
-          promises.log || (config.unitBytes >= config.blockBytes && config.level !== 'raid5f'),
-        volatileCache: config.volatileCache || config.ftl?.survives === true,
-      });
-    this.#memory =
-      config.ftl?.survives === true ? new SimulatedMemory(survivingBytes(config.ftl)) : null;
+    this.atlas = new Atlas(config.level, media, promises, from?.atlas);
+    this.model = from?.model.clone() ?? new Model(modelOptions(options));
+    this.#memory = survivingMemory(config);
     this.user = new User(this);
+    this.leeway = new Leeway(this);
+    this.look = new MemberLook(this);
   }
 
   /** As the user sees it. */
   get blockCount(): number {
-    const { blocksMax, promises } = this.options;
-    return promises.log ? blocksMax : this.size.blocks;
+    return this.options.promises.log ? this.options.blocksMax : this.size.blocks;
   }
 
   get disks(): SimMedium[] {
@@ -153,7 +145,7 @@ export class World implements DiskHost {
     this.#isOpen = false;
     try {
       const scan = this.extras.length > 0;
-      const arrayRuns = (): void => this.#arrayRuns(degraded);
+      const arrayRuns = (): void => this.#checkStart(degraded);
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
       const options = { degraded, scan, ...may, arrayRuns };
       await life.drive(life.subject.open(options), 'starting');
@@ -173,11 +165,6 @@ export class World implements DiskHost {
     this.started = true;
     this.erased = false;
     return true;
-  }
-
-  #arrayRuns(degraded: boolean): void {
-    this.#isOpen = true;
-    this.#checkStart(degraded);
   }
 
   #newLife(): Life {
@@ -206,6 +193,8 @@ export class World implements DiskHost {
       this.options.trace.say(`erased in part: ${error.message}`);
     }
     this.#leave();
+    // What its program left behind is nobody's, and is thrown away.
+    this.#memory?.powerCut();
     this.erasing = this.strikes > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
@@ -246,7 +235,9 @@ export class World implements DiskHost {
     return !this.#isOpen || this.subject.health().settling;
   }
 
+  /** The array runs, whether or not what lies on it does. */
   #checkStart(degraded: boolean): void {
+    this.#isOpen = true;
     this.#followDisks();
     const { slots } = this.subject.health();
     slots.forEach((state, slot) => {
@@ -272,15 +263,16 @@ export class World implements DiskHost {
 
   /** The subject's own look at its data. */
   async check(): Promise<void> {
-    const { strikes } = this;
     const wrong = await this.life.drive(this.subject.check(), 'checking');
-    if (wrong !== null && this.strikes === strikes) this.violate(`a check finds ${wrong}`);
+    // What could not be read once, it has not looked at.
+    const excused = this.atlas.tolerates === 0 && this.strikes > this.#strikesAtStart;
+    if (wrong !== null && !excused) this.violate(`a check finds ${wrong}`);
   }
 
   /** A clean stop. */
   async stop(): Promise<void> {
     const life = this.life;
-    if (this.#isOpen && !this.settling) await this.compared.find();
+    if (this.#isOpen && !this.settling) await this.look.ask();
     this.syncHealth();
     this.#differs = this.options.promises.rebuilds && this.settling;
     // A rebuild, or a replacement, whose copy is complete may still end.
@@ -308,10 +300,6 @@ export class World implements DiskHost {
 
   /** The program has ended by itself. */
   #leave(): void {
-    if (this.#mustCutPower) {
-      this.crash('power');
-      return;
-    }
     this.#forgetFlushes();
     this.#memory?.kill();
     this.#life = null;
@@ -331,29 +319,21 @@ export class World implements DiskHost {
    * still be lost, where no redundancy has made up for it. This one knows, and must not claim it.
    */
   #forgetFlushes(): void {
-    if (this.#flushIsMissed) this.model.flushFailed();
+    const { ejects, log } = this.options.promises;
+    const healed = ejects && this.atlas.tolerates > 0;
+    if (this.#flushLost && !healed) {
+      if (!log) this.model.flushFailed();
+      // An FTL writes again what it does not know to be durable, unless it was in memory only.
+      else if (this.#memory === null) this.model.powerCut();
+    }
     this.#flushLost = false;
   }
 
-  get #flushIsMissed(): boolean {
-    const healed = this.options.promises.ejects && this.atlas.tolerates > 0;
-    return this.#flushLost && !healed;
-  }
-
-  /**
-   * A disk that has failed a flush shows what it has dropped until power fails, and the next start
-   * of an FTL would build on that: so power fails first.
-   */
-  get #mustCutPower(): boolean {
-    return this.options.promises.log && this.#flushIsMissed;
-  }
-
   /** The program dies at once; with `power` the caches of the disks too. */
-  crash(wanted: CrashKind): void {
+  crash(how: CrashKind): void {
     const life = this.life;
     if (life.dead) return;
-    const how = this.#mustCutPower ? 'power' : wanted;
-    const { promises, random, trace } = this.options;
+    const { config, promises, random, trace } = this.options;
     if (promises.rebuilds && (this.#isOpen || this.#isStopping)) {
       if (this.#isOpen) this.syncHealth();
       // Who is out, and whether that is on record yet, is known when it has started again.
@@ -370,32 +350,22 @@ export class World implements DiskHost {
     trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
     this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
-    if (how === 'power' && this.options.keepsCut) {
-      this.cut = {
-        media: this.disks.map((medium) => medium.clone()),
-        flying: this.disks.map((medium) => flying.get(medium) ?? []),
-      };
+    const disks = this.disks.map((medium) => ({ medium, flying: flying.get(medium) ?? [] }));
+    if (how === 'kill') this.#memory?.kill();
+    else {
+      this.#memory?.powerCut();
+      if (this.options.keepsCut) this.cut = openCut(disks);
+      this.media.forEach(({ away, hasDropped }, slot) => {
+        if (!away && hasDropped) this.atlas.unsure[slot] = true;
+      });
     }
-    this.disks.forEach((medium, slot) => {
-      if (medium.away) return;
-      const left = flying.get(medium) ?? [];
-      if (how === 'kill') {
-        medium.kill(drawDecision(random), left);
-        return;
-      }
-      if (medium.hasDropped && slot < this.media.length) this.atlas.unsure[slot] = true;
-      medium.cutPower(drawDecision(random), left);
-    });
-    if (how === 'power') this.#memory?.powerCut();
-    else this.#memory?.kill();
-    if (how === 'power') this.model.powerCut();
-    else if (this.atlas.returnedWithoutCache) this.model.powerCut();
+    settleDisks(disks, how, random);
+    if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
-    const { config } = this.options;
-    if (config.level === 'raid5f' && !promises.log) this.atlas.dropReadFaults();
+    if (!promises.log && config.level === 'raid5f') this.atlas.dropReadFaults();
   }
 
   /** Slots whose member is not there or lacks something. */
@@ -405,14 +375,6 @@ export class World implements DiskHost {
 
   isOut(slot: number): boolean {
     return this.media[slot]!.away || !this.atlas.current[slot];
-  }
-
-  /** False while parity cannot be trusted that a crash or a failed write has left behind. */
-  get #bearsReadFaults(): boolean {
-    const { config, promises } = this.options;
-    if (promises.log || config.level !== 'raid5f' || (promises.settles && !this.settling))
-      return true;
-    return !this.model.isAnyDoubtful;
   }
 
   /** What raid5f cannot know without these members. */
@@ -443,14 +405,8 @@ export class World implements DiskHost {
   /** The same disks, or these, without a running program, to try something out. */
   fork(random: Random, from: readonly SimMedium[] = this.disks): World {
     const disks = from.map((medium) => medium.clone());
-    const { config, promises } = this.options;
-    const atlas = new Atlas(config.level, disks.slice(0, config.members), promises);
-    this.atlas.current.forEach((current, slot) => {
-      atlas.current[slot] = current;
-      atlas.unsure[slot] = this.atlas.unsure[slot]!;
-    });
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, disks, this, atlas);
+    const world = new World(options, disks, this);
     world.started = this.started;
     world.erasing = this.erasing;
     // The copy is of the disks only.
@@ -480,47 +436,7 @@ export class World implements DiskHost {
     this.triggered = true;
     if (slot === -1) return null;
     const op = faultOp(io);
-    return this.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
-  }
-
-  /** Whether something may go wrong with such an operation on the disk in `slot`. */
-  mayFail(op: FaultOp, slot: number): boolean {
-    this.syncHealth();
-    this.noteOldest();
-    return this.atlas.allows(op, slot) && (op !== 'read' || this.#bearsReadFaults);
-  }
-
-  /** Whether blocks of a disk may be unreadable for good. */
-  get bearsUnreadable(): boolean {
-    return !this.options.promises.log || this.atlas.tolerates > 0;
-  }
-
-  /** What was under way when a fault struck may still suffer from it. */
-  noteOldest(): void {
-    const { atlas, options, user } = this;
-    if (!options.promises.log) {
-      atlas.oldestPending = user.oldestPending;
-      return;
-    }
-    // What an FTL has under way is not the user's.
-    if (this.isStill) atlas.struckAt.fill(-1);
-    atlas.oldestPending = -1;
-  }
-
-  /** Nothing is in flight anywhere. */
-  get isStill(): boolean {
-    if (!this.running) return true;
-    const { life, user } = this;
-    const idle = life.disks.every(({ inFlight }) => inFlight === 0);
-    return idle && user.inFlight === 0 && !life.reactor.busy;
-  }
-
-  stillness(): Promise<void> {
-    return this.life.until(() => this.isStill, 'the last operation of a disk');
-  }
-
-  mayUnplug(slot: number): boolean {
-    return this.mayFail('flush', slot) && this.atlas.allowsUnplug(slot);
+    return this.leeway.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
   }
 
   #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
@@ -570,35 +486,15 @@ export class World implements DiskHost {
     armed.strike();
   }
 
-  get #inService(): boolean[] {
-    return this.media.map(({ away }, slot) => !away && this.atlas.current[slot]!);
-  }
-
   /** Member blocks in which the members in service disagree now; nothing is in flight. */
   mismatches(): number {
     this.syncHealth();
-    const { array } = this.options;
-    const { set } = this.compared;
-    return countMismatches(array, this.media, this.#inService, this.size.blocks, set);
-  }
-
-  /** False where nothing is there twice. */
-  get #isComparable(): boolean {
-    const { tolerates, unsure } = this.atlas;
-    // Who is lost while the program stops may be replaced before it has.
-    if (unsure.includes(true)) return false;
-    return this.options.config.level === 'raid5f' ? this.slotsOut().length === 0 : tolerates > 0;
+    return this.look.mismatches();
   }
 
   checkMembers(): void {
     this.syncHealth();
-    if (this.#differs) return;
-    const { array, promises } = this.options;
-    if (promises.log) {
-      if (this.#isComparable && this.mismatches() > 0) this.violate('members disagree');
-      return;
-    }
-    const wrong = checkMembers(array, this.media, this.#inService, this.model, this.blockCount);
+    const wrong = this.#differs ? null : this.look.check();
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }
 }

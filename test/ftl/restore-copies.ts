@@ -109,7 +109,7 @@ test('what a start has found is there when the member it was read from is lost',
   }
 });
 
-test('the superblock that a start goes by is on both mirrors before the next is written', async (t) => {
+test('the superblock that counts is on both mirrors before the next one is written', async (t) => {
   const { geometry, began } = await killed();
   const bytes = superblockCopyBytes(geometry);
   const sequence = (disk: Uint8Array, copy: number): bigint =>

@@ -3,9 +3,8 @@ import path from 'node:path';
 import test from 'ava';
 import { ROOT } from '../_helpers/repository.ts';
 import { FTL_MUTANTS } from '../_sim/ftl-mutant.ts';
-import { FTL_SCENARIOS } from '../_sim/ftl-scenario.ts';
 import { type Finder, MUTANTS, type Mutant } from '../_sim/mutant.ts';
-import { SCENARIOS } from '../_sim/scenario.ts';
+import { ALL_SCENARIOS } from '../_sim/subjects.ts';
 
 const ALL: readonly Mutant[] = [...MUTANTS, ...FTL_MUTANTS];
 
@@ -32,7 +31,7 @@ test('what is said to find a mutant exists', (t) => {
     else if (found.by === 'units') t.true(existsSync(path.join(ROOT, found.test)), name);
     else
       t.true(
-        [...SCENARIOS, ...FTL_SCENARIOS].some((scenario) => scenario.name.includes(found.scenario)),
+        ALL_SCENARIOS.some((scenario) => scenario.name.includes(found.scenario)),
         name,
       );
   }

@@ -5,14 +5,13 @@
 
 import test from 'ava';
 import { replayPlaceCommand } from '../_sim/report.ts';
-import { concerns, SCENARIOS } from '../_sim/scenario.ts';
-import { SUBJECTS } from '../_sim/subjects.ts';
+import { ALL_SCENARIOS, MANAGED, PLAIN, scenariosOf } from '../_sim/subjects.ts';
 import { SWEEP_KINDS, sweep } from '../_sim/sweep.ts';
 
 const PLACES = 3;
 
-for (const subject of SUBJECTS) {
-  for (const scenario of SCENARIOS.filter((one) => concerns(one, subject.promises))) {
+for (const subject of [PLAIN, MANAGED]) {
+  for (const scenario of scenariosOf(subject)) {
     test.serial(`${subject.name}, ${scenario.name}`, async (t) => {
       for (const kind of SWEEP_KINDS) {
         const { failure, places } = await sweep(scenario, kind, { subject, placesMax: PLACES });
@@ -27,5 +26,5 @@ for (const subject of SUBJECTS) {
 }
 
 test('scenarios have names of their own', (t) => {
-  t.is(new Set(SCENARIOS.map(({ name }) => name)).size, SCENARIOS.length);
+  t.is(new Set(ALL_SCENARIOS.map(({ name }) => name)).size, ALL_SCENARIOS.length);
 });
