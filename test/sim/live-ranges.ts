@@ -16,9 +16,9 @@ const SEED = Number(process.env['BANDSTAND_SEED'] ?? 1);
 const SEEDS = Number(process.env['BANDSTAND_SEEDS'] ?? 8);
 
 /**
- * They show what would be wrong if the following were dead: the heads of free bands (4, 5), a free band
- * that was begun since the checkpoint (8, 35), one that the superblock lists as open (199, 211); and
- * if all lives numbered their units from 0 (210).
+ * They show what would be wrong if the following were dead: the heads of free bands (4, 5), a free
+ * band that was begun since the checkpoint (8, 35), one that the superblock lists as open (199,
+ * 211); and if all lives numbered their units from 0 (210).
  */
 const KNOWN = { raid1: [5, 35, 210, 211], raid5f: [4, 8, 199, 210] } as const;
 
