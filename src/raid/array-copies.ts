@@ -192,7 +192,7 @@ class ArrayCopies implements Redundancy {
     wrong: readonly Part[],
   ): Promise<Mended> {
     const slots = [...new Set(wrong.map(({ slot }) => slot))];
-    const result = { found, status: found ? OK : status, wrong: slots };
+    const result = { found, status, wrong: slots };
     if (!found || !request.repair || !this.#array.mayRepair) return { ...result, repaired: [] };
     const failed = new Set<number>();
     for (const part of wrong) {

@@ -7,11 +7,13 @@
 import type { DeviceObserver } from '../../src/block/block-device.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
+import { EIO } from '../../src/block/status.ts';
 import { StepRun } from '../../src/block/steps.ts';
+import type { Finding } from '../../src/ftl/finding.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
 import { redundancyOf } from '../../src/raid/array-copies.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
-import type { SimDisk } from './sim-disk.ts';
+import { SimDisk } from './sim-disk.ts';
 import type {
   OpenOptions,
   Promises,
@@ -94,8 +96,23 @@ export class StackSubject implements Subject, DeviceObserver {
     const report = await this.device.check();
     // What has ended all changes may have been the write of a superblock.
     const { readOnly } = this.health();
-    const wrong = report.wrong.filter(({ part }) => part !== 'superblock' || !readOnly);
+    const wrong = report.wrong
+      .filter(({ part }) => part !== 'superblock' || !readOnly)
+      .filter((finding) => !this.#isLatent(finding));
     return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
+  }
+
+  /** A member cannot read it, as it may: another one can, which is all that redundancy promises. */
+  #isLatent({ outcome, slots, status }: Finding): boolean {
+    const { members } = this.#array.device;
+    return (
+      status === EIO &&
+      outcome === 'repairable' &&
+      slots.every((slot) => {
+        const { device } = members[slot]!;
+        return device instanceof SimDisk && device.medium.bad.size > 0;
+      })
+    );
   }
 
   async compared(): Promise<LiveRanges | null> {
