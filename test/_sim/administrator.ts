@@ -78,13 +78,15 @@ export class Administrator {
     if (!steady && !world.atlas.bearsWhenRebuilt(slot)) return;
     if (expected === null) world.forgetHoles([slot]);
     world.administered = true;
+    const before = this.#admin.deviceIn(slot);
     const done = await this.#ask(
       `fail slot ${slot}`,
       () => this.#admin.failMember(slot),
       steady || expected === null ? expected : undefined,
     );
     const state = world.subject.health().slots[slot];
-    if (done && state === 'in-service' && this.#admin.deviceIn(slot) === world.media[slot]!.name) {
+    // A device that was to replace it may have come into service at that moment.
+    if (done && state === 'in-service' && this.#admin.deviceIn(slot) === before) {
       world.violate(`slot ${slot} is in service after its member was failed`);
     }
     world.syncHealth();
