@@ -6,9 +6,10 @@
  * kernel logged no warning. A machine that cannot run a guest reports every test as skipped, with
  * the reason; with CI or BANDSTAND_CI set that is a failure instead.
  *
- * A file may ask for a power cut by printing a line of its own (`cutLine`): QEMU is killed, what no
- * flush had covered is lost or not (BANDSTAND_SEED chooses), and the next boot, on the same disks,
- * begins with the same file again and POWER_CUTS one higher. Such files have boots of their own.
+ * A file may ask for a power cut by printing a line of its own (`cutLine`): QEMU is killed, and the
+ * next boot, on the same disks, begins with the same file again and POWER_CUTS one higher. Such
+ * files have boots of their own. Where a file says that disks lose their caches, what no flush had
+ * covered is then lost or not (BANDSTAND_SEED chooses).
  */
 import {
   mkdirSync,
@@ -83,9 +84,9 @@ function nextGroup(files) {
   return cutter === -1 ? files : files.slice(0, Math.max(1, cutter));
 }
 
-function cutsPower(file) {
-  return readFileSync(path.join(folder, `${file}.sh`), 'utf8').includes('/_power-cut.sh"');
-}
+const sourceOf = (file) => readFileSync(path.join(folder, `${file}.sh`), 'utf8');
+const cutsPower = (file) => sourceOf(file).includes('/_power-cut.sh"');
+const losesCaches = (file) => sourceOf(file).includes('disks lose their caches');
 
 function selectFiles(wanted) {
   const files = readdirSync(folder)
@@ -132,7 +133,7 @@ done`;
  */
 async function runBoot({ files: all, cuts }, boot, deadline, report) {
   const files = nextGroup(all);
-  const isLogged = cutsPower(files[0]);
+  const isLogged = losesCaches(files[0]);
   let current;
   let reported = 0;
   let failedBefore = 0;
@@ -172,7 +173,7 @@ async function runBoot({ files: all, cuts }, boot, deadline, report) {
   });
   const cutsBefore = current === files[0] ? cuts : 0;
   const again = result.cut && cutsBefore < cutsMax && current !== undefined;
-  if (again) loseCaches(boot, report);
+  if (again && isLogged) loseCaches(boot, report);
   if (current !== undefined && !again) {
     report.fail(`${current}: the guest survives it`, result.failure ?? `status ${result.status}`);
     done.push(current);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A parity array under the FTL loses power again and again while a file system on it is under load:
 # ext4 for the first half of the cuts, then xfs. BANDSTAND_VM_CUTS says how many; 4 if it does not.
+# In a power cut disks lose their caches.
 # shellcheck source=test/vm/_power-cut.sh
 . "$(dirname "$0")/_power-cut.sh"
 

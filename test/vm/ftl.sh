@@ -1,6 +1,7 @@
 #!/bin/bash
 # A parity array under the FTL, exported by ublk: a file system on it goes on when the server is
 # killed, loses no durable file when the power is cut, and when a disk is lost.
+# In a power cut disks lose their caches.
 # shellcheck source=test/vm/_power-cut.sh
 . "$(dirname "$0")/_power-cut.sh"
 
