@@ -112,8 +112,6 @@ function diskArguments({ name, file, log, blockSize = 512, volatile = true }) {
     `virtio-blk-pci,drive=${name},serial=${name},write-cache=${volatile ? 'on' : 'off'}`,
     `logical_block_size=${blockSize},physical_block_size=${blockSize}`,
   ];
-  // With discards QEMU 7.2's log has been seen to fail writes.
-  if (log !== undefined) properties.push('discard=off,write-zeroes=off');
   return [...backendArguments({ name, file, log }), '-device', properties.join(',')];
 }
 
