@@ -5,7 +5,8 @@
  *   --seeds N        random histories; default 20 000, or BANDSTAND_SIM_SEEDS
  *   --seed S         the first seed, default 1; without --seeds only that one is played, and made
  *                    short if it fails
- *   --seconds N      no new work after so long; default 240, or BANDSTAND_SIM_SECONDS
+ *   --seconds N      no new work after so long; default 240, or BANDSTAND_SIM_SECONDS; what has not
+ *                    ended 45 s later fails: it waits for ever, or is too large a piece
  *   --scenario TEXT  only the scenarios whose name contains this; with --kind and --at one place
  *   --places N       member I/Os of each scenario at which something happens; default 8
  *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
@@ -39,6 +40,7 @@ import { MANAGED, scenariosOf, subjectByName } from '../test/_sim/subjects.ts';
 import { replayPlace, SWEEP_KINDS } from '../test/_sim/sweep.ts';
 
 const batchSeeds = 20;
+const graceSeconds = 45;
 
 const { values } = parseArgs({
   options: {
@@ -72,11 +74,30 @@ function work() {
   process.on('disconnect', () => process.exit(0));
 }
 
-/** Sends jobs to a process until there are none. */
-function employ(nextJob, jobDone) {
+function jobText({ kind, first, count, scenario, what }) {
+  return kind === 'seeds' ? `seeds ${first} to ${first + count - 1}` : `${scenario}: ${what}`;
+}
+
+/** How a job is done again by hand. */
+function jobCommand({ kind, subject, first, count, scenario, what }) {
+  const which =
+    kind === 'seeds'
+      ? `--seed ${first} --seeds ${count}`
+      : `--scenario '${scenario}' --kind ${what}`;
+  return `npm run test:sim -- --subject ${subject} ${which} --jobs 1`;
+}
+
+/** Sends jobs to a process until there are none. A job that is not done at `lastCall` fails. */
+function employ(nextJob, jobDone, lastCall) {
   return new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), ['--worker']);
-    let job;
+    let job = null;
+    let overdue = false;
+    const timer = setTimeout(() => {
+      if (job === null) return;
+      overdue = true;
+      child.kill('SIGKILL');
+    }, lastCall - Date.now());
     const give = () => {
       job = nextJob();
       if (job === null) child.disconnect();
@@ -87,7 +108,13 @@ function employ(nextJob, jobDone) {
       give();
     });
     child.on('exit', (code) => {
-      if (code === 0) resolve();
+      clearTimeout(timer);
+      if (overdue) {
+        const violation = `has not ended ${graceSeconds} s after the time was up`;
+        const failure = { title: jobText(job), violation, replay: jobCommand(job) };
+        jobDone(job, { plays: 0, crashes: 0, sampled: 0, failures: [failure] });
+        resolve();
+      } else if (code === 0) resolve();
       else reject(new Error(`a process of the simulator ended with status ${code}`));
     });
     give();
@@ -155,7 +182,8 @@ async function runJobs(jobs, processes, deadline) {
       console.log(failureText(title, violation, replay));
     }
   };
-  await Promise.all(Array.from({ length: processes }, () => employ(nextJob, jobDone)));
+  const lastCall = deadline + graceSeconds * 1000;
+  await Promise.all(Array.from({ length: processes }, () => employ(nextJob, jobDone, lastCall)));
   tally.skipped = queue.filter(({ kind }) => kind === 'sweep').length;
   return tally;
 }

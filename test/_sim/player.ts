@@ -78,7 +78,7 @@ export function play(history: History, options: PlayOptions): Promise<Outcome> {
   return inTurn(() => playNow(history, options));
 }
 
-/** Plays up to the first power cut and leaves it open; the world is null when there was none. */
+/** Plays up to the trigger's power cut and leaves it open; the world is null if there was none. */
 export function playUntilCut(
   history: History,
   options: PlayOptions,

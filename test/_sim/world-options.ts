@@ -29,7 +29,7 @@ export interface WorldOptions {
   readonly trigger: Trigger | null;
   /** What the array grows to at most, or what the FTL has. */
   readonly blocksMax: number;
-  /** Keep the disks as they were right before a power cut, and end there. */
+  /** Keep the disks as they were right before the trigger's power cut, and end there. */
   readonly keepsCut: boolean;
 }
 

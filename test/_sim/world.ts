@@ -354,7 +354,8 @@ export class World implements DiskHost {
     if (how === 'kill') this.#memory?.kill();
     else {
       this.#memory?.powerCut();
-      if (this.options.keepsCut) this.cut = openCut(disks);
+      // The history's own power cuts are over at once.
+      if (this.options.keepsCut && this.triggered) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
         if (!away && hasDropped) this.atlas.unsure[slot] = true;
       });

@@ -4,6 +4,7 @@
 
 import test from 'ava';
 import { SimWrite } from '../_sim/medium.ts';
+import { play, playUntilCut } from '../_sim/player.ts';
 import { Random } from '../_sim/random.ts';
 import { configOf, Script } from '../_sim/scenario.ts';
 import { PLAIN } from '../_sim/subjects.ts';
@@ -56,4 +57,21 @@ test('a cut with too much open is sampled, the same way each time', async (t) =>
     seen.add(result.sampled ? 'drawn' : result.tried === 1 ? 'one' : 'all');
   }
   t.deepEqual([...seen].sort(), ['all', 'drawn', 'one']);
+});
+
+test("a history's own power cuts are over before the one whose outcomes are tried", async (t) => {
+  const config = configOf({ level: 'raid1', members: 2 });
+  const cut = { do: 'crash', how: 'power', ios: 1, loses: null, again: [] } as const;
+  const { steps } = new Script(config).write(0, 8).write(8, 8).drain();
+  const history = { seed: 3, config, steps: [...steps, cut, ...steps] };
+  const calm = await play(history, { subject: PLAIN });
+  t.is(calm.crashes, 1);
+  // Some were in flight when the power was cut, and are never done.
+  let at = calm.ios - 1;
+  const cutAt = () => playUntilCut(history, { subject: PLAIN, trigger: { kind: 'power', at } });
+  while ((await cutAt()).world === null) at -= 1;
+  t.is((await cutAt()).outcome.crashes, 2);
+  t.like(await trySubsets(history, { subject: PLAIN }, at), { cut: true, violation: null });
+  const beyond = await trySubsets(history, { subject: PLAIN }, calm.ios);
+  t.like(beyond, { cut: false, tried: 0, violation: null });
 });
