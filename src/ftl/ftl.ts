@@ -32,6 +32,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { SpaceUser } from '../block/live-ranges.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Redundancy } from '../block/redundancy.ts';
+import type { Settling } from '../block/settling.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
@@ -66,6 +67,11 @@ export interface FtlOptions {
   readonly baseKept?: boolean;
   /** Null: the write buffer dies with the process, and writes wait for the base. */
   readonly buffer?: SurvivingMemory | null;
+  /**
+   * A cache above keeps what was written until it is settled: writes are answered at once, though
+   * the write buffer dies with the process.
+   */
+  readonly isCached?: boolean;
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
@@ -88,7 +94,7 @@ export interface FtlOptions {
   readonly blocksLost?: (lost: LostBlocks) => void;
 }
 
-export class Ftl implements BlockDevice, DeviceObserver {
+export class Ftl implements BlockDevice, DeviceObserver, Settling {
   readonly name: string;
   readonly base: BlockDevice;
   observer: DeviceObserver | null = null;
@@ -164,6 +170,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const answersAtOnce = buffer !== null || this.#options.isCached === true;
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
@@ -175,7 +182,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       keeper,
       memory,
       slotCount,
-      survives: buffer !== null,
+      answersAtOnce,
       checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
       host: {
         answer: (io, status) => this.#answer(io, status),
@@ -204,7 +211,8 @@ export class Ftl implements BlockDevice, DeviceObserver {
     }
     for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
-    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null, readOnly);
+    this.#geometry = outerGeometry(base.geometry, geometry, answersAtOnce, readOnly);
+    engine.durability.begin();
     engine.runs = true;
     this.#space = {
       liveRanges: new LiveBands(engine.core, keeper),
@@ -296,6 +304,20 @@ export class Ftl implements BlockDevice, DeviceObserver {
     if (this.#memory !== null) this.#reactor!.arena.release(this.#memory.at, this.#memory.bytes);
     this.#memory = null;
     this.#reactor = null;
+  }
+
+  // --- for a cache above -----------------------------------------------------------------------
+
+  get acceptedMark(): number {
+    return this.#engine!.core.writeSequence;
+  }
+
+  get settledMark(): number {
+    return this.#engine!.durability.settledMark;
+  }
+
+  settle(): Promise<void> {
+    return this.#engine!.durability.flushMetadata();
   }
 
   // --- operations -------------------------------------------------------------------------------
@@ -395,7 +417,7 @@ function checkpointUnits(geometry: FtlGeometry): number {
 function outerGeometry(
   base: Geometry,
   geometry: FtlGeometry,
-  survives: boolean,
+  answersAtOnce: boolean,
   readOnly: boolean,
 ): Geometry {
   return {
@@ -406,7 +428,7 @@ function outerGeometry(
     requestBlocksMax: REQUEST_BYTES_MAX / FTL_BLOCK_BYTES,
     physicalBlockBytes: FTL_BLOCK_BYTES,
     rotational: base.rotational,
-    volatileCache: survives || base.volatileCache,
+    volatileCache: answersAtOnce || base.volatileCache,
     features:
       (readOnly ? FEATURE_READ_ONLY : 0) |
       FEATURE_TRIM |
