@@ -41,6 +41,7 @@ import { MetadataCheck } from './check-metadata.ts';
 import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
+import type { FtlCache, FtlSuperblock } from './ftl-superblock.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
@@ -72,6 +73,8 @@ export interface FtlOptions {
    * the write buffer dies with the process.
    */
   readonly isCached?: boolean;
+  /** The NV cache that the superblock names is given up, with all that only it has. */
+  readonly discardsCache?: boolean;
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
@@ -165,6 +168,7 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     const rebuild = this.#options.rebuildMap ?? false;
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
+    this.#refuseWithoutCache(found.superblock);
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
@@ -207,6 +211,7 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     // From here on what was decided holds, and the write buffer belongs to this life.
     if (!readOnly) {
       await engine.checkpointer.write(false);
+      if (this.#options.discardsCache === true) await engine.checkpointer.nameCache(null);
       core.buffer.format(found.superblock.uuid, core.epoch);
     }
     for (const finding of found.findings) mender.note(finding);
@@ -218,6 +223,17 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
       liveRanges: new LiveBands(engine.core, keeper),
       writtenRanges: () => WrittenUnits.find(engine.core, () => engine.runs),
     };
+  }
+
+  /** Without its cache a device would show what has long been overwritten. */
+  #refuseWithoutCache({ cache }: FtlSuperblock): void {
+    const { discardsCache = false, isCached = false } = this.#options;
+    if (cache === null || isCached || discardsCache) return;
+    throw new BandstandError('BANDSTAND_FTL_CACHE', {
+      message: `cannot open the log-structured device on ${this.base.name} without its NV cache (${cache.uuid}), which may hold newer data`,
+      hint: 'bring the cache device back; or give up what only the cache has, with --discard-cache',
+      details: { device: this.base.name, cache: cache.uuid },
+    });
   }
 
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
@@ -307,6 +323,16 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   }
 
   // --- for a cache above -----------------------------------------------------------------------
+
+  /** What the superblock says of its NV cache. */
+  get cache(): FtlCache | null {
+    return this.#keeper!.current.cache;
+  }
+
+  /** The superblock names this cache, or none; durable when it resolves. Throws BandstandError. */
+  nameCache(cache: FtlCache | null): Promise<void> {
+    return this.#engine!.checkpointer.nameCache(cache);
+  }
 
   get acceptedMark(): number {
     return this.#engine!.core.writeSequence;
