@@ -91,6 +91,10 @@ export const ERROR_CODES = {
   BANDSTAND_FTL_READ_ONLY: 'the log-structured device cannot be changed any more',
   BANDSTAND_FTL_SUPERBLOCK: 'a superblock of a log-structured device is damaged',
   BANDSTAND_FTL_UNREADABLE: 'something that a start of a log-structured device needs is unreadable',
+  // NV caches
+  BANDSTAND_CACHE_FOREIGN: 'the device holds the NV cache of something else',
+  BANDSTAND_CACHE_MISSING: 'the NV cache of a stack is not there',
+  BANDSTAND_CACHE_OUTDATED: 'the device holds an old copy of an NV cache',
   // ublk devices
   BANDSTAND_UBLK_BUSY: 'the ublk device is in use by something else',
   BANDSTAND_UBLK_FAILED: 'the queue of a ublk device broke',

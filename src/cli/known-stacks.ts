@@ -82,6 +82,7 @@ function crashedStatus(name: string): StatusDocument {
     ftl: false,
     members: [],
     spares: [],
+    cache: null,
   };
   const status = stoppedStatus(nothing, true);
   return { ...status, uuid: null, size_bytes: null, block_size: null, array: null };

@@ -9,12 +9,14 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { flushDevice } from '../block/control-io.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { type FtlSuperblock, superblockCopyBytes } from './ftl-superblock.ts';
+import { type FtlCache, type FtlSuperblock, superblockCopyBytes } from './ftl-superblock.ts';
 import { deriveGeometry, type FtlShapeOptions, planShape } from './geometry.ts';
 import { writeSuperblock, writeUnits } from './superblock-io.ts';
 
 export interface CreateFtlOptions extends FtlShapeOptions {
   readonly uuid: string;
+  /** The NV cache that it will have, whose header is there already. */
+  readonly cache?: FtlCache | null;
 }
 
 /** Writes an empty device over an open base; what was there is lost. */
@@ -38,7 +40,7 @@ export async function createFtl(
     checkpointEpoch: 0,
     writeSequence: 0,
     openBands: [],
-    cache: null,
+    cache: options.cache ?? null,
     pages: new Uint32Array(geometry.pageCount),
   };
   const second = { ...first, sequence: 2 };

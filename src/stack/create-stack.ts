@@ -10,7 +10,12 @@
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
 import { flushDevice, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { formatSize } from '../block/quantities.ts';
+import { makeUuid } from '../block/uuid.ts';
 import { FileDevice } from '../device/file-device.ts';
+import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
+import { CACHE_BLOCKS_LEAST } from '../nv-cache/cache-header.ts';
+import { createCache } from '../nv-cache/create-cache.ts';
 import { createArray } from '../raid/create.ts';
 import { levelRules } from '../raid/level-rules.ts';
 import { type ArrayPlan, planArray } from '../raid/plan.ts';
@@ -42,6 +47,8 @@ export interface CreateRequest {
   readonly members: readonly string[];
   /** Paths of devices that are kept ready to replace a failed member. */
   readonly spares: readonly string[];
+  /** Path of the device of the NV cache; null: none. */
+  readonly cache: string | null;
   /** Paths that may lose what they hold. */
   readonly erase: readonly string[];
 }
@@ -71,13 +78,16 @@ export interface PreparedCreate {
   readonly ftl: PlannedFtl | null;
   readonly members: readonly PreparedMember[];
   readonly spares: readonly PreparedSpare[];
+  /** The device of the NV cache; null: none. */
+  readonly cache: PreparedDevice | null;
   /** Sentences for the user. */
   readonly warnings: readonly string[];
 }
 
 /** Throws BandstandError for each thing that can be wrong, before anything is written. */
 export async function prepareCreate(ring: Ring, request: CreateRequest): Promise<PreparedCreate> {
-  const identities = [...request.members, ...request.spares].map(identifyDevice);
+  const caches = request.cache === null ? [] : [request.cache];
+  const identities = [...request.members, ...request.spares, ...caches].map(identifyDevice);
   refuseDuplicates(request.name, identities);
   const erased = eraseKeys(request, identities);
   const devices: PreparedDevice[] = [];
@@ -97,13 +107,16 @@ export async function prepareCreate(ring: Ring, request: CreateRequest): Promise
     level: request.level,
     stripBytes: request.stripBytes,
     members: named.slice(0, count),
-    spares: named.slice(count),
+    spares: named.slice(count, count + request.spares.length),
     superblock: request.superblock,
     ...(request.uuid === null ? {} : { uuid: request.uuid }),
   });
   const spares = plan.spares.map(({ uuid }, index) => ({ ...devices[count + index]!, uuid }));
   const ftl = request.ftl ? await planFtl(ring, plan, members, request.overProvisioning) : null;
-  return { request, plan, ftl, members, spares, warnings: warningsFor(plan, members) };
+  const cache = request.cache === null ? null : devices.at(-1)!;
+  if (cache !== null) refuseSmallCache(request.name, cache);
+  const warnings = [...warningsFor(plan, members), ...cacheWarnings(cache, members)];
+  return { request, plan, ftl, members, spares, cache, warnings };
 }
 
 /** What a user of the stack gets. */
@@ -145,11 +158,16 @@ function eraseKeys(
   identities: readonly DeviceIdentity[],
 ): ReadonlySet<string> {
   const keys = new Set<string>();
+  const roles = [
+    'member',
+    ...(request.spares.length > 0 ? ['spare'] : []),
+    ...(request.cache === null ? [] : ['cache']),
+  ];
   for (const path of request.erase) {
     const { key } = identifyDevice(path);
     if (!identities.some((identity) => identity.key === key)) {
       throw new BandstandError('BANDSTAND_USAGE', {
-        message: `cannot create ${request.name}: --erase ${path} names no member${request.spares.length > 0 ? ' and no spare' : ''}`,
+        message: `cannot create ${request.name}: --erase ${path} names no ${roles.join(' and no ')}`,
         hint: 'name a device that is also given as a member',
         details: { name: request.name, device: path },
       });
@@ -229,6 +247,28 @@ function warningsFor(plan: ArrayPlan, members: readonly PreparedMember[]): strin
   return warnings;
 }
 
+function refuseSmallCache(name: string, { device, sizeBytes }: PreparedDevice): void {
+  const least = CACHE_BLOCKS_LEAST * CACHE_BLOCK_BYTES;
+  if (sizeBytes >= least) return;
+  throw new BandstandError('BANDSTAND_DEVICE_TOO_SMALL', {
+    message: `cannot create ${name}: ${device} has ${formatSize(sizeBytes)}, an NV cache needs ${formatSize(least)}`,
+    hint: 'name a larger device',
+    details: { name, device, size_bytes: sizeBytes, least_bytes: least },
+  });
+}
+
+function cacheWarnings(
+  cache: PreparedDevice | null,
+  members: readonly PreparedMember[],
+): readonly string[] {
+  const key = cache?.identity.diskKey ?? null;
+  const shared = members.find(({ identity }) => key !== null && identity.diskKey === key);
+  if (shared === undefined) return [];
+  return [
+    `${cache!.device} and ${shared.device} are on the same disk: the cache makes nothing faster`,
+  ];
+}
+
 /**
  * What stands at the end (backup of a partition table, md and ZFS metadata) would be recognised by
  * others as long as it is there; the start is overwritten by our own metadata anyway.
@@ -246,11 +286,14 @@ export async function executeCreate(
   prepared: PreparedCreate,
 ): Promise<RememberedStack> {
   const { plan, ftl, members, spares, request } = prepared;
-  const all: readonly PreparedDevice[] = [...members, ...spares];
+  const caches = prepared.cache === null ? [] : [prepared.cache];
+  const all: readonly PreparedDevice[] = [...members, ...spares, ...caches];
+  const cacheUuid = makeUuid();
   const devices: BlockDevice[] = [];
   try {
     for (const { device: path } of all) {
-      const device = new FileDevice(path, { blockBytes: plan.blockBytes });
+      const isCache = path === prepared.cache?.device;
+      const device = new FileDevice(path, isCache ? {} : { blockBytes: plan.blockBytes });
       await device.open(ring);
       devices.push(device);
     }
@@ -261,10 +304,18 @@ export async function executeCreate(
     if (request.superblock) {
       await createArray(ring, plan, ours, {
         overwrite: devices.filter((_, index) => all[index]!.erase),
-        spares: devices.slice(members.length),
+        spares: devices.slice(members.length, members.length + spares.length),
         ftl: ftl !== null,
       });
-      if (ftl !== null) await makeFtl(ring, plan, ftl, ours);
+      if (ftl !== null) {
+        const uuid = makeUuid();
+        const cache = prepared.cache === null ? null : { uuid: cacheUuid, epoch: 0 };
+        // The cache first: a device that nothing refers to does no harm.
+        if (cache !== null) {
+          await createCache(ring, devices.at(-1)!, { uuid: cacheUuid, owner: uuid });
+        }
+        await makeFtl(ring, plan, { ...ftl, uuid, cache }, ours);
+      }
     }
   } finally {
     for (const device of devices) await device.close();
@@ -285,5 +336,9 @@ export async function executeCreate(
       health: 'ok',
     })),
     spares: spares.map(({ uuid, identity }) => ({ uuid, path: stablePath(identity) })),
+    cache:
+      prepared.cache === null
+        ? null
+        : { uuid: cacheUuid, path: stablePath(prepared.cache.identity) },
   };
 }

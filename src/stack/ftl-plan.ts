@@ -6,8 +6,8 @@
 
 import { assert } from '../block/assert.ts';
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
-import { makeUuid } from '../block/uuid.ts';
 import { createFtl } from '../ftl/create-ftl.ts';
+import type { FtlCache } from '../ftl/ftl-superblock.ts';
 import { FTL_BLOCK_BYTES, planShape } from '../ftl/geometry.ts';
 import { type ArrayPlan, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
@@ -47,6 +47,12 @@ export async function planFtl(
   };
 }
 
+export interface FtlIdentity {
+  /** Random even where the array's is given: units of an earlier device are nobody's then. */
+  readonly uuid: string;
+  readonly cache: FtlCache | null;
+}
+
 /**
  * Writes an empty FTL over a new array; closes `devices`, its members, which are open. Until it is
  * complete, the labels say that there is an FTL, and a start does not find it.
@@ -54,14 +60,13 @@ export async function planFtl(
 export async function makeFtl(
   ring: Ring,
   plan: ArrayPlan,
-  { overProvisioning, sizeBytes }: PlannedFtl,
+  { cache, overProvisioning, sizeBytes, uuid }: PlannedFtl & FtlIdentity,
   devices: readonly BlockDevice[],
 ): Promise<void> {
   const array = new RaidArray(planSpec(plan, devices), { membersOpened: true });
   await array.open(ring);
   try {
-    // Random even where the array's is given: units of an earlier device are nobody's then.
-    const { shape } = await createFtl(ring, array, { uuid: makeUuid(), overProvisioning });
+    const { shape } = await createFtl(ring, array, { uuid, cache, overProvisioning });
     assert(shape.blockCount * FTL_BLOCK_BYTES === sizeBytes, 'an FTL becomes what was planned');
   } finally {
     await array.close();

@@ -72,6 +72,8 @@ const MAGICS: readonly Magic[] = [
   { kind: 'spdk-raid', what: 'a RAID superblock', at: 0, magic: 'SPDKRAID', label: [40, 64] },
   { kind: 'member-label', what: "bandstand's label of a member", at: 65536, magic: 'BANDSTND' },
   { kind: 'member-label', what: "bandstand's label of a member", at: 98304, magic: 'BANDSTND' },
+  { kind: 'nv-cache', what: "bandstand's NV cache", at: 0, magic: 'BSNV' },
+  { kind: 'nv-cache', what: "bandstand's NV cache", at: 4096, magic: 'BSNV' },
   { kind: 'spdk-blobstore', what: 'an SPDK blobstore', at: 0, magic: 'SPDKBLOB' },
   { kind: 'luks', what: 'a LUKS volume', at: 0, magic: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe] },
   { kind: 'xfs', what: 'an XFS file system', at: 0, magic: 'XFSB', label: [108, 12] },

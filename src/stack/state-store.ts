@@ -42,6 +42,12 @@ export interface RememberedSpare {
   readonly path: string;
 }
 
+/** The device of the NV cache. */
+export interface RememberedCache {
+  readonly uuid: string;
+  readonly path: string;
+}
+
 export interface RememberedStack {
   readonly name: string;
   readonly uuid: string;
@@ -54,6 +60,7 @@ export interface RememberedStack {
   readonly ftl: boolean;
   readonly members: readonly RememberedMember[];
   readonly spares: readonly RememberedSpare[];
+  readonly cache: RememberedCache | null;
 }
 
 const SCHEMA = 'bandstand.stack/1';
@@ -169,6 +176,7 @@ function encodeStack(stack: RememberedStack): unknown {
     ftl: stack.ftl,
     members: stack.members,
     spares: stack.spares,
+    cache: stack.cache,
   };
 }
 
@@ -206,6 +214,8 @@ function decodeStack(value: unknown): RememberedStack | string {
   // Files of a version without spares have no such list.
   const spares = decodeSpares(value['spares'] ?? []);
   if (typeof spares === 'string') return spares;
+  const cache = decodeCache(value['cache'] ?? null);
+  if (typeof cache === 'string') return cache;
   return {
     name,
     uuid,
@@ -217,7 +227,19 @@ function decodeStack(value: unknown): RememberedStack | string {
     ftl,
     members: decoded,
     spares,
+    cache,
   };
+}
+
+/** Files of a version without caches say nothing. */
+function decodeCache(value: unknown): RememberedCache | null | string {
+  if (value === null) return null;
+  if (!isRecord(value)) return 'its cache is not an object';
+  const { uuid, path } = value;
+  if (typeof uuid !== 'string' || parseUuid(uuid) === null)
+    return 'the uuid of its cache is no UUID';
+  if (typeof path !== 'string' || path === '') return 'the path of its cache is missing';
+  return { uuid, path };
 }
 
 function decodeSpares(value: unknown): RememberedSpare[] | string {

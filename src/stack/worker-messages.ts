@@ -29,6 +29,10 @@ export interface StackPlan {
   readonly readOnly: boolean;
   /** The map of its FTL is made anew, from units alone. */
   readonly rebuildMap?: boolean;
+  /** Where the device of the NV cache is; null: where it was, or wherever it is found. */
+  readonly cacheDevice?: string | null;
+  /** What only the NV cache has is given up. */
+  readonly discardCache?: boolean;
 }
 
 export interface WorkerOptions {

@@ -24,6 +24,7 @@ function raid5f(members: number, ftl: boolean): RememberedStack {
       health: 'ok' as const,
     })),
     spares: [],
+    cache: null,
   };
 }
 

@@ -17,6 +17,7 @@ function known(members: number, stripBytes: number): RememberedStack {
     ftl: true,
     members: Array.from({ length: members }, (_, slot) => ({ ...MEMBER, slot })),
     spares: [],
+    cache: null,
   };
 }
 

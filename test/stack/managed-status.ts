@@ -165,6 +165,7 @@ const OLD: RememberedStack = {
     health: 'ok' as const,
   })),
   spares: [],
+  cache: null,
 };
 const present = (manager: FakeManager): PresentMembers => ({
   ...manager.status(),

@@ -23,6 +23,7 @@ const STACK: RememberedStack = {
     { slot: 1, uuid: null, path: '/dev/disk/by-id/b', health: 'ok' },
   ],
   spares: [{ uuid: '00000000-0000-4000-8000-000000000009', path: '/dev/disk/by-id/s' }],
+  cache: null,
 };
 
 function store(t: ExecutionContext): StateStore {
@@ -62,7 +63,7 @@ test('a file of a version without spares has none', (t) => {
   const file = states.path('tank');
   const { spares: _, ...old } = JSON.parse(readFileSync(file, 'utf8'));
   writeFileSync(file, JSON.stringify(old));
-  t.deepEqual(states.load('tank'), { ...STACK, spares: [] });
+  t.deepEqual(states.load('tank'), { ...STACK, spares: [], cache: null });
 });
 
 test('files that are no names are not listed', (t) => {

@@ -25,6 +25,7 @@ test('members are what they were when the server ended, or missing', (t) => {
       health: (['ok', 'failed', 'missing', 'rebuilding', 'ok'] as const)[slot]!,
     })),
     spares: [],
+    cache: null,
   };
   const { health, reason, array } = stoppedStatus(stack, false);
   t.is(health, 'stopped');

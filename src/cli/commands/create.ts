@@ -55,7 +55,7 @@ export const create: Command = {
       summary: 'write nothing, remember it here only',
     },
     { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer; on for raid5f' },
-    { name: 'cache', kind: 'text', value: 'DEV', summary: 'write cache (later version)' },
+    { name: 'cache', kind: 'text', value: 'DEV', summary: 'a fast device that takes writes first' },
     { name: 'spare', kind: 'list', value: 'DEV', summary: 'kept ready to replace a failed member' },
     { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space the FTL holds back; 20' },
     DRY_RUN,
@@ -91,7 +91,6 @@ export const create: Command = {
 function createRequest(args: Arguments): CreateRequest {
   const name = args.positional('NAME');
   checkStackName(name);
-  refuseUnavailable(args);
   const level = parseLevelOrRefuse(args.text('raid'));
   const uuidText = args.text('uuid');
   const uuid = uuidText === null ? null : parseUuid(uuidText);
@@ -108,22 +107,33 @@ function createRequest(args: Arguments): CreateRequest {
   const superblock = args.choice('superblock') !== false;
   const spares = args.list('spare').map((spare) => refuseForm(spare));
   if (spares.length > 0) refuseSpares(level, superblock);
+  const cache = args.text('cache');
+  const ftl = ftlRequest(args, level, superblock);
+  if (cache !== null && !ftl.ftl) refuseCache(superblock);
   return {
     name,
     level,
     stripBytes: level === 'raid1' ? null : (strip ?? STRIP_BYTES_DEFAULT),
     uuid: uuid ?? (superblock ? null : makeUuid()),
     superblock,
-    ...ftlRequest(args, level, superblock),
+    ...ftl,
     members: args.many('MEMBER').map((member) => refuseForm(member)),
     spares,
+    cache: cache === null ? null : refuseForm(cache),
     erase: args.list('erase'),
   };
 }
 
-function refuseUnavailable(args: Arguments): void {
-  if (args.text('cache') === null) return;
-  throw usageError('cannot use --cache: it is not available in this version', 'leave it out');
+function refuseCache(superblock: boolean): never {
+  throw superblock
+    ? usageError(
+        'cannot use --cache with --no-ftl: the FTL takes what the cache has gathered',
+        'leave one of them out',
+      )
+    : usageError(
+        'cannot use --cache with --no-superblock: nothing would record that there is a cache',
+        'leave one of them out',
+      );
 }
 
 function ftlRequest(
@@ -133,7 +143,8 @@ function ftlRequest(
 ): Pick<CreateRequest, 'ftl' | 'overProvisioning'> {
   const text = args.text('op');
   // Without metadata on the members nothing would say that they are not what they seem.
-  const ftl = args.choice('ftl') ?? (level === 'raid5f' && superblock);
+  const wanted = level === 'raid5f' || args.text('cache') !== null;
+  const ftl = args.choice('ftl') ?? (wanted && superblock);
   if (ftl && !superblock) {
     throw usageError(
       'cannot use --ftl with --no-superblock: nothing would record that there is an FTL',
@@ -198,7 +209,7 @@ async function confirm(
       'write the same name twice',
     );
   }
-  const all = [...prepared.members, ...prepared.spares];
+  const all = [...prepared.members, ...prepared.spares, ...cachesOf(prepared)];
   const lost = all.filter((member) => member.erase && member.holds.length > 0);
   if (lost.length === 0 || confirmed !== null || args.flag('yes')) return;
   const list = lost.map((member) => member.device).join(', ');
@@ -239,6 +250,12 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     holds: spare.holds.map((held) => ({ kind: held.kind, label: held.label })),
     erase: spare.erase,
   }));
+  const [cache = null] = cachesOf(prepared).map((device) => ({
+    device: device.device,
+    size_bytes: device.sizeBytes,
+    holds: device.holds.map((held) => ({ kind: held.kind, label: held.label })),
+    erase: device.erase,
+  }));
   const data = {
     name: plan.name,
     uuid: dryRun && request.uuid === null ? null : uuid,
@@ -259,6 +276,7 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
           },
     members,
     spares,
+    cache,
     notes,
   };
   const last = dryRun
@@ -270,6 +288,10 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     text: () => [...planLines(prepared), '', ...last].join('\n'),
     plain: () => [[plan.name, data.uuid, plan.level, data.size_bytes]],
   };
+}
+
+function cachesOf({ cache }: PreparedCreate): readonly PreparedDevice[] {
+  return cache === null ? [] : [cache];
 }
 
 function laterNotes({ plan, request }: PreparedCreate): string[] {
@@ -306,6 +328,7 @@ function planLines(prepared: PreparedCreate): string[] {
   const rows = [
     ...members.map((member) => row(String(member.slot), member)),
     ...spares.map((spare) => row('spare', spare)),
+    ...cachesOf(prepared).map((cache) => row('cache', cache)),
   ];
   const count = spares.length;
   const ready = count === 0 ? '' : `, ${count} ${count === 1 ? 'spare' : 'spares'}`;

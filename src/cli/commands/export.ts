@@ -50,11 +50,8 @@ export const exportCommand: Command = {
     },
     { name: 'read-only', kind: 'flag', summary: 'refuse writes, write no metadata' },
     { name: 'degraded', kind: 'flag', summary: 'start although members are missing' },
-    {
-      name: 'discard-cache',
-      kind: 'flag',
-      summary: 'start without the write cache (later version)',
-    },
+    { name: 'cache', kind: 'text', value: 'DEV', summary: 'the NV cache, if it has moved' },
+    { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
@@ -65,7 +62,9 @@ export const exportCommand: Command = {
   async run(context, args) {
     const name = args.positional('NAME');
     checkStackName(name);
-    refuseUnavailable(args);
+    if (args.text('cache') !== null && args.flag('discard-cache')) {
+      throw usageError('cannot use --cache with --discard-cache', 'choose one of them');
+    }
     const request = exportRequest(args);
     const devices = checkDevices(args.list('device'));
     const running = await askRunning(context, name, request);
@@ -83,11 +82,6 @@ export const exportCommand: Command = {
     return report(context, name, await startOrJoin(context, options));
   },
 };
-
-function refuseUnavailable(args: Arguments): void {
-  if (!args.flag('discard-cache')) return;
-  throw usageError('cannot use --discard-cache: this version has no write cache', 'leave it out');
-}
 
 function exportRequest(args: Arguments): ExportRequest {
   const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';
@@ -121,6 +115,11 @@ function exportRequest(args: Arguments): ExportRequest {
     }
   }
   return request;
+}
+
+function cacheOption(args: Arguments): readonly string[] {
+  const cache = args.text('cache');
+  return cache === null ? [] : [cache];
 }
 
 function checkDevices(devices: readonly string[]): readonly string[] {
@@ -197,6 +196,8 @@ function serveOptions(
       devices,
       remembered,
       degraded: args.flag('degraded'),
+      cacheDevice: checkDevices(cacheOption(args))[0] ?? null,
+      discardCache: args.flag('discard-cache'),
       readOnly: request.read_only,
     },
     request,
