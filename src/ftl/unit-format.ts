@@ -10,13 +10,13 @@
  * is complete, with its checksum over the summary, only in a unit that was sent to the base.
  *
  * The tables describe the bytes; the functions read and write them as 32-bit words in an arena,
- * which a test holds against the tables. Sequences of units consist of an epoch, which is one life
- * of the device, and a counter within it; sequences of writes have 53 bits of 56.
+ * which a test holds against the tables. What stands in entries and trim records is in
+ * src/block/log-entry.ts, because an NV cache has the same ones.
  */
 
-import { crc32cRaw } from '../block/crc32c.ts';
 import type { Kernels } from '../block/kernels.ts';
 import { Layout } from '../block/layout.ts';
+import { readU64, writeU64 } from '../block/log-entry.ts';
 import {
   FTL_BLOCK_BYTES,
   type FtlGeometry,
@@ -24,6 +24,25 @@ import {
   UNIT_ENTRY_BYTES,
   UNIT_HEADER_BYTES,
 } from './geometry.ts';
+
+// Entries, trim records and sequences are those of every log.
+export {
+  blockCrc,
+  blockCrcOf,
+  EPOCHS_MAX,
+  entryCrc,
+  epochOf,
+  LOG_ENTRY as UNIT_ENTRY,
+  makeSequence,
+  nameBlock,
+  nameSequence,
+  TRIM_RECORD,
+  trimBlockCount,
+  trimIsIntact,
+  writeEntryCrc,
+  writeName,
+  writeTrim,
+} from '../block/log-entry.ts';
 
 /** ASCII `BSUN`, as a little-endian word. */
 export const UNIT_SIGNATURE = 0x4e555342;
@@ -75,37 +94,6 @@ export const UNIT_HEADER = new Layout('Unit header', UNIT_HEADER_BYTES, [
   },
 ]);
 
-export const UNIT_ENTRY = new Layout('Entry of a data block', UNIT_ENTRY_BYTES, [
-  { name: 'block', offset: 0, bytes: 5, type: 'bytes', meaning: 'block of the device, 40 bits' },
-  { name: 'sequence', offset: 5, bytes: 7, type: 'bytes', meaning: 'of the write, 56 bits' },
-  {
-    name: 'crc',
-    offset: 12,
-    bytes: 4,
-    type: 'u32',
-    meaning: 'the usual CRC-32C over the 12 bytes before it and the 4096 bytes of the block',
-  },
-]);
-
-export const TRIM_RECORD = new Layout('Trim record', TRIM_RECORD_BYTES, [
-  { name: 'block', offset: 0, bytes: 5, type: 'bytes', meaning: 'first block, 40 bits' },
-  { name: 'sequence', offset: 5, bytes: 7, type: 'bytes', meaning: 'of the write, 56 bits' },
-  { name: 'block_count', offset: 12, bytes: 8, type: 'u64', meaning: 'blocks that read as zeroes' },
-  { name: 'reserved', offset: 20, bytes: 8, type: 'zero', meaning: 'zero' },
-  {
-    name: 'crc',
-    offset: 28,
-    bytes: 4,
-    type: 'u32',
-    meaning: 'the usual CRC-32C over the 28 bytes before it',
-  },
-]);
-
-/** So that sequences are safe integers, also of a life that has numbered into the next epoch. */
-export const EPOCHS_MAX = 2 ** 21 - 2;
-
-const TWO_32 = 2 ** 32;
-const TWO_24 = 2 ** 24;
 const ALL_ONES = 0xffffffff;
 
 /** What the header of a unit says. Fields of a unit that is read are filled in by `readHeader`. */
@@ -129,14 +117,6 @@ export function deviceWords(uuid: Uint8Array): readonly [low: number, high: numb
   return [view.getUint32(0, true), view.getUint32(4, true)];
 }
 
-export function makeSequence(epoch: number, number: number): number {
-  return epoch * TWO_32 + number;
-}
-
-export function epochOf(sequence: number): number {
-  return Math.floor(sequence / TWO_32);
-}
-
 // data path
 
 /** Byte of the entry of data block `index` in the unit at byte `unit`. */
@@ -153,65 +133,6 @@ export function trimAt(geometry: FtlGeometry, unit: number, index: number): numb
 /** Byte of data block `index`. */
 export function dataAt(geometry: FtlGeometry, unit: number, index: number): number {
   return unit + (geometry.summaryBlocks + index) * FTL_BLOCK_BYTES;
-}
-
-/** Writes block and sequence, the first 12 bytes of an entry or a trim record. */
-export function writeName(u32: Uint32Array, at: number, block: number, sequence: number): void {
-  const word = at >>> 2;
-  const high = Math.floor(sequence / TWO_24);
-  u32[word] = block;
-  u32[word + 1] = Math.floor(block / TWO_32) + (sequence - high * TWO_24) * 256;
-  u32[word + 2] = high;
-}
-
-export function nameBlock(u32: Uint32Array, at: number): number {
-  const word = at >>> 2;
-  return u32[word]! + (u32[word + 1]! & 0xff) * TWO_32;
-}
-
-export function nameSequence(u32: Uint32Array, at: number): number {
-  const word = at >>> 2;
-  return (u32[word + 1]! >>> 8) + u32[word + 2]! * TWO_24;
-}
-
-/** The checksum that the entry at `entry` has to have for the data at `data`. */
-export function blockCrc(kernels: Kernels, entry: number, data: number): number {
-  const seed = kernels.crc32cRaw(ALL_ONES, entry, 12);
-  return ~kernels.crc32cRaw(seed, data, FTL_BLOCK_BYTES) >>> 0;
-}
-
-export function entryCrc(u32: Uint32Array, at: number): number {
-  return u32[(at >>> 2) + 3]!;
-}
-
-export function writeEntryCrc(u32: Uint32Array, at: number, crc: number): void {
-  u32[(at >>> 2) + 3] = crc;
-}
-
-export function writeTrim(
-  u32: Uint32Array,
-  kernels: Kernels,
-  at: number,
-  block: number,
-  blockCount: number,
-  sequence: number,
-): void {
-  const word = at >>> 2;
-  writeName(u32, at, block, sequence);
-  u32[word + 3] = blockCount;
-  u32[word + 4] = Math.floor(blockCount / TWO_32);
-  u32[word + 5] = 0;
-  u32[word + 6] = 0;
-  u32[word + 7] = kernels.crc32c(at, TRIM_RECORD_BYTES - 4);
-}
-
-export function trimBlockCount(u32: Uint32Array, at: number): number {
-  const word = at >>> 2;
-  return u32[word + 3]! + u32[word + 4]! * TWO_32;
-}
-
-export function trimIsIntact(u32: Uint32Array, kernels: Kernels, at: number): boolean {
-  return u32[(at >>> 2) + 7] === kernels.crc32c(at, TRIM_RECORD_BYTES - 4);
 }
 
 function summaryCrc(kernels: Kernels, unit: number, summaryBytes: number): number {
@@ -268,19 +189,4 @@ export function readHeader(
   return header.dataCount <= geometry.dataBlocks && header.trimCount <= geometry.trimsMax;
 }
 
-function writeU64(u32: Uint32Array, word: number, value: number): void {
-  const high = Math.floor(value / TWO_32);
-  u32[word] = value - high * TWO_32;
-  u32[word + 1] = high;
-}
-
-function readU64(u32: Uint32Array, word: number): number {
-  return u32[word]! + u32[word + 1]! * TWO_32;
-}
-
 // end data path
-
-/** The usual CRC-32C of bytes outside an arena, for tests and tools. */
-export function blockCrcOf(name: Uint8Array, data: Uint8Array): number {
-  return ~crc32cRaw(crc32cRaw(ALL_ONES, name), data) >>> 0;
-}
