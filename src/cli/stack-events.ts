@@ -5,6 +5,7 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
+import { cacheFailedAction, cacheFailedWords } from '../stack/cache-words.ts';
 import { findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
@@ -41,6 +42,20 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         reason: ftlReason(event.why),
         action: ftlAction(name),
         details: { errno: event.errno },
+      };
+    case 'cache-failed':
+      return {
+        ...plainEvent('cache-failed', 'error', cacheFailedWords(event.device, event.why)),
+        reason: event.why,
+        action: cacheFailedAction(name),
+        device: event.device,
+      };
+    case 'cache-discarded':
+      return {
+        ...plainEvent('cache-discarded', 'warning', 'started without its NV cache'),
+        reason: 'it was given up with --discard-cache: what only it had is lost',
+        action: 'check the file system on it',
+        details: { uuid: event.uuid },
       };
     case 'ftl-found':
       return findingEvent(event.finding, name);

@@ -256,6 +256,32 @@ export interface FtlStatusDocument {
   readonly unreadable_blocks: number;
 }
 
+/** Blocks are of 4096 bytes; those written, drained, dropped and read are counted since the start. */
+export interface CacheStatusDocument {
+  readonly device: string;
+  readonly uuid: string;
+  /** `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more. */
+  readonly health: 'ok' | 'failing' | 'detached';
+  readonly reason: string | null;
+  readonly size_bytes: number;
+  readonly used_bytes: number;
+  /** Of them: not with the FTL yet. */
+  readonly undrained_bytes: number;
+  /** Lap of the ring: 1, 2, 3, 1 … */
+  readonly phase: number;
+  /** Starts so far. */
+  readonly epoch: number;
+  readonly user_blocks_written: number;
+  readonly drained_blocks: number;
+  /** Never sent to the FTL, because they were overwritten or trimmed before. */
+  readonly dropped_blocks: number;
+  readonly read_blocks: number;
+  /** Blocks of the device whose newest copy nobody has any more. */
+  readonly lost_blocks: number;
+  /** The first ones. */
+  readonly lost_ranges: readonly { readonly block: number; readonly block_count: number }[];
+}
+
 export interface IoStatus {
   readonly ios: number;
   readonly bytes: number;
@@ -284,7 +310,8 @@ export interface StatusDocument {
   readonly array: ArrayStatus | null;
   /** Null in a stack without one, and while it is stopped. */
   readonly ftl: FtlStatusDocument | null;
-  readonly cache: null;
+  /** Null in a stack without one, and while it is stopped. */
+  readonly cache: CacheStatusDocument | null;
   readonly io: {
     readonly read: IoStatus;
     readonly write: IoStatus;

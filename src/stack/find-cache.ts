@@ -27,7 +27,7 @@ export async function findCache(
   if (given !== null) {
     const header = await look(reactor, given);
     if (header.uuid !== wanted.uuid) throw anotherCache(plan.name, given, wanted, header);
-    refuseOutdated(plan.name, given, wanted, header);
+    refuseStale(plan.name, given, wanted, header);
     return given;
   }
   const remembered = plan.remembered?.cache ?? null;
@@ -37,12 +37,12 @@ export async function findCache(
     try {
       const header = await look(reactor, path);
       if (header.uuid !== wanted.uuid) continue;
-      refuseOutdated(plan.name, path, wanted, header);
+      refuseStale(plan.name, path, wanted, header);
       return path;
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;
       // Of a device that may be anybody's nothing is expected.
-      if (index < first.length || error.code === 'BANDSTAND_CACHE_OUTDATED') why ??= error;
+      if (index < first.length || error.code === 'BANDSTAND_CACHE_STALE') why ??= error;
     }
   }
   throw missing(plan.name, wanted, remembered?.path ?? null, why);
@@ -59,14 +59,9 @@ async function look(reactor: Reactor, text: string): Promise<CacheHeader> {
 }
 
 /** The FTL has been used with a later state of this cache than the device holds. */
-function refuseOutdated(
-  name: string,
-  device: string,
-  wanted: FtlCache,
-  { epoch }: CacheHeader,
-): void {
+function refuseStale(name: string, device: string, wanted: FtlCache, { epoch }: CacheHeader): void {
   if (epoch >= wanted.epoch) return;
-  throw new BandstandError('BANDSTAND_CACHE_OUTDATED', {
+  throw new BandstandError('BANDSTAND_CACHE_STALE', {
     message: `cannot use ${device} as the NV cache of ${name}: it is an old copy, started ${epoch} times where the cache was started ${wanted.epoch} times`,
     hint: 'name the device that was in use with --cache',
     details: { name, device, epoch, wanted: wanted.epoch },
@@ -79,7 +74,7 @@ function anotherCache(
   wanted: FtlCache,
   header: CacheHeader,
 ): BandstandError {
-  return new BandstandError('BANDSTAND_CACHE_FOREIGN', {
+  return new BandstandError('BANDSTAND_CACHE_OWNER', {
     message: `cannot use ${device} as the NV cache of ${name}: it is the cache ${header.uuid}, not ${wanted.uuid}`,
     hint: 'name another device with --cache, or leave it out to have it found',
     details: { name, device, uuid: header.uuid, wanted: wanted.uuid },

@@ -23,6 +23,13 @@ const TOLD_MAX = 32;
 /** Of 2^32 units in a life most are left. */
 const FIRST_UNIT_MAX = 2 ** 31;
 
+export interface FtlLayerOptions extends Pick<StackPlan, 'readOnly' | 'rebuildMap'> {
+  /** It has an NV cache in front. */
+  readonly isCached?: boolean;
+  /** Its NV cache is given up. */
+  readonly discards?: boolean;
+}
+
 export class FtlLayer {
   readonly device: Ftl;
   readonly #emit: (event: StackEvent) => void;
@@ -32,7 +39,7 @@ export class FtlLayer {
   constructor(
     array: RaidArray,
     buffer: SurvivingMemory | null,
-    { readOnly, rebuildMap = false }: Pick<StackPlan, 'readOnly' | 'rebuildMap'>,
+    { discards = false, isCached = false, readOnly, rebuildMap = false }: FtlLayerOptions,
     emit: (event: StackEvent) => void,
   ) {
     this.#emit = emit;
@@ -45,6 +52,8 @@ export class FtlLayer {
       firstUnit: randomInt(FIRST_UNIT_MAX),
       readOnly,
       rebuildMap,
+      isCached,
+      discardsCache: discards,
       steps: stepEvents(emit),
       redundancy: redundancyOf(array),
       found: (finding) => this.#found(finding),

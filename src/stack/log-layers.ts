@@ -85,13 +85,32 @@ export class LogLayers {
     return new LogLayers(ftl, device, path);
   }
 
-  /** What the user of the stack sees: whoever takes it opens it, and closes it before `close`. */
+  /** What the user of the stack sees. */
   get device(): BlockDevice {
     return this.cache ?? this.ftl.device;
   }
 
-  /** Closes what is below `device`. */
-  async close(): Promise<void> {
+  /** `open` opens `device` and whatever is on it. Throws what it throws; nothing is open then. */
+  async openTop(open: (device: BlockDevice) => Promise<void>): Promise<void> {
+    try {
+      await open(this.device);
+    } catch (error) {
+      await this.#closeBelow();
+      throw error;
+    }
+    this.ftl.tellRebuilt();
+  }
+
+  /** Closes everything. */
+  async closeTop(top: BlockDevice): Promise<void> {
+    try {
+      await top.close();
+    } finally {
+      await this.#closeBelow();
+    }
+  }
+
+  async #closeBelow(): Promise<void> {
     if (this.cache === null) return;
     try {
       await this.ftl.device.close();
@@ -103,6 +122,13 @@ export class LogLayers {
   /** For status; null without a cache, or while it is closed. */
   document(): CacheStatusDocument | null {
     return this.cache === null ? null : cacheDocument(this.cache, this.#path!);
+  }
+
+  /** What is to be told when this device is the cache, and has failed; else null. */
+  cacheFailure(device: BlockDevice): StackEvent | null {
+    if (this.cache === null || device !== this.cache.cache) return null;
+    const why = this.cache.status()?.reason ?? 'it has failed';
+    return { event: 'cache-failed', device: this.#path!, why };
   }
 
   /** Where the cache was found; null without one. */

@@ -13,7 +13,6 @@ import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-devic
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
-import { formatSize } from '../block/quantities.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
@@ -23,18 +22,19 @@ import { ArrayManager } from '../raid/array-manager.ts';
 import type { ArraySpec } from '../raid/array-spec.ts';
 import { type Assembly, assembleArray } from '../raid/assemble.ts';
 import { examineDevice } from '../raid/examine.ts';
-import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { absentSpares, notesAbout } from './absent-spares.ts';
+import { cacheWords } from './cache-words.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
-import { FtlLayer } from './ftl-layer.ts';
 import { failureEvent, ftlWords } from './ftl-words.ts';
 import { ioStatus } from './io-status.ts';
+import { LogLayers } from './log-layers.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
+import { rememberedSpec } from './remembered-array.ts';
 import { StackControl } from './stack-control.ts';
 import { startFailure } from './start-failure.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -59,7 +59,7 @@ export class Stack implements DeviceObserver {
   readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
-  #ftl: FtlLayer | null = null;
+  #log: LogLayers | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
   #exported: ExportStatus | null = null;
@@ -137,7 +137,7 @@ export class Stack implements DeviceObserver {
     {
       name: 'Start the FTL',
       run: (stack) => stack.#startFtl(),
-      undo: (stack) => stack.#top!.close(),
+      undo: (stack) => stack.#closeFtl(),
     },
   ];
 
@@ -150,7 +150,8 @@ export class Stack implements DeviceObserver {
     },
     {
       name: 'Start the array',
-      run: (stack) => stack.#startArray(stack.#rememberedSpec()),
+      run: (stack) =>
+        stack.#startArray(rememberedSpec(stack.#plan.remembered!, [...stack.#devices.values()])),
       undo: (stack) => stack.#top!.close(),
     },
     {
@@ -252,27 +253,6 @@ export class Stack implements DeviceObserver {
     this.#assembly = assembleArray(examinations, this.#found!.options);
   }
 
-  #rememberedSpec(): ArraySpec {
-    const remembered = this.#plan.remembered!;
-    const devices = [...this.#devices.values()];
-    const plan = planArray({
-      name: remembered.name,
-      level: remembered.level,
-      stripBytes: remembered.stripBytes === 0 ? null : remembered.stripBytes,
-      members: devices.map(({ name, geometry }) => ({ name, geometry })),
-      superblock: false,
-    });
-    const sizeBytes = plan.blockCount * plan.blockBytes;
-    if (sizeBytes !== remembered.sizeBytes) {
-      throw new BandstandError('BANDSTAND_MEMBER_MISMATCH', {
-        message: `cannot assemble ${remembered.name}: its members give ${formatSize(sizeBytes)} (${sizeBytes} bytes), it was created with ${formatSize(remembered.sizeBytes)} (${remembered.sizeBytes})`,
-        hint: 'look whether a member was replaced or resized; nothing on the members can tell',
-        details: { name: remembered.name, size_bytes: sizeBytes },
-      });
-    }
-    return planSpec(plan, devices);
-  }
-
   async #startManaged(): Promise<void> {
     const { remembered, devices } = this.#plan;
     const readOnly = this.#readOnly;
@@ -309,11 +289,19 @@ export class Stack implements DeviceObserver {
   }
 
   async #startFtl(): Promise<void> {
-    const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#plan, this.#emit);
-    await this.#putOnTop(ftl.device);
-    ftl.tellRebuilt();
-    this.#ftl = ftl;
-    await this.#manager!.attachSpace(ftl.space);
+    const [reactor, array, plan, emit] = [this.#reactor, this.#array!, this.#plan, this.#emit];
+    const log = await LogLayers.prepare({ reactor, array, plan, emit });
+    await log.openTop((device) => this.#putOnTop(device));
+    this.#log = log;
+    await this.#manager!.attachSpace(log.ftl.space);
+  }
+
+  async #closeFtl(): Promise<void> {
+    await this.#log!.closeTop(this.#top!);
+  }
+
+  get #ftl() {
+    return this.#log?.ftl ?? null;
   }
 
   async #putOnTop(device: BlockDevice): Promise<void> {
@@ -390,6 +378,7 @@ export class Stack implements DeviceObserver {
     const bad = members.filter((member) => member.health !== 'ok');
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
     const sizeBytes = this.#sizeBytes;
+    const cache = this.#log?.document() ?? null;
     const grown =
       this.#exported === null
         ? null
@@ -402,7 +391,11 @@ export class Stack implements DeviceObserver {
     return {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
-      ...ftlWords(this.#plan.name, this.#ftl?.readOnlyReason ?? null, words),
+      ...cacheWords(
+        this.#plan.name,
+        cache,
+        ftlWords(this.#plan.name, this.#ftl?.readOnlyReason ?? null, words),
+      ),
       size_bytes: sizeBytes,
       block_size: this.#top!.geometry.blockBytes,
       activity: managed?.activity ?? IDLE,
@@ -416,7 +409,7 @@ export class Stack implements DeviceObserver {
         spares: managed?.spares ?? [],
       },
       ftl: this.#ftl?.document() ?? null,
-      cache: null,
+      cache,
       io: {
         read: ioStatus(this.#top!.meter(OP_READ)),
         write: ioStatus(this.#top!.meter(OP_WRITE)),
@@ -478,13 +471,19 @@ export class Stack implements DeviceObserver {
       ftl: this.#ftl !== null,
       members: old?.members ?? [],
       spares: old?.spares ?? [],
+      cache: this.#log?.remembered(stableDevicePath) ?? null,
     };
     return rememberMembers(base, this.control.members.present(this.#manager), stableDevicePath);
   }
 
   // --- observers --------------------------------------------------------------------------------
 
-  deviceFailed(_device: BlockDevice, status: number): void {
+  deviceFailed(device: BlockDevice, status: number): void {
+    const lost = this.#log?.cacheFailure(device) ?? null;
+    if (lost !== null) {
+      this.#emit(lost);
+      return;
+    }
     this.#failed = true;
     this.#emit(failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
   }

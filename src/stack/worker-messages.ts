@@ -117,6 +117,10 @@ export type StackEvent =
         readonly wrongBlocks: number;
       };
     }
+  /** It is being emptied, and not used afterwards. */
+  | { readonly event: 'cache-failed'; readonly device: string; readonly why: string }
+  /** The stack was started without its NV cache, which is given up. */
+  | { readonly event: 'cache-discarded'; readonly uuid: string }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }
   /** What the array's manager tells. */
   | { readonly event: 'array'; readonly array: ArrayEvent }

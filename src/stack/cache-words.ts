@@ -1,0 +1,41 @@
+/**
+ * What status and events say about an NV cache.                                     (control plane)
+ *
+ * A cache that fails while it can still be read is emptied, and the stack goes on without: slower,
+ * and worth a look. What nobody has any more is said for as long as it is lost.
+ */
+
+import { formatCount } from '../block/quantities.ts';
+import type { CacheStatusDocument } from '../control/schema.ts';
+import type { Words } from './ftl-words.ts';
+
+export function cacheFailedWords(device: string, why: string): string {
+  return `the NV cache ${device} is not used any more: ${why}`;
+}
+
+export function cacheFailedAction(name: string): string {
+  return `replace it when the stack is stopped: bandstand stop ${name}`;
+}
+
+/** Null for what `cache` is: the words of everything else are all there is to say. */
+export function cacheWords(name: string, cache: CacheStatusDocument | null, words: Words): Words {
+  if (cache === null) return words;
+  const reasons: string[] = [];
+  if (cache.health === 'failing') {
+    reasons.push(`the NV cache ${cache.device} is being emptied: ${cache.reason}`);
+  } else if (cache.health === 'detached') {
+    reasons.push(cacheFailedWords(cache.device, cache.reason ?? 'it is empty'));
+  }
+  if (cache.lost_blocks > 0) {
+    const count = cache.lost_blocks;
+    const blocks = `${formatCount(count)} ${count === 1 ? 'block' : 'blocks'}`;
+    reasons.push(`${blocks} could not be read from the NV cache and are lost until written again`);
+  }
+  if (reasons.length === 0) return words;
+  if (words.reason !== null) reasons.unshift(words.reason);
+  return {
+    health: words.health === 'healthy' ? 'degraded' : words.health,
+    reason: reasons.join('; '),
+    action: words.action ?? cacheFailedAction(name),
+  };
+}
