@@ -90,6 +90,17 @@ export const ERROR_CODES = {
   BANDSTAND_FTL_READ_ONLY: 'the log-structured device cannot be changed any more',
   BANDSTAND_FTL_SUPERBLOCK: 'a superblock of a log-structured device is damaged',
   BANDSTAND_FTL_UNREADABLE: 'something that a start of a log-structured device needs is unreadable',
+  // NV caches
+  BANDSTAND_CACHE_HEADER: 'the header of an NV cache is damaged',
+  BANDSTAND_CACHE_INCONSISTENT: 'parts of an NV cache contradict each other',
+  BANDSTAND_CACHE_NOT_FOUND: 'the device holds no NV cache',
+  BANDSTAND_CACHE_OWNER: 'the NV cache is that of another device, or another one of this device',
+  BANDSTAND_CACHE_READ_ONLY: 'the NV cache cannot be written any more',
+  BANDSTAND_CACHE_SHRUNK: 'the device of an NV cache is smaller than the cache',
+  BANDSTAND_CACHE_STALE: 'the NV cache is an old copy of the one that was last in use',
+  BANDSTAND_CACHE_UNREADABLE: 'something that a start of an NV cache needs is unreadable',
+  BANDSTAND_CACHE_UNSUITABLE: 'the device cannot be used as an NV cache, or behind one',
+  BANDSTAND_CACHE_VERSION: 'the NV cache has a version that is not supported',
   // ublk devices
   BANDSTAND_UBLK_BUSY: 'the ublk device is in use by something else',
   BANDSTAND_UBLK_FAILED: 'the queue of a ublk device broke',

@@ -56,6 +56,10 @@ export const IMPORT_TABLE: Readonly<Record<string, ImportRule>> = {
     units: ['block'],
     reason: 'ftl runs unchanged in the simulator, and never learns that its base is an array',
   },
+  'nv-cache': {
+    units: ['block'],
+    reason: 'the cache runs unchanged in the simulator, and never learns what it is in front of',
+  },
   bench: { units: ['block'], reason: 'a load generator drives any BlockDevice' },
   exporter: {
     units: ['block', 'native', 'reactor'],
@@ -377,7 +381,7 @@ const AMBIENT: Forbidden[] = [
   },
   { pattern: /\bMath\.random\b/, reason: 'chance comes from reactor.random(), which has a seed' },
 ];
-const AMBIENT_FOLDERS = /^src\/(?:block|raid|ftl|device)\//;
+const AMBIENT_FOLDERS = /^src\/(?:block|raid|ftl|nv-cache|device)\//;
 
 export const checkAmbient: Rule = (source) => {
   if (!AMBIENT_FOLDERS.test(source.path)) return [];
