@@ -21,7 +21,7 @@ import type { Ring } from '../reactor/ring.ts';
 import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
 import type { LogLayers } from './log-layers.ts';
-import { cannot, parseNewDevice, refuseUsed } from './new-device.ts';
+import { cannot, eraseHint, parseNewDevice, refuseUsed } from './new-device.ts';
 import { readEnds } from './open-new-member.ts';
 import { stableDevicePath } from './remember-members.ts';
 import { findSignatures } from './signatures.ts';
@@ -177,7 +177,7 @@ export class StackCache {
     try {
       const [found] = findSignatures(await readEnds(ring, device));
       if (found === undefined) return { device, path };
-      const hint = `erase it if nothing on it is needed: bandstand wipe ${path}, or wipefs --all ${path}`;
+      const hint = eraseHint(found.kind, path);
       const details = { device: path, holds: found.kind };
       throw cannot(
         subject,
