@@ -31,7 +31,7 @@ test('operations wait for the change, which begins when none is in flight', asyn
   let atWork = -1;
   let during: Promise<number>[] = [];
   const change = meter.replaceLower(async (lower) => {
-    t.is<BlockDevice>(lower, one);
+    t.is(lower, one as BlockDevice);
     atWork = one.inFlight;
     during = Array.from({ length: 5 }, (_, block) => submitStatus(meter, OP_READ, block, 1, 0));
     return other;
@@ -42,7 +42,7 @@ test('operations wait for the change, which begins when none is in flight', asyn
   t.deepEqual(await reactor.drive(Promise.all(during)), new Array(5).fill(OK));
   t.is(one.log.length, 20);
   t.is(other.log.length, 5);
-  t.is<BlockDevice>(meter.lower, other);
+  t.is(meter.lower, other as BlockDevice);
   t.is(one.observer, null);
   t.is(meter.meter(OP_READ).ios, 5);
   await reactor.drive(meter.close());
