@@ -311,12 +311,31 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     if (result <= 0) {
       this.#inputEnded(result);
     } else if (this.#state === STATE_TRANSMISSION) {
+      const payload = this.#transmission.receivesInPlace;
       this.#transmission.received(result);
+      if (payload && this.#state === STATE_TRANSMISSION) this.#fetchHeader();
       if (this.#state === STATE_TRANSMISSION) this.#receive();
     } else {
       this.#window.tail += result;
       if (!this.#answering) this.#negotiate();
     }
+  }
+
+  /**
+   * Fetches the header behind a payload without a turn of its own, if it has arrived. The payload
+   * that it announces is then asked for in the same turn as the reply to this one is sent. Both
+   * give the client something to do, and waking it costs more than anything else here: this way
+   * it is woken once (bench/nbd.js, 128 KiB sequential write).
+   */
+  #fetchHeader(): void {
+    const transmission = this.#transmission;
+    if (!transmission.receivesHeader) return;
+    const bytes = transmission.receiveBytes();
+    if (bytes === 0) return;
+    const address = this.#ring.arena.address + transmission.receiveAt;
+    const result = this.#ring.native.socketReceiveNow(this.#fd, address, bytes);
+    // The end of the stream and errors are for the ring's receive to tell.
+    if (result > 0) transmission.received(result);
   }
 
   /** The client has closed its side, or the socket is broken. */

@@ -157,6 +157,11 @@ export class Transmission implements RequestOwner, ReplyOwner {
     return filling === null ? this.#window.tail : filling.payload + this.#filledBytes;
   }
 
+  /** True when the next receive is for the header behind a payload, and for nothing else. */
+  get receivesHeader(): boolean {
+    return this.#headerOnly && this.#filling === null;
+  }
+
   /** True when the next receive is the rest of a payload and of nothing else. */
   get receivesInPlace(): boolean {
     return this.#filling !== null;
