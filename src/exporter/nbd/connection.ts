@@ -38,6 +38,8 @@ const TOKEN_SHUTDOWN = 3;
 const SHUTDOWN_BOTH = 2;
 /** A payload is waited for in the kernel until it is complete, not piece by piece. */
 const MSG_WAITALL = 0x100;
+/** Pieces (headers and payloads) that are fetched behind a payload in one go. */
+const FETCHES_MAX = 4;
 
 /** What every connection of an exporter shares. */
 export interface ConnectionContext {
@@ -311,9 +313,10 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     if (result <= 0) {
       this.#inputEnded(result);
     } else if (this.#state === STATE_TRANSMISSION) {
-      const payload = this.#transmission.receivesInPlace;
+      const inPlace = this.#transmission.receivesInPlace;
       this.#transmission.received(result);
-      if (payload && this.#state === STATE_TRANSMISSION) this.#fetchHeader();
+      if (inPlace) this.#fetch();
+      this.#transmission.beginFilled();
       if (this.#state === STATE_TRANSMISSION) this.#receive();
     } else {
       this.#window.tail += result;
@@ -322,20 +325,23 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
   }
 
   /**
-   * Fetches the header behind a payload without a turn of its own, if it has arrived. The payload
-   * that it announces is then asked for in the same turn as the reply to this one is sent. Both
-   * give the client something to do, and waking it costs more than anything else here: this way
-   * it is woken once (bench/nbd.js, 128 KiB sequential write).
+   * Takes out of the socket what has arrived behind a payload, without a turn for each piece, and
+   * before the device gets the payload: in that time the client can fill the socket again.
    */
-  #fetchHeader(): void {
+  #fetch(): void {
     const transmission = this.#transmission;
-    if (!transmission.receivesHeader) return;
-    const bytes = transmission.receiveBytes();
-    if (bytes === 0) return;
-    const address = this.#ring.arena.address + transmission.receiveAt;
-    const result = this.#ring.native.socketReceiveNow(this.#fd, address, bytes);
-    // The end of the stream and errors are for the ring's receive to tell.
-    if (result > 0) transmission.received(result);
+    const { arena, native } = this.#ring;
+    for (let count = 0; count < FETCHES_MAX; count += 1) {
+      if (this.#state !== STATE_TRANSMISSION) return;
+      const bytes = transmission.receiveBytes();
+      if (bytes === 0) return;
+      const address = arena.address + transmission.receiveAt;
+      const result = native.socketReceiveNow(this.#fd, address, bytes);
+      // The end of the stream and errors are for the ring's receive to tell.
+      if (result <= 0) return;
+      transmission.received(result);
+      if (result < bytes) return;
+    }
   }
 
   /** The client has closed its side, or the socket is broken. */

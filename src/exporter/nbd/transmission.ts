@@ -8,7 +8,8 @@
  *
  *   - A small write waits in the window until it is complete and is copied once, to an aligned
  *     buffer. A larger one takes its header, copies what is there, and has the rest received
- *     directly into its buffer.
+ *     directly into its buffer. It is begun when the socket holds nothing more that is wanted now
+ *     (`beginFilled`), because a client goes on sending as soon as its socket has room.
  *   - A request longer than a segment becomes segments, issued in order as buffers come free.
  *     Structured reads answer each with a chunk of its own; simple reads are gathered, or, when
  *     they are longer than all the buffers together, answered piece by piece.
@@ -24,7 +25,13 @@
 import { assert } from '../../block/assert.ts';
 import { OK } from '../../block/status.ts';
 import type { Ring } from '../../reactor/ring.ts';
-import { appendSegment, type NbdRequest, type RequestOwner, shiftSegment } from './nbd-request.ts';
+import {
+  appendSegment,
+  type NbdRequest,
+  NbdRequestQueue,
+  type RequestOwner,
+  shiftSegment,
+} from './nbd-request.ts';
 import type { NbdOperations } from './operations.ts';
 import {
   CMD_BLOCK_STATUS,
@@ -86,6 +93,8 @@ export class Transmission implements RequestOwner, ReplyOwner {
   /** What the payload is received into: `#current` or its newest segment. */
   #filling: NbdRequest | null = null;
   #filledBytes = 0;
+  /** Writes that were received in place and are yet to be begun. */
+  readonly #filled = new NbdRequestQueue();
   /** The last request was received in place, so only a header is asked for next. */
   #headerOnly = false;
 
@@ -157,25 +166,33 @@ export class Transmission implements RequestOwner, ReplyOwner {
     return filling === null ? this.#window.tail : filling.payload + this.#filledBytes;
   }
 
-  /** True when the next receive is for the header behind a payload, and for nothing else. */
-  get receivesHeader(): boolean {
-    return this.#headerOnly && this.#filling === null;
-  }
-
   /** True when the next receive is the rest of a payload and of nothing else. */
   get receivesInPlace(): boolean {
     return this.#filling !== null;
   }
 
-  /** `bytes` have arrived where `receiveAt` said. */
+  /** `bytes` have arrived where `receiveAt` said. Before the turn ends comes `beginFilled`. */
   received(bytes: number): void {
     if (this.#filling === null) this.#window.tail += bytes;
     else this.#filledBytes += bytes;
-    this.takeRequests();
+    this.#take();
+  }
+
+  /** Begins the writes that have been received in place, in the order of arrival. */
+  beginFilled(): void {
+    const filled = this.#filled;
+    for (let write = filled.shift(); write !== null; write = filled.shift()) {
+      this.#operations.begin(write);
+    }
   }
 
   /** Takes what is there, as far as there is room for it. */
   takeRequests(): void {
+    this.#take();
+    this.beginFilled();
+  }
+
+  #take(): void {
     this.#starved = false;
     for (;;) {
       const current = this.#current;
@@ -308,6 +325,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
       return false;
     }
     this.#window.head += REQUEST_BYTES;
+    if (!inPlace) this.beginFilled();
     if (asksMap) {
       this.#operations.readMap(request, this.#ring.arena.view);
       this.requestDone(request);
@@ -368,7 +386,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
     this.#filling = null;
     const last = filling === current || this.#issuedBytes === current.length;
     if (last) this.#current = null;
-    this.#operations.begin(filling);
+    this.#filled.push(filling);
     if (last && filling !== current) this.#allIssued(current);
     return true;
   }
