@@ -46,15 +46,11 @@ import {
 import type { ReceiveWindow } from './receive-window.ts';
 import {
   REPLY_CHUNK_DATA,
-  REPLY_CHUNK_DATA_DONE,
-  REPLY_CHUNK_ERROR,
-  REPLY_CHUNK_NONE,
-  REPLY_CHUNK_STATUS,
   REPLY_DATA,
-  REPLY_SIMPLE,
   REPLY_SIMPLE_DATA,
   type ReplyOwner,
   ReplySender,
+  replyKind,
 } from './reply-sender.ts';
 import { RequestPool } from './request-pool.ts';
 import type { RequestRules } from './request-rules.ts';
@@ -239,7 +235,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
     else {
       const answers = request.type === CMD_READ || request.type === CMD_BLOCK_STATUS;
       if (!answers) this.#pool.giveBuffer(request);
-      request.reply = this.#replyKind(request);
+      request.reply = replyKind(request, this.rules.structuredReplies);
       this.sender.push(request);
     }
     this.#owner.transmissionChanged();
@@ -487,22 +483,6 @@ export class Transmission implements RequestOwner, ReplyOwner {
   #releaseFamily(parent: NbdRequest): void {
     while (parent.firstSegment !== null) this.#pool.give(shiftSegment(parent));
     this.#pool.give(parent);
-  }
-
-  #replyKind(request: NbdRequest): number {
-    const { type, status } = request;
-    const structured = this.rules.structuredReplies;
-    if (type === CMD_READ) {
-      // Parents and reads without length have no buffer.
-      const data = status === OK && request.buffer !== -1;
-      if (!structured) return data ? REPLY_SIMPLE_DATA : REPLY_SIMPLE;
-      if (status !== OK) return REPLY_CHUNK_ERROR;
-      return data ? REPLY_CHUNK_DATA_DONE : REPLY_CHUNK_NONE;
-    }
-    if (type === CMD_BLOCK_STATUS && structured) {
-      return status === OK ? REPLY_CHUNK_STATUS : REPLY_CHUNK_ERROR;
-    }
-    return REPLY_SIMPLE;
   }
   // end data path
 }
