@@ -85,6 +85,8 @@ export class FakePeer {
   readonly toServer = new ByteQueue();
   ended = false;
   broken = false;
+  /** A receive has ended with the error; the next finds the end of the stream, as on Linux. */
+  failureTold = false;
 
   write(bytes: Uint8Array): void {
     this.toServer.push(bytes);
@@ -348,8 +350,12 @@ export class FakeRing extends SimulatedReactor implements Ring {
   }
 
   #receive(peer: FakePeer, at: number, bytes: number): number {
-    if (peer.broken) return -ECONNRESET;
     if (peer.serverClosed) return 0;
+    if (peer.broken) {
+      const told = peer.failureTold;
+      peer.failureTold = true;
+      return told ? 0 : -ECONNRESET;
+    }
     const taken = this.#piece(Math.min(bytes, peer.toServer.length));
     this.arena.u8.set(peer.toServer.take(taken), at);
     return taken;

@@ -210,3 +210,21 @@ test('more payloads than there are buffers wait in the socket, and all are writt
     await fixture.stop(t);
   }
 });
+
+test('a socket that breaks right behind a payload is a lost client', async (t) => {
+  const fixture = await NbdFixture.start();
+  const peer = admitted(fixture);
+  const { toServer } = peer;
+  const take = toServer.take.bind(toServer);
+  toServer.take = (bytes) => {
+    const taken = take(bytes);
+    if (toServer.length === 0) peer.reset();
+    return taken;
+  };
+  peer.write(write(0));
+  fixture.ring.settle();
+  t.true(peer.serverClosed);
+  t.deepEqual(fixture.closed, ['cannot receive: connection reset by the peer']);
+  t.true(holds(fixture, 0));
+  await fixture.stop(t);
+});
