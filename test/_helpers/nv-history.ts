@@ -2,9 +2,9 @@
  * NvHistory: random lives of an NV cache, each of which ends in a crash or a stop.
  *
  * The cache device is a simulated disk with a volatile cache; behind the cache is a device that
- * loses what was not settled. Power is cut, or the process killed, when a chosen operation of either
- * device is on its way; then the devices are opened again, which may be interrupted in turn, and all
- * blocks are compared with what the model allows.
+ * loses what was not settled. Power is cut, or the process killed, when a chosen operation of
+ * either device is on its way; then the devices are opened again, which may be interrupted in turn,
+ * and all blocks are compared with what the model allows.
  */
 
 import { Arena } from '../../src/block/arena.ts';

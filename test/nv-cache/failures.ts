@@ -152,7 +152,7 @@ test('data in the ring that has rotted is lost, and not drained', async (t) => {
   await bench.close();
 });
 
-test('what has rotted while the cache was stopped is lost, and the rest of its record not', async (t) => {
+test('what has rotted while the cache was stopped is lost, and nothing else', async (t) => {
   const bench = await NvBench.make();
   await bench.open();
   await bench.write(1, 2, 0x11);

@@ -62,7 +62,7 @@ test('the cache of another device, another one of this device, and an old copy',
   bench.disk.bytes.set(copy);
   const stale = await bench.refusal({ uuid: NV_UUID, epoch: 1 });
   t.is(stale.code, 'BANDSTAND_CACHE_STALE');
-  t.regex(stale.message, /started 0 times, the one that was last in use 1 times/);
+  t.regex(stale.message, /this is start 0 of it, and start 1 was in use last/);
 });
 
 test('a device that has shrunk, an unknown version, too many starts', async (t) => {
@@ -72,7 +72,9 @@ test('a device that has shrunk, an unknown version, too many starts', async (t) 
   t.is(shrunk.code, 'BANDSTAND_CACHE_SHRUNK');
   t.regex(shrunk.message, /has 603 blocks, the device has 602/);
   bench.putHeader({ epoch: 2 ** 21 - 2 });
-  t.is((await bench.refusal()).code, 'BANDSTAND_CACHE_READ_ONLY');
+  const worn = await bench.refusal();
+  t.is(worn.code, 'BANDSTAND_CACHE_READ_ONLY');
+  t.regex(worn.message, /start 2097151, and its format counts to 2097150/);
   bench.putHeader();
   bench.disk.bytes[4] = 2;
   t.is((await bench.refusal()).code, 'BANDSTAND_CACHE_VERSION');
