@@ -148,6 +148,11 @@ export class RingSpace {
     return this.#open;
   }
 
+  /** Blocks that were written in vain: they hold nothing, and are walked over. */
+  abandon(position: number, length: number): void {
+    this.committed = position + length;
+  }
+
   /** What was committed up to now becomes a segment of its own, if there is anything. */
   closeSegment(): void {
     if (this.#start[this.#open % this.#capacity]! === this.committed || this.#isFull) return;
@@ -192,7 +197,7 @@ export class RingSpace {
     this.#superseded[segment % this.#capacity] = sequence;
   }
 
-  /** True when the oldest segment would leave the ring if a flush had made durable what it needs. */
+  /** The oldest segment needs a flush of the cache device before it can leave the ring. */
   get waitsForFlush(): boolean {
     return this.#superseded[this.#first % this.#capacity]! > this.flushedSequence;
   }
