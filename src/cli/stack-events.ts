@@ -5,7 +5,7 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
-import { findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
+import { BUFFER_LOST, findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
@@ -44,6 +44,12 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
       };
     case 'ftl-found':
       return findingEvent(event.finding, name);
+    case 'ftl-buffer-lost':
+      return {
+        ...plainEvent('buffer-lost', 'warning', BUFFER_LOST),
+        reason: 'it is gone or cannot be used, and --discard-buffer was given',
+        action: 'check the file system or the data on it',
+      };
     case 'ftl-lost': {
       const { band, count } = event.lost;
       return {

@@ -10,6 +10,10 @@
  * the sequence of every unit. `checkpoint_start` is the sequence from which on units are not in
  * the checkpoint; the bands that were open then are listed, because units may follow in them.
  *
+ * `buffer_boot` says that writes were answered out of a write buffer that a killed process leaves
+ * behind, and until when it can be there: a start in the same boot that does not find it has lost
+ * writes, and in another boot power was cut. A clean stop takes it back.
+ *
  * Decoding trusts nothing: a refusal names the copy and the field.
  */
 
@@ -113,7 +117,15 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     type: 'u32',
     meaning: 'epoch of the life that has made the checkpoint',
   },
-  { name: 'reserved', offset: 108, bytes: 20, type: 'zero', meaning: 'zero' },
+  {
+    name: 'buffer_boot',
+    offset: 108,
+    bytes: 16,
+    type: 'uuid',
+    meaning:
+      'boot of the machine in whose memory the write buffer has acknowledged writes; zero: none',
+  },
+  { name: 'reserved', offset: 124, bytes: 4, type: 'zero', meaning: 'zero' },
   {
     name: 'open_bands',
     offset: 128,
@@ -136,6 +148,8 @@ export interface FtlSuperblock {
   readonly checkpointEpoch: number;
   readonly writeSequence: number;
   readonly openBands: readonly number[];
+  /** The boot that the write buffer of the last life is of; null: it had none that outlives it. */
+  readonly bufferBoot: string | null;
   /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
   readonly pages: Uint32Array;
 }
@@ -184,6 +198,7 @@ export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
     checkpoint_start: superblock.checkpointStart,
     checkpoint_epoch: superblock.checkpointEpoch,
     write_sequence: superblock.writeSequence,
+    buffer_boot: superblock.bufferBoot ?? UUID_NULL,
     open_bands: new Uint8Array(bands.buffer),
   };
   SUPERBLOCK_LAYOUT.encode(values, bytes);
@@ -365,6 +380,7 @@ function decodeRest(
     checkpointEpoch: epochFrom(values.checkpoint_epoch, 'checkpoint_epoch', refuse),
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
+    bufferBoot: values.buffer_boot === UUID_NULL ? null : values.buffer_boot,
     pages,
   };
 }

@@ -66,6 +66,10 @@ export interface FtlOptions {
   readonly baseKept?: boolean;
   /** Null: the write buffer dies with the process, and writes wait for the base. */
   readonly buffer?: SurvivingMemory | null;
+  /** Identifies the time since the machine was started; null: a lost buffer is not noticed. */
+  readonly bootId?: string | null;
+  /** Goes on where the write buffer of a killed process is gone or cannot be taken over. */
+  readonly discardBuffer?: boolean;
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
@@ -105,6 +109,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   /** Memory that was allocated here: position and bytes. */
   #memory: { readonly at: number; readonly bytes: number } | null = null;
   #check: FtlCheck | null = null;
+  #namesBuffer = false;
   #inFlight = 0;
   #closing: Promise<void> | null = null;
   #drained: (() => void) | null = null;
@@ -126,6 +131,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
   /** What the last start found. */
   get restoreReport(): RestoreReport | null {
     return this.#report;
+  }
+
+  /** The base says that the write buffer exists: it must not vanish, whether a start succeeds. */
+  get namesBuffer(): boolean {
+    return this.#namesBuffer;
   }
 
   /** What it needs of its base; null until a start is complete. */
@@ -163,7 +173,9 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
-    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const { bootId = null, discardBuffer = false } = this.#options;
+    const { uuid } = found.superblock;
+    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
@@ -190,17 +202,20 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const { core, log, mender } = engine;
     const survived = buffer?.isAdopted === true ? buffer : null;
     const firstUnit = this.#options.firstUnit ?? 0;
-    const parts = { core, log, mender, keeper, survived, firstUnit, readOnly, rebuild };
+    const boot = { bootId, discardBuffer, survived };
+    const parts = { core, log, mender, keeper, firstUnit, readOnly, rebuild, ...boot };
     const restore = new Restore(parts);
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {
       restore.dispose();
     }
-    // From here on what was decided holds, and the write buffer belongs to this life.
+    // From here on what was decided holds, and the write buffer belongs to this life. It is one
+    // before the superblock says so; what an earlier life had left in it is flushed by now.
     if (!readOnly) {
-      await engine.checkpointer.write(false);
-      core.buffer.format(found.superblock.uuid, core.epoch);
+      core.buffer.format(uuid, core.epoch);
+      this.#namesBuffer = buffer !== null;
+      await engine.checkpointer.write(false, { bufferBoot: buffer === null ? null : bootId });
     }
     for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;

@@ -163,8 +163,8 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a start ends without a checkpoint',
     file: 'src/ftl/ftl.ts',
-    find: '    await engine.checkpointer.write(false);\n',
-    replace: '',
+    find: '      await engine.checkpointer.write(false, { bufferBoot:',
+    replace: '      if (readOnly) await engine.checkpointer.write(false, { bufferBoot:',
     found: { by: 'histories', seed: 164 },
   },
   {
@@ -177,9 +177,20 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: the write buffer of a killed process is not taken over',
     file: 'src/ftl/restore.ts',
-    find: 'if (this.#wasClean || survived === null) return;',
-    replace: 'if (this.#wasClean || survived !== null) return;',
+    find: 'if (survivors.isOfThisLife(superblock)) {',
+    replace: 'if (survivors.isOfThisLife(superblock) && this.#bootId === null) {',
     found: { by: 'histories', seed: 3 },
+  },
+  {
+    name: 'ftl: a write buffer that is gone passes for one that a power cut has taken',
+    file: 'src/ftl/restore.ts',
+    find: 'if (bufferBoot === null || bufferBoot !== this.#bootId) return NOTHING_ADOPTED;',
+    replace: 'if (bufferBoot === null || bufferBoot !== superblock.uuid) return NOTHING_ADOPTED;',
+    found: {
+      by: 'units',
+      test: 'test/ftl/buffer-lost.ts',
+      why: 'in histories nobody removes it',
+    },
   },
   {
     name: 'ftl: a checkpoint overwrites the pages that count',
