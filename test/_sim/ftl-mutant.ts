@@ -179,7 +179,7 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     file: 'src/ftl/restore.ts',
     find: 'if (survivors.isOfThisLife(superblock)) {',
     replace: 'if (survivors.isOfThisLife(superblock) && this.#bootId === null) {',
-    found: { by: 'histories', seed: 3 },
+    found: { by: 'histories', seed: 7 },
   },
   {
     name: 'ftl: a write buffer that is gone passes for one that a power cut has taken',
