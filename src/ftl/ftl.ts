@@ -41,6 +41,7 @@ import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
+import { type FtlGrowth, growFtl, grownShape } from './growth.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import type { LostBlocks } from './lost-blocks.ts';
@@ -109,6 +110,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
   /** Memory that was allocated here: position and bytes. */
   #memory: { readonly at: number; readonly bytes: number } | null = null;
   #check: FtlCheck | null = null;
+  #growth: FtlGrowth | null = null;
   #namesBuffer = false;
   #inFlight = 0;
   #closing: Promise<void> | null = null;
@@ -131,6 +133,11 @@ export class Ftl implements BlockDevice, DeviceObserver {
   /** What the last start found. */
   get restoreReport(): RestoreReport | null {
     return this.#report;
+  }
+
+  /** What the last start has made of a base that had grown; null: nothing. */
+  get growth(): FtlGrowth | null {
+    return this.#growth;
   }
 
   /** The base says that the write buffer exists: it must not vanish, whether a start succeeds. */
@@ -169,16 +176,17 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const rebuild = this.#options.rebuildMap ?? false;
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
-    const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
     const { bootId = null, discardBuffer = false } = this.#options;
     const { uuid } = found.superblock;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
-    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
+    if (!readOnly) this.#growth = await this.#grow(reactor, keeper);
+    const geometry = deriveGeometry(keeper.current.shape);
+    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const engine = new FtlEngine({
       reactor,
       base,
@@ -227,15 +235,22 @@ export class Ftl implements BlockDevice, DeviceObserver {
     };
   }
 
+  /** Null when the base is no larger, or the write buffer would be too small. */
+  async #grow(reactor: Reactor, keeper: SuperblockKeeper): Promise<FtlGrowth | null> {
+    const shape = grownShape(this.base.geometry, keeper.current.shape);
+    const buffer = this.#options.buffer ?? null;
+    if (shape === null) return null;
+    const geometry = deriveGeometry(shape);
+    const isHeld = buffer === null || slotsIn(buffer, geometry) >= slotsLeast(geometry);
+    return isHeld ? await growFtl(reactor, this.base, keeper, shape) : null;
+  }
+
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
-    const least = geometry.classCount + SLOTS_FOR_RELOCATION + 2;
+    const least = slotsLeast(geometry);
     const given = this.#options.buffer ?? null;
     // What another process has left is not touched by one that only reads.
     if (given !== null && !this.#readOnly) {
-      let slotCount = Math.min(SLOTS_MAX, Math.floor(given.bytes / bufferBytes(geometry, 1)));
-      while (bufferBytes(geometry, slotCount + 1) <= given.bytes && slotCount < SLOTS_MAX) {
-        slotCount += 1;
-      }
+      const slotCount = slotsIn(given, geometry);
       if (slotCount >= least) return { memory: given.at, slotCount };
       throw new BandstandError('BANDSTAND_FTL_BUFFER', {
         message: `cannot use a write buffer of ${given.bytes} bytes for ${this.name}: it holds ${slotCount} units, ${least} are needed`,
@@ -343,7 +358,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
     this.observer?.deviceFailed(this, status);
   }
 
-  /** The device keeps the size that it was made with. */
+  /** The device keeps its size until it is started again. */
   deviceResized(_device: BlockDevice): void {}
 
   deviceOverdue(_device: BlockDevice): boolean {
@@ -395,6 +410,18 @@ export class Ftl implements BlockDevice, DeviceObserver {
   status(): FtlStatus | null {
     return this.#engine === null ? null : ftlStatus(this.#engine.core);
   }
+}
+
+/** One to fill for each class, and some on their way. */
+function slotsLeast({ classCount }: FtlGeometry): number {
+  return classCount + SLOTS_FOR_RELOCATION + 2;
+}
+
+/** Units that the memory holds. */
+function slotsIn({ bytes }: SurvivingMemory, geometry: FtlGeometry): number {
+  let slotCount = Math.min(SLOTS_MAX, Math.floor(bytes / bufferBytes(geometry, 1)));
+  while (bufferBytes(geometry, slotCount + 1) <= bytes && slotCount < SLOTS_MAX) slotCount += 1;
+  return slotCount;
 }
 
 function bandBytes({ bandUnits, unitBlocks }: FtlShape): number {

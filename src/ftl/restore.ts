@@ -32,7 +32,7 @@ import { flushDevice, submitStatus } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { OK, statusText } from '../block/status.ts';
 import type { Step } from '../block/steps.ts';
-import { BAND_CLOSED, BAND_DAMAGED, BAND_OPEN } from './bands.ts';
+import { BAND_CLOSED, BAND_DAMAGED, BAND_MAP, BAND_OPEN } from './bands.ts';
 import { findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
@@ -308,6 +308,12 @@ export class Restore {
         throw this.#damaged(Math.floor(block / geometry.pageEntries), `block ${block} is nowhere`);
       }
       const band = bands.bandOf(place);
+      if (bands.state[band] === BAND_MAP) {
+        throw this.#damaged(
+          Math.floor(block / geometry.pageEntries),
+          `block ${block} is in a page`,
+        );
+      }
       bands.gain(band);
       if (scanned[band] === 0) continue;
       // A unit whose summary is lost is still not written over while blocks in it are needed.
@@ -316,7 +322,7 @@ export class Restore {
     }
     this.#resumeBands();
     const order = Array.from({ length: bands.count }, (_, band) => band)
-      .filter((band) => bands.state[band] !== BAND_OPEN)
+      .filter((band) => bands.state[band] !== BAND_OPEN && bands.state[band] !== BAND_MAP)
       .sort((one, other) => bands.sequence[one]! - bands.sequence[other]!);
     const sequence = this.#core.writeSequence;
     for (const [rank, band] of order.entries()) {

@@ -21,7 +21,7 @@ import { OK, statusText } from '../block/status.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
-import { FTL_BLOCK_BYTES } from './geometry.ts';
+import { FTL_BLOCK_BYTES, isMapBand } from './geometry.ts';
 import { readHeader, UnitHeader, writeHeader } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
 import {
@@ -209,6 +209,7 @@ export class Survivors {
         dataCount <= geometry.dataBlocks &&
         trimCount <= geometry.trimsMax &&
         unit < geometry.bandCount * geometry.bandUnits &&
+        !isMapBand(geometry, Math.floor(unit / geometry.bandUnits)) &&
         !taken.has(unit);
       if (!possible) this.#refuse(`the index entry of slot ${slot} is impossible`);
       taken.add(unit);

@@ -12,6 +12,7 @@ import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import type { Finding } from '../ftl/finding.ts';
 import { Ftl } from '../ftl/ftl.ts';
+import { FTL_BLOCK_BYTES } from '../ftl/geometry.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { bootId } from './boot-id.ts';
@@ -56,8 +57,13 @@ export class FtlLayer {
     });
   }
 
-  /** Once it is open: that writes may be lost, and what became of a map that was made anew. */
+  /** Once it is open: what is not as it was, or what may be lost. */
   tellRestored(): void {
+    const { growth } = this.device;
+    if (growth !== null) {
+      const bytesBefore = growth.blocksBefore * FTL_BLOCK_BYTES;
+      this.#emit({ event: 'ftl-grown', bytesBefore, bytes: growth.blocks * FTL_BLOCK_BYTES });
+    }
     if (this.bufferLost) this.#emit({ event: 'ftl-buffer-lost' });
     const rebuilt = this.device.restoreReport?.rebuilt ?? null;
     if (rebuilt === null) return;

@@ -106,6 +106,8 @@ export type StackEvent =
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
   | { readonly event: 'ftl-found'; readonly finding: Finding }
+  /** Its base was larger than it was: it has so many bytes now. */
+  | { readonly event: 'ftl-grown'; readonly bytesBefore: number; readonly bytes: number }
   /** The write buffer of a killed server was given up. */
   | { readonly event: 'ftl-buffer-lost' }
   | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }

@@ -21,6 +21,12 @@ const GOLDEN: FtlSuperblock = {
     blockCount: 600,
     pageEntries: 64,
     placeBytes: 4,
+    superblockUnits: 1,
+    frontPages: 6,
+    mapBands: [
+      { first: 12, count: 1 },
+      { first: 20, count: 2 },
+    ],
   },
   checkpoint: 6,
   checkpointStart: 3 * 2 ** 32 + 1,
@@ -33,11 +39,13 @@ const GOLDEN: FtlSuperblock = {
 
 /** Made by a program of its own from the description of the format: the first 136 bytes. */
 const GOLDEN_BYTES =
-  '4253544e4446544c01000000f651a25900112233445566778899aabbccddeeff09' +
+  '4253544e4446544c01000000c6a1a2eb00112233445566778899aabbccddeeff09' +
   '000000000000000200000003000000040000000800000020000000190000005802' +
   '000000000000400000000400000006000000020000000100000003000000393000' +
-  '000000000000000000b0070000112242338444556677889900000000001e000000' +
+  '000000000000000000b0070000112242338444556677889900010000001e000000' +
   '02000000';
+/** From byte 384 on: where the map lies. */
+const GOLDEN_AREA = '06000000020000000c000000010000001400000002000000';
 const GOLDEN_TABLE =
   '0d0000000c00000000000000030000000200000000000000000000000000000001000000' + '05000000';
 const USED = 4096 + 40;
@@ -48,6 +56,7 @@ test('the golden superblock has the golden bytes, and is read back', (t) => {
   const bytes = encodeFtlSuperblock(GOLDEN);
   t.is(bytes.length, 4 * 4096, 'whole units');
   t.is(hex(bytes.subarray(0, 136)), GOLDEN_BYTES);
+  t.is(hex(bytes.subarray(384, 408)), GOLDEN_AREA);
   t.is(hex(bytes.subarray(4096, USED)), GOLDEN_TABLE);
   t.is(superblockLength(bytes.subarray(0, 4096), 'here'), USED);
   t.deepEqual(decodeFtlSuperblock(bytes.subarray(0, USED), 'here'), GOLDEN);
@@ -110,6 +119,16 @@ const REFUSALS: readonly (readonly [field: string, patch: (view: DataView) => vo
   ['checkpoint_start', u64(88, 2n ** 53n)],
   ['write_sequence', u64(96, 2n ** 53n)],
   ['open_bands', u32(132, 32)],
+  ['open_bands', u32(132, 21)],
+  ['superblock_units', u32(124, 0)],
+  ['superblock_units', u32(124, 5000)],
+  ['front_pages', u32(384, 0)],
+  ['front_pages', u32(384, 2 ** 31)],
+  ['map_run_count', u32(388, 65)],
+  ['map_bands', u32(392, 21)],
+  ['map_bands', u32(396, 0)],
+  ['map_bands', u32(400, 12)],
+  ['map_bands', u32(404, 13)],
   ['table', u32(4096, 14)],
 ];
 
