@@ -14,6 +14,7 @@ import { Atlas } from './atlas.ts';
 import { type DiskFault, faultOp, strike } from './disk-fault.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
+import { checkFtlSize } from './grow.ts';
 import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
 import { Machine } from './machine.ts';
@@ -84,13 +85,12 @@ export class World implements DiskHost {
 
   /** `disks` are those of the slots, and then the extras. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
-    const { config, array, promises } = options;
-    const media = disks.slice(0, config.members);
+    const { config, array, promises, ftlBlocks } = options;
     this.options = options;
-    this.media = media;
+    this.media = disks.slice(0, config.members);
     this.extras = disks.slice(config.members);
-    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
-    this.atlas = new Atlas(config.level, media, promises, from?.atlas);
+    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows, ftlBlocks);
+    this.atlas = new Atlas(config.level, this.media, promises, from?.atlas);
     this.model = from?.model.clone() ?? new Model(modelOptions(options));
     this.machine = new Machine(survivingMemory(config), from?.machine);
     this.user = new User(this);
@@ -100,7 +100,7 @@ export class World implements DiskHost {
 
   /** As the user sees it. */
   get blockCount(): number {
-    return this.options.promises.log ? this.options.blocksMax : this.size.blocks;
+    return this.size.userBlocks;
   }
 
   get disks(): SimMedium[] {
@@ -163,6 +163,7 @@ export class World implements DiskHost {
     }
     this.started = true;
     this.erased = false;
+    checkFtlSize(this);
     return true;
   }
 
@@ -404,9 +405,12 @@ export class World implements DiskHost {
 
   /** The same disks, or these, without a running program, to try something out. */
   fork(random: Random, from: readonly SimMedium[] = this.disks): World {
-    const disks = from.map((medium) => medium.clone());
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, disks, this);
+    const world = new World(
+      options,
+      from.map((medium) => medium.clone()),
+      this,
+    );
     world.started = this.started;
     world.erasing = this.erasing;
     // The copy is of the disks only.
@@ -484,12 +488,6 @@ export class World implements DiskHost {
     if (armed.ios > 0) return;
     this.armed = null;
     armed.strike();
-  }
-
-  /** Member blocks in which the members in service disagree now; nothing is in flight. */
-  mismatches(): number {
-    this.syncHealth();
-    return this.look.mismatches();
   }
 
   checkMembers(): void {
