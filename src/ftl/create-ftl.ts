@@ -39,6 +39,7 @@ export async function createFtl(
     writeSequence: 0,
     openBands: [],
     bufferBoot: null,
+    cache: null,
     pages: new Uint32Array(geometry.pageCount),
   };
   const second = { ...first, sequence: 2 };

@@ -145,28 +145,48 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     meaning: 'their numbers, 4 bytes each',
   },
   {
-    name: 'front_pages',
+    name: 'cache_uuid',
     offset: 384,
+    bytes: 16,
+    type: 'uuid',
+    meaning: 'UUID of the content of its NV cache; zero: it has none',
+  },
+  {
+    name: 'cache_epoch',
+    offset: 400,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'epoch of the cache when it was last started; one with an older epoch is an old copy',
+  },
+  {
+    name: 'front_pages',
+    offset: 404,
     bytes: 4,
     type: 'u32',
     meaning: 'pages of the map that lie before band 0',
   },
   {
     name: 'map_run_count',
-    offset: 388,
+    offset: 408,
     bytes: 4,
     type: 'u32',
     meaning: 'runs of bands that hold the other pages',
   },
   {
     name: 'map_bands',
-    offset: 392,
+    offset: 412,
     bytes: 8 * MAP_RUNS_MAX,
     type: 'bytes',
     meaning: 'first band and number of bands of each run, 4 bytes each',
   },
-  { name: 'reserved_end', offset: 904, bytes: 3192, type: 'zero', meaning: 'zero' },
+  { name: 'reserved_end', offset: 924, bytes: 3172, type: 'zero', meaning: 'zero' },
 ]);
+
+/** The NV cache that has newer copies of some blocks. */
+export interface FtlCache {
+  readonly uuid: string;
+  readonly epoch: number;
+}
 
 export interface FtlSuperblock {
   readonly uuid: string;
@@ -182,6 +202,8 @@ export interface FtlSuperblock {
   readonly openBands: readonly number[];
   /** The boot that the write buffer of the last life is of; null: it had none that outlives it. */
   readonly bufferBoot: string | null;
+  /** Null: it has none. */
+  readonly cache: FtlCache | null;
   /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
   readonly pages: Uint32Array;
 }
@@ -198,7 +220,7 @@ export function superblockCopyBytes(shape: FtlShape): number {
   return shape.superblockUnits * shape.unitBlocks * FTL_BLOCK_BYTES;
 }
 
-/** Bytes of a copy that are written: whole units, as many as the table needs. What follows is zero. */
+/** Bytes of a copy that are written: whole units, as many as the table needs; the rest is zero. */
 export function superblockUsedBytes({ pageCount, unitBlocks }: FtlGeometry): number {
   return superblockUnitsOf(pageCount, unitBlocks) * unitBlocks * FTL_BLOCK_BYTES;
 }
@@ -246,6 +268,8 @@ export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
     write_sequence: superblock.writeSequence,
     buffer_boot: superblock.bufferBoot ?? UUID_NULL,
     open_bands: new Uint8Array(bands.buffer),
+    cache_uuid: superblock.cache?.uuid ?? UUID_NULL,
+    cache_epoch: superblock.cache?.epoch ?? 0,
   };
   SUPERBLOCK_LAYOUT.encode(values, bytes);
   const view = new DataView(bytes.buffer);
@@ -458,8 +482,15 @@ function decodeRest(
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
     bufferBoot: values.buffer_boot === UUID_NULL ? null : values.buffer_boot,
+    cache: cacheFrom(values, refuse),
     pages,
   };
+}
+
+function cacheFrom({ cache_uuid: uuid, cache_epoch: epoch }: Values, refuse: Refusal) {
+  if (uuid !== UUID_NULL) return { uuid, epoch };
+  if (epoch !== 0) refuse.throw('cache_epoch', `is ${epoch} where there is no cache`);
+  return null;
 }
 
 /** Sequences of units have 53 bits, the counter within an epoch 32 of them. */

@@ -19,12 +19,6 @@ import {
   checkIo,
   type DeviceDescription,
   type DeviceObserver,
-  FEATURE_ATOMIC_BLOCK,
-  FEATURE_FUA,
-  FEATURE_READ_ONLY,
-  FEATURE_TRIM,
-  FEATURE_TRIM_ZEROES,
-  FEATURE_WRITE_ZEROES,
   type Geometry,
 } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
@@ -32,6 +26,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { SpaceUser } from '../block/live-ranges.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Redundancy } from '../block/redundancy.ts';
+import type { Settling } from '../block/settling.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
@@ -40,11 +35,13 @@ import { MetadataCheck } from './check-metadata.ts';
 import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
+import type { FtlCache, FtlSuperblock } from './ftl-superblock.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { type FtlGrowth, growFtl, grownShape } from './growth.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import type { LostBlocks } from './lost-blocks.ts';
+import { outerGeometry } from './outer-geometry.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { refuseForeignBuffer } from './survivors.ts';
@@ -54,7 +51,6 @@ import { WrittenUnits } from './written-units.ts';
 const SLOTS_DEFAULT = 32;
 /** Large stripes make large units: fewer of them then. */
 const BUFFER_BYTES_AIM = 64 * 2 ** 20;
-const REQUEST_BYTES_MAX = 2 ** 20;
 /** A checkpoint is due when so much of the device's size was written since the last one. */
 const CHECKPOINT_SHARE = 0.1;
 const CHECKPOINT_UNITS_LEAST = 64;
@@ -71,6 +67,13 @@ export interface FtlOptions {
   readonly bootId?: string | null;
   /** Goes on where the write buffer of a killed process is gone or cannot be taken over. */
   readonly discardBuffer?: boolean;
+  /**
+   * A cache above keeps what was written until it is settled: writes are answered at once, though
+   * the write buffer dies with the process.
+   */
+  readonly isCached?: boolean;
+  /** The NV cache that the superblock names is given up, with all that only it has. */
+  readonly discardsCache?: boolean;
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
@@ -93,7 +96,7 @@ export interface FtlOptions {
   readonly blocksLost?: (lost: LostBlocks) => void;
 }
 
-export class Ftl implements BlockDevice, DeviceObserver {
+export class Ftl implements BlockDevice, DeviceObserver, Settling {
   readonly name: string;
   readonly base: BlockDevice;
   observer: DeviceObserver | null = null;
@@ -176,12 +179,14 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const rebuild = this.#options.rebuildMap ?? false;
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
+    this.#refuseWithoutCache(found.superblock);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
     const { bootId = null, discardBuffer = false } = this.#options;
     const { uuid } = found.superblock;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
+    const answersAtOnce = buffer !== null || this.#options.isCached === true;
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
     if (!readOnly) this.#growth = await this.#grow(reactor, keeper);
@@ -195,7 +200,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       keeper,
       memory,
       slotCount,
-      survives: buffer !== null,
+      answersAtOnce,
       checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
       host: {
         answer: (io, status) => this.#answer(io, status),
@@ -224,15 +229,28 @@ export class Ftl implements BlockDevice, DeviceObserver {
       core.buffer.format(uuid, core.epoch);
       this.#namesBuffer = buffer !== null;
       await engine.checkpointer.write(false, { bufferBoot: buffer === null ? null : bootId });
+      if (this.#options.discardsCache === true) await engine.checkpointer.nameCache(null);
     }
     for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
-    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null, readOnly);
+    this.#geometry = outerGeometry(base.geometry, geometry, answersAtOnce, readOnly);
+    engine.durability.begin();
     engine.runs = true;
     this.#space = {
       liveRanges: new LiveBands(engine.core, keeper),
       writtenRanges: () => WrittenUnits.find(engine.core, () => engine.runs),
     };
+  }
+
+  /** Without its cache a device would show what has long been overwritten. */
+  #refuseWithoutCache({ cache }: FtlSuperblock): void {
+    const { discardsCache = false, isCached = false } = this.#options;
+    if (cache === null || isCached || discardsCache) return;
+    throw new BandstandError('BANDSTAND_FTL_CACHE', {
+      message: `cannot open the log-structured device on ${this.base.name} without its NV cache (${cache.uuid}), which may hold newer data`,
+      hint: 'bring the cache device back; or give up what only the cache has, with --discard-cache',
+      details: { device: this.base.name, cache: cache.uuid },
+    });
   }
 
   /** Null when the base is no larger, or the write buffer would be too small. */
@@ -326,6 +344,30 @@ export class Ftl implements BlockDevice, DeviceObserver {
     if (this.#memory !== null) this.#reactor!.arena.release(this.#memory.at, this.#memory.bytes);
     this.#memory = null;
     this.#reactor = null;
+  }
+
+  // --- for a cache above -----------------------------------------------------------------------
+
+  /** What the superblock says of its NV cache. */
+  get cache(): FtlCache | null {
+    return this.#keeper!.current.cache;
+  }
+
+  /** The superblock names this cache, or none; durable when it resolves. Throws BandstandError. */
+  nameCache(cache: FtlCache | null): Promise<void> {
+    return this.#engine!.checkpointer.nameCache(cache);
+  }
+
+  get acceptedMark(): number {
+    return this.#engine!.core.writeSequence;
+  }
+
+  get settledMark(): number {
+    return this.#engine!.durability.settledMark;
+  }
+
+  settle(): Promise<void> {
+    return this.#engine!.durability.flushMetadata();
   }
 
   // --- operations -------------------------------------------------------------------------------
@@ -432,30 +474,4 @@ function checkpointUnits(geometry: FtlGeometry): number {
   const units = (geometry.blockCount * CHECKPOINT_SHARE) / geometry.dataBlocks;
   const most = CHECKPOINT_BYTES_MAX / (geometry.unitBlocks * FTL_BLOCK_BYTES);
   return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
-}
-
-function outerGeometry(
-  base: Geometry,
-  geometry: FtlGeometry,
-  survives: boolean,
-  readOnly: boolean,
-): Geometry {
-  return {
-    blockBytes: FTL_BLOCK_BYTES,
-    blockCount: geometry.blockCount,
-    writeUnitBlocks: 1,
-    optimalBoundaryBlocks: 0,
-    requestBlocksMax: REQUEST_BYTES_MAX / FTL_BLOCK_BYTES,
-    physicalBlockBytes: FTL_BLOCK_BYTES,
-    rotational: base.rotational,
-    volatileCache: survives || base.volatileCache,
-    features:
-      (readOnly ? FEATURE_READ_ONLY : 0) |
-      FEATURE_TRIM |
-      FEATURE_TRIM_ZEROES |
-      FEATURE_WRITE_ZEROES |
-      FEATURE_FUA |
-      FEATURE_ATOMIC_BLOCK,
-    trimGranularityBlocks: 1,
-  };
 }

@@ -1,7 +1,7 @@
 /**
- * How large the array, and the FTL on it, may be. The array: it has the size of its disks as they were when it was made, or as
- * they are since some of them have grown, and never becomes smaller. The FTL uses all of it from the
- * next start on, but for what is less than some bands.
+ * How large the array, and the FTL on it, may be. The array has the size of its disks as they were
+ * when it was made, or as they are since some of them have grown, and never becomes smaller. The
+ * FTL uses all of it from the next start on, but for what is less than some bands.
  */
 
 import { type Layout, referenceSize } from '../_helpers/raid-reference.ts';

@@ -193,6 +193,24 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     },
   },
   {
+    name: 'ftl: what lies in new bands is taken for a part of the device',
+    file: 'src/ftl/growth.ts',
+    find: '  await clearHeads(reactor, base, current.shape.bandCount, shape);\n',
+    replace: '  if (shape.blockCount === 0) await clearHeads(reactor, base, 0, shape);\n',
+    found: {
+      by: 'units',
+      test: 'test/ftl/growth.ts',
+      why: 'disks of histories grow by zeroes',
+    },
+  },
+  {
+    name: 'ftl: a device that grows forgets a part of its map',
+    file: 'src/ftl/growth.ts',
+    find: '  pages.set(current.pages);\n',
+    replace: '  pages.set(current.pages.subarray(1), 1);\n',
+    found: { by: 'sweeps', scenario: 'F18', why: 'disks grow under few FTLs' },
+  },
+  {
     name: 'ftl: a checkpoint overwrites the pages that count',
     file: 'src/ftl/checkpoint.ts',
     find: 'const slot = pages[page] === 0 ? 0 : 1 - (pages[page]! & 1);',
