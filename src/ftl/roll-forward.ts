@@ -29,6 +29,7 @@
 
 import { BandstandError } from '../block/errors.ts';
 import { EIO, OK, statusText } from '../block/status.ts';
+import { BAND_MAP } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
@@ -134,13 +135,18 @@ export class UnitScan {
     const seen = new Map<number, number>();
     const mapped = this.#mappedBands();
     const unitOf = (band: number): number => band * geometry.bandUnits;
+    const wanted = Array.from({ length: bands.count }, (_, band) => band).filter(
+      (band) => bands.state[band] !== BAND_MAP,
+    );
+    const headOf = (index: number): number => unitOf(wanted[index]!);
     const isHead = ({ bandSequence, sequence, unit }: UnitHeader): boolean =>
       unit === 0 && bandSequence === sequence;
     const isThere = (band: number, at: number): boolean =>
       readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header) &&
       header.band === band &&
       isHead(header);
-    await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
+    await this.#reader.summaries(wanted.length, headOf, async (index, status, at) => {
+      const band = wanted[index]!;
       if (status !== OK && dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
       if (status !== OK || !isThere(band, at)) {
         // What was never written is zeroes, or what was there before the device. A read can also go
