@@ -12,6 +12,7 @@ import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import type { Finding } from '../ftl/finding.ts';
 import { Ftl } from '../ftl/ftl.ts';
+import { FTL_BLOCK_BYTES } from '../ftl/geometry.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { stepEvents } from './step-events.ts';
@@ -52,9 +53,13 @@ export class FtlLayer {
     });
   }
 
-  /** Once it is open: what became of a map that was made anew. */
-  tellRebuilt(): void {
-    const rebuilt = this.device.restoreReport?.rebuilt ?? null;
+  /** Once it is open: what the start had to read, and what became of a map that was made anew. */
+  tellRestored(): void {
+    const report = this.device.restoreReport;
+    assert(report !== null, 'a device that is open was restored');
+    const { blocksRead, clean, rebuilt, unitsPlayed } = report;
+    const bytesRead = blocksRead * FTL_BLOCK_BYTES;
+    this.#emit({ event: 'ftl-restored', clean, unitsPlayed, bytesRead });
     if (rebuilt === null) return;
     const { outdated, wrong } = rebuilt;
     const usedBlocks = this.device.status()!.mapped_blocks;

@@ -311,7 +311,7 @@ export class Stack implements DeviceObserver {
   async #startFtl(): Promise<void> {
     const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#plan, this.#emit);
     await this.#putOnTop(ftl.device);
-    ftl.tellRebuilt();
+    ftl.tellRestored();
     this.#ftl = ftl;
     await this.#manager!.attachSpace(ftl.space);
   }

@@ -103,6 +103,13 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  /** What a start had to do, beyond loading the map. */
+  | {
+      readonly event: 'ftl-restored';
+      readonly clean: boolean;
+      readonly unitsPlayed: number;
+      readonly bytesRead: number;
+    }
   | { readonly event: 'ftl-found'; readonly finding: Finding }
   | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }
   | {
