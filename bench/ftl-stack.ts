@@ -3,7 +3,7 @@
  * file that outlives the process as that of a server does, and a meter between the two.
  */
 
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BlockDevice } from '../src/block/block-device.ts';
@@ -29,22 +29,22 @@ const UUID = '6f0c9c5e-9c1d-4a5e-8f5a-3b1f0e0d2c4b';
 export interface StackSpec {
   readonly members: 'forgetful' | 'memory' | 'files';
   readonly memberBytes: number;
-  /** Where `files` are. */
-  readonly folder?: string;
-  readonly overProvisioning?: number;
+  readonly isMetered?: boolean;
+  /** Of `files`. */
+  readonly paths?: readonly string[];
 }
 
 export class FtlStack {
   readonly reactor: RingReactor;
   readonly members: readonly BlockDevice[];
   readonly array: RaidArray;
-  /** Between FTL and array. */
-  readonly meter: MeterDevice;
+  /** Between FTL and array, where reads are to be counted. */
+  readonly meter: MeterDevice | null;
+  /** What the FTL lies on. */
+  readonly base: BlockDevice;
   readonly ftl: Ftl;
-  readonly #spec: StackSpec;
 
   constructor(spec: StackSpec) {
-    this.#spec = spec;
     const folder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const buffer = path.join(folder, `bandstand-bench-ftl-${process.pid}`);
     this.reactor = RingReactor.create({
@@ -69,24 +69,22 @@ export class FtlStack {
         dataSize: memberBlocks,
       })),
     });
-    this.meter = new MeterDevice(this.array);
-    this.ftl = new Ftl(this.meter, { baseOpened: true, buffer: this.reactor.surviving });
+    this.meter = spec.isMetered === true ? new MeterDevice(this.array) : null;
+    this.base = this.meter ?? this.array;
+    this.ftl = new Ftl(this.base, { baseOpened: true, buffer: this.reactor.surviving });
   }
 
   /** An empty FTL. */
   async open(): Promise<void> {
-    const { meter, reactor } = this;
-    await reactor.drive(meter.open(reactor));
-    const { overProvisioning } = this.#spec;
-    const shape = overProvisioning === undefined ? {} : { overProvisioning };
-    await reactor.drive(createFtl(reactor, meter, { uuid: UUID, ...shape }));
+    const { base, reactor } = this;
+    await reactor.drive(base.open(reactor));
+    await reactor.drive(createFtl(reactor, base, { uuid: UUID }));
     await reactor.drive(this.ftl.open(reactor));
   }
 
   async close(): Promise<void> {
     await this.reactor.drive(this.ftl.close());
     await this.reactor.close();
-    for (const { name } of this.members) if (existsSync(name)) rmSync(name);
   }
 }
 
@@ -96,6 +94,5 @@ function makeMember(spec: StackSpec, slot: number): BlockDevice {
   if (spec.members === 'forgetful') {
     return new ForgetfulDevice(`m${slot}`, memberBytes, STRIP_BYTES, WHOLE_BYTES);
   }
-  const file = path.join(spec.folder!, `member${slot}`);
-  return new FileDevice(file, { blockBytes: BLOCK_BYTES });
+  return new FileDevice(spec.paths![slot]!, { blockBytes: BLOCK_BYTES });
 }

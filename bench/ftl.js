@@ -2,13 +2,14 @@
 /**
  * `npm run bench:ftl`: what the log-structured layer costs, and how fast it starts.
  *
- *     npm run bench:ftl -- [--only PART] [--dir DIR] [--json FILE]
+ *     npm run bench:ftl -- [--only PART] [--dir DIR] [--throttle MIB_PER_SECOND] [--json FILE]
  *
  *   speed    an FTL over raid5f(4) with members that cost nothing per byte (forgetful-device.ts):
  *            4 KiB random writes at depth 64 after the device was filled and overwritten three
  *            times; bytes that come to the members; reads that the array adds; growth of the heap
  *   files    the same over files in DIR: random writes against what the members take in sequence,
- *            random reads against those of the array without an FTL
+ *            random reads against those of the array without an FTL. With --throttle the members are
+ *            loop devices that the kernel holds to that rate each (root, cgroup v1)
  *   starts   an FTL of 64 GiB over four sparse files in DIR, served over NBD by the real program:
  *            the start after SIGKILL in the middle of random writes, a clean start, memory
  *
@@ -32,6 +33,7 @@ const { values: options } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     dir: { type: 'string', default: existsSync('/dev/shm') ? '/dev/shm' : tmpdir() },
+    throttle: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -47,7 +49,7 @@ for (const [name, script] of Object.entries(PARTS)) {
   try {
     const { status, stdout } = spawnSync(
       process.execPath,
-      ['--expose-gc', '--import=tsx', path.join(import.meta.dirname, script), folder],
+      ['--expose-gc', '--import=tsx', path.join(import.meta.dirname, script), ...words(folder)],
       { timeout: TIMEOUT_MS, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 },
     );
     if (status !== 0) throw new Error(`the part ${name} has ended with status ${status}`);
@@ -62,6 +64,10 @@ for (const [name, script] of Object.entries(PARTS)) {
 }
 if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(outcomes, null, 2));
 process.exitCode = outcomes.some(({ pass }) => pass === false) ? 1 : 0;
+
+function words(folder) {
+  return options.throttle === undefined ? [folder] : [folder, options.throttle];
+}
 
 function show({ name, value, target, pass, note }) {
   const verdict = { true: 'pass', false: 'FAIL', null: '' }[String(pass)];

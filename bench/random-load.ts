@@ -2,7 +2,8 @@
  * RandomLoad: blocks of a device read or written at random, or in order, so many at a time.
  *
  * As src/bench/workload.ts, with two differences: its payload is the same in all blocks, which
- * forgetful members need; and it counts the processor time of the reactor's thread alone.
+ * forgetful members need; and it counts processor time, of the reactor's thread alone and of the
+ * whole process, to which the kernel's workers for files in memory belong.
  */
 
 import type { BlockDevice } from '../src/block/block-device.ts';
@@ -23,9 +24,9 @@ export interface LoadOptions {
 export interface LoadResult {
   readonly ios: number;
   readonly iops: number;
-  /** Operations per second of processor time of the reactor's thread. */
+  /** Operations per second of processor time, of the reactor's thread and of the process. */
   readonly iopsPerCore: number;
-  readonly seconds: number;
+  readonly iopsPerCpu: number;
 }
 
 /** Of the next load: each has addresses of its own, the same in every run. */
@@ -33,7 +34,7 @@ let seed = 0x2545f491;
 
 export class RandomLoad implements Completer {
   readonly #reactor: RingReactor;
-  readonly #device: BlockDevice;
+  readonly #devices: readonly BlockDevice[];
   readonly #options: LoadOptions;
   readonly #positions: number;
   readonly #fixed: boolean;
@@ -42,11 +43,12 @@ export class RandomLoad implements Completer {
   #state: number;
   #failed = OK;
 
-  constructor(reactor: RingReactor, device: BlockDevice, options: LoadOptions) {
+  /** Operations go to the devices, which are alike, in turn. */
+  constructor(reactor: RingReactor, devices: readonly BlockDevice[], options: LoadOptions) {
     this.#reactor = reactor;
-    this.#device = device;
+    this.#devices = devices;
     this.#options = options;
-    this.#positions = Math.floor(device.geometry.blockCount / options.blockCount);
+    this.#positions = Math.floor(devices[0]!.geometry.blockCount / options.blockCount);
     this.#fixed = !options.isRandom;
     this.#state = seed;
     seed = (seed + 0x9e3779b9) >>> 0;
@@ -55,10 +57,11 @@ export class RandomLoad implements Completer {
   async run(): Promise<LoadResult> {
     const { depth, blockCount, ios } = this.#options;
     const { arena, native } = this.#reactor;
-    const bytes = depth * blockCount * this.#device.geometry.blockBytes;
+    const bytes = depth * blockCount * this.#devices[0]!.geometry.blockBytes;
     const buffer = arena.allocate(bytes);
     arena.u32.fill(PAYLOAD_WORD, buffer / 4, (buffer + bytes) / 4);
     const cpuUs = native.threadCpuUs();
+    const usage = process.cpuUsage();
     const start = performance.now();
     for (let index = 0; index < Math.min(depth, ios); index += 1) {
       const io = new BlockIo();
@@ -70,16 +73,24 @@ export class RandomLoad implements Completer {
     }
     await this.#reactor.run();
     const seconds = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(usage);
     const cpuSeconds = (native.threadCpuUs() - cpuUs) / 1e6;
     arena.release(buffer, bytes);
     if (this.#failed !== OK) throw new Error(`an operation has failed: status ${this.#failed}`);
-    return { ios, iops: ios / seconds, iopsPerCore: ios / cpuSeconds, seconds };
+    return {
+      ios,
+      iops: ios / seconds,
+      iopsPerCore: ios / cpuSeconds,
+      iopsPerCpu: (ios * 1e6) / (user + system),
+    };
   }
 
   #submit(io: BlockIo): void {
+    const devices = this.#devices;
+    const device = devices[this.#submitted % devices.length]!;
     io.block = this.#next() * io.blockCount;
     this.#submitted += 1;
-    this.#device.submit(io);
+    device.submit(io);
   }
 
   complete(io: BlockIo): void {
@@ -90,7 +101,7 @@ export class RandomLoad implements Completer {
   }
 
   #next(): number {
-    if (this.#fixed) return this.#submitted % this.#positions;
+    if (this.#fixed) return Math.floor(this.#submitted / this.#devices.length) % this.#positions;
     // mulberry32
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let value = this.#state;
@@ -104,7 +115,7 @@ export class RandomLoad implements Completer {
 export function fill(reactor: RingReactor, device: BlockDevice, blockCount: number) {
   const ios = Math.floor(device.geometry.blockCount / blockCount);
   const options = { op: OP_WRITE, isRandom: false, depth: 8, blockCount, ios } as const;
-  return new RandomLoad(reactor, device, options).run();
+  return new RandomLoad(reactor, [device], options).run();
 }
 
 export function random(
@@ -115,7 +126,7 @@ export function random(
   depth = 64,
 ): Promise<LoadResult> {
   const options = { op, isRandom: true, depth, blockCount: 1, ios };
-  return new RandomLoad(reactor, device, options).run();
+  return new RandomLoad(reactor, [device], options).run();
 }
 
 export { OP_READ, OP_WRITE };

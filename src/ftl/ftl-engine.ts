@@ -22,7 +22,7 @@ import { L2p } from './l2p.ts';
 import { Log, STALL_BAND, STALL_NONE } from './log.ts';
 import { Mender, type MenderHost } from './mender.ts';
 import { Placement } from './placement.ts';
-import { Reader } from './reader.ts';
+import { Reader, type ReaderHost } from './reader.ts';
 import { Relocator, type RelocatorHost } from './relocator.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
 import { Superseders } from './superseders.ts';
@@ -54,8 +54,7 @@ export interface EngineOptions {
   readonly host: EngineHost;
 }
 
-export interface EngineHost extends RelocatorHost, MenderHost {
-  answer(io: BlockIo, status: number): void;
+export interface EngineHost extends ReaderHost, RelocatorHost, MenderHost {
   failed(status: number, reason: string): void;
   /** Something has changed: perhaps nothing is in flight any more. */
   settled(): void;

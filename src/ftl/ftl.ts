@@ -184,6 +184,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       flushUnits: this.#options.flushUnits ?? flushUnits(geometry),
       host: {
         answer: (io, status) => this.#answer(io, status),
+        answerNow: (io, status) => this.#answerNow(io, status),
         failed: (status) => this.observer?.deviceFailed(this, status),
         settled: () => this.#settled(),
         found: (finding) => this.#options.found?.(finding),
@@ -322,6 +323,13 @@ export class Ftl implements BlockDevice, DeviceObserver {
   #answer(io: BlockIo, status: number): void {
     this.#inFlight -= 1;
     this.#reactor!.finish(io, status);
+    if (this.#inFlight === 0) this.#settled();
+  }
+
+  #answerNow(io: BlockIo, status: number): void {
+    this.#inFlight -= 1;
+    io.status = status;
+    io.completer.complete(io);
     if (this.#inFlight === 0) this.#settled();
   }
 

@@ -19,7 +19,10 @@ const TASKS = 256;
 const CHILDREN = 512;
 
 export interface ReaderHost {
+  /** In a later turn: a device never completes what is being submitted. */
   answer(io: BlockIo, status: number): void;
+  /** At once, from a completion of the base. */
+  answerNow(io: BlockIo, status: number): void;
 }
 
 /** A read under way. */
@@ -152,17 +155,25 @@ export class Reader implements Completer {
     if (child.status !== OK && task.status === OK) task.status = child.status;
     this.#children.give(child);
     task.pending -= 1;
-    if (task.pending === 0 && task !== this.#stalled) this.#end(task);
+    const isOver = task.pending === 0 && task !== this.#stalled;
+    const { io, status } = task;
+    if (isOver) this.#free(task);
     if (bands.readers[band] === 0 && bands.emptiedCount > 0) this.#core.wake();
-    this.#pump();
+    if (this.#stalled !== null || this.#waiting.length > 0) this.#pump();
+    // Last, because whoever has asked may ask for more.
+    if (isOver) this.#host.answerNow(io!, status);
   }
 
   #end(task: ReadTask): void {
-    const io = task.io!;
+    const { io, status } = task;
+    this.#free(task);
+    this.#host.answer(io!, status);
+  }
+
+  #free(task: ReadTask): void {
     task.io = null;
     task.next = this.#freeTask;
     this.#freeTask = task;
-    this.#host.answer(io, task.status);
   }
 
   // end data path
