@@ -12,8 +12,9 @@
  *     IOPS = bandwidth of the members / (4096 × WAF × 4/3)
  *
  * with the bandwidth that four files like the members take together, in whole strips at depth 16,
- * through the same reactor, in windows between those of the FTL. Relocation also reads: a second bound counts
- * the time that takes at the bandwidth with which the files are read. It is shown, not judged.
+ * through the same reactor, in windows between those of the FTL. Relocation also reads: a second
+ * bound counts the time that takes at the bandwidth with which the files are read. It is shown,
+ * not judged.
  */
 
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';

@@ -8,7 +8,7 @@
  *            4 KiB random writes at depth 64 after the device was filled and overwritten three
  *            times; bytes that come to the members; reads that the array adds; growth of the heap
  *   files    the same over files in DIR: random writes against what the members take in sequence,
- *            random reads against those of the array without an FTL. With --throttle the members are
+ *            random reads against those of the array alone. With --throttle the members are
  *            loop devices that the kernel holds to that rate each (root, cgroup v1)
  *   starts   an FTL of 64 GiB over four sparse files in DIR, served over NBD by the real program:
  *            the start after SIGKILL in the middle of random writes, a clean start, memory

@@ -9,6 +9,8 @@
  * memory that outlives the process can be taken over by the next one, which writes each unit to the
  * place that it had anyway (survivors.ts).
  *
+ * A block is copied on the way of its checksum, in one pass (copyCrc32cRaw of the kernels).
+ *
  * Columns, one entry per slot:
  *   state      free; open (being filled); sealed (complete, waits for its band); flying
  *   unit       the unit's number, counted from the start of band 0

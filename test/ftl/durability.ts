@@ -29,7 +29,7 @@ async function loseAfterWrites(flushUnits: number, volatileCache = true) {
   return { blocksRead, flushes, padded, units, unitsPlayed };
 }
 
-test('after enough units the base is flushed, and a start reads data of the last ones only', async (t) => {
+test('after enough units the base is flushed, and a start reads the last ones only', async (t) => {
   const often = await loseAfterWrites(4);
   const never = await loseAfterWrites(1000);
   t.is(never.flushes, 0);
