@@ -26,7 +26,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { EIO } from '../block/status.ts';
 import type { Durability } from './durability.ts';
 import type { FtlCore } from './ftl-core.ts';
-import { CHECKPOINTS_MAX, type FtlSuperblock } from './ftl-superblock.ts';
+import { CHECKPOINTS_MAX, type FtlCache, type FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import type { Log } from './log.ts';
 import { encodePage, pageUnit } from './map-page.ts';
@@ -105,7 +105,8 @@ export class Checkpointer {
 
   /** Does something during which no checkpoint is written. */
   async without<Result>(work: () => Promise<Result>): Promise<Result> {
-    await this.settled();
+    // Several may have waited for the same one.
+    while (this.#running !== null) await this.settled();
     const result = work();
     const over = (): void => {
       this.#running = null;
@@ -130,6 +131,18 @@ export class Checkpointer {
       if (!(error instanceof BandstandError)) throw error;
       return false;
     }
+  }
+
+  /**
+   * From now on the superblock names this NV cache, or none; both copies, so that whichever counts
+   * says so. Throws what kept it from being durable; then the device has failed.
+   */
+  async nameCache(cache: FtlCache | null): Promise<void> {
+    await this.without(async () => {
+      this.#mustGoOn();
+      await this.#writeSuperblock({ cache });
+      await this.#writeSuperblock({});
+    });
   }
 
   async #attempt(): Promise<void> {

@@ -38,6 +38,7 @@ export async function createFtl(
     checkpointEpoch: 0,
     writeSequence: 0,
     openBands: [],
+    cache: null,
     pages: new Uint32Array(geometry.pageCount),
   };
   const second = { ...first, sequence: 2 };

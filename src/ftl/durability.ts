@@ -19,7 +19,7 @@
  * one that is under way together with one that fails proves nothing.
  *
  * `durableSequence` (ftl-core.ts) moves at the end of a flush to where the oldest unit in memory
- * was when the flush was submitted.
+ * was when the flush was submitted. `settledMark` does the same for the writes of users.
  */
 
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH } from '../block/block-io.ts';
@@ -51,6 +51,9 @@ export class Durability extends TurnHook implements Completer {
   #target = 0;
   /** Where the floor moves when the flush under way has succeeded. */
   #sequence = 0;
+  /** The same for the writes of users, and where it is. */
+  #writes = 0;
+  #settled = 0;
   /** What has superseded blocks of this band has to become durable; -1: nobody asked. */
   #band = -1;
   /** Who waits for the flush of the next round, and of this one. */
@@ -88,6 +91,17 @@ export class Durability extends TurnHook implements Completer {
       this.#nextCallers.push(resolve);
       this.#core.reactor.atTurnEnd(this);
     });
+  }
+
+  /** The start is complete: all that it has found is durable. */
+  begin(): void {
+    this.#settled = this.#core.writeSequence;
+  }
+
+  /** Writes of users with this sequence, or a lower one, are durable. */
+  get settledMark(): number {
+    if (!this.#core.base.geometry.volatileCache) return this.#writeFloor();
+    return this.#settled;
   }
 
   // data path
@@ -170,6 +184,7 @@ export class Durability extends TurnHook implements Completer {
     const { base, statistics } = this.#core;
     this.#state = FLUSHES;
     this.#sequence = this.#floor();
+    this.#writes = this.#writeFloor();
     this.#unitsBefore = statistics.unitsWritten;
     this.#core.superseders.flushBegins();
     statistics.baseFlushes += 1;
@@ -182,6 +197,12 @@ export class Durability extends TurnHook implements Completer {
     return Math.min(buffer.oldestSequence(), nextUnitSequence);
   }
 
+  /** Writes of users up to this sequence are on the base now. */
+  #writeFloor(): number {
+    const { buffer, writeSequence } = this.#core;
+    return Math.min(buffer.oldestWrite() - 1, writeSequence);
+  }
+
   #raiseFloor(sequence: number): void {
     const core = this.#core;
     core.durableSequence = Math.max(core.durableSequence, sequence);
@@ -190,6 +211,7 @@ export class Durability extends TurnHook implements Completer {
   complete(io: BlockIo): void {
     if (io.status === OK) {
       this.#raiseFloor(this.#sequence);
+      this.#settled = this.#writes;
       this.#core.superseders.flushed();
     } else {
       this.#core.fail(io.status, 'a flush of the device below has failed');

@@ -46,8 +46,8 @@ export interface EngineOptions {
   /** Arena position of the write buffer, and its slots. */
   readonly memory: number;
   readonly slotCount: number;
-  /** The write buffer outlives the process. */
-  readonly survives: boolean;
+  /** Writes are answered when they are in the write buffer. */
+  readonly answersAtOnce: boolean;
   /** Units written after which a checkpoint is due, and after which a flush is. */
   readonly checkpointUnits: number;
   readonly flushUnits: number;
@@ -79,7 +79,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
 
   constructor(options: EngineOptions) {
     super();
-    const { base, geometry, host, keeper, memory, reactor, slotCount, survives } = options;
+    const { answersAtOnce, base, geometry, host, keeper, memory, reactor, slotCount } = options;
     const placement = new Placement(geometry.bandCount, geometry.classCount);
     this.#host = host;
     this.#checkpointUnits = options.checkpointUnits;
@@ -101,7 +101,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     this.log = new Log(this.core);
     this.durability = new Durability(this.core, this.log, host);
     this.reader = new Reader(this.core, host);
-    this.writer = new Writer(this.core, this.log, this.durability, host, survives);
+    this.writer = new Writer(this.core, this.log, this.durability, host, answersAtOnce);
     this.mender = new Mender(this.core, options.redundancy, host);
     this.relocator = new Relocator(this.core, this.log, this.mender, host);
     this.checkpointer = new Checkpointer(this.core, this.log, this.durability, keeper);

@@ -121,8 +121,28 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     type: 'bytes',
     meaning: 'their numbers, 4 bytes each',
   },
-  { name: 'reserved_end', offset: 384, bytes: 3712, type: 'zero', meaning: 'zero' },
+  {
+    name: 'cache_uuid',
+    offset: 384,
+    bytes: 16,
+    type: 'uuid',
+    meaning: 'UUID of the content of its NV cache; zero: it has none',
+  },
+  {
+    name: 'cache_epoch',
+    offset: 400,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'epoch of the cache when it was last started; one with an older epoch is an old copy',
+  },
+  { name: 'reserved_end', offset: 404, bytes: 3692, type: 'zero', meaning: 'zero' },
 ]);
+
+/** The NV cache that has newer copies of some blocks. */
+export interface FtlCache {
+  readonly uuid: string;
+  readonly epoch: number;
+}
 
 export interface FtlSuperblock {
   readonly uuid: string;
@@ -136,6 +156,8 @@ export interface FtlSuperblock {
   readonly checkpointEpoch: number;
   readonly writeSequence: number;
   readonly openBands: readonly number[];
+  /** Null: it has none. */
+  readonly cache: FtlCache | null;
   /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
   readonly pages: Uint32Array;
 }
@@ -185,6 +207,8 @@ export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
     checkpoint_epoch: superblock.checkpointEpoch,
     write_sequence: superblock.writeSequence,
     open_bands: new Uint8Array(bands.buffer),
+    cache_uuid: superblock.cache?.uuid ?? UUID_NULL,
+    cache_epoch: superblock.cache?.epoch ?? 0,
   };
   SUPERBLOCK_LAYOUT.encode(values, bytes);
   const view = new DataView(bytes.buffer);
@@ -365,8 +389,15 @@ function decodeRest(
     checkpointEpoch: epochFrom(values.checkpoint_epoch, 'checkpoint_epoch', refuse),
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
+    cache: cacheFrom(values, refuse),
     pages,
   };
+}
+
+function cacheFrom({ cache_uuid: uuid, cache_epoch: epoch }: Values, refuse: Refusal) {
+  if (uuid !== UUID_NULL) return { uuid, epoch };
+  if (epoch !== 0) refuse.throw('cache_epoch', `is ${epoch} where there is no cache`);
+  return null;
 }
 
 /** Sequences of units have 53 bits, the counter within an epoch 32 of them. */

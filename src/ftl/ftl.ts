@@ -32,6 +32,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { SpaceUser } from '../block/live-ranges.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Redundancy } from '../block/redundancy.ts';
+import type { Settling } from '../block/settling.ts';
 import { OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
@@ -40,6 +41,7 @@ import { MetadataCheck } from './check-metadata.ts';
 import type { Finding } from './finding.ts';
 import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
+import type { FtlCache, FtlSuperblock } from './ftl-superblock.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
@@ -68,6 +70,13 @@ export interface FtlOptions {
   readonly baseKept?: boolean;
   /** Null: the write buffer dies with the process, and writes wait for the base. */
   readonly buffer?: SurvivingMemory | null;
+  /**
+   * A cache above keeps what was written until it is settled: writes are answered at once, though
+   * the write buffer dies with the process.
+   */
+  readonly isCached?: boolean;
+  /** The NV cache that the superblock names is given up, with all that only it has. */
+  readonly discardsCache?: boolean;
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
@@ -92,7 +101,7 @@ export interface FtlOptions {
   readonly blocksLost?: (lost: LostBlocks) => void;
 }
 
-export class Ftl implements BlockDevice, DeviceObserver {
+export class Ftl implements BlockDevice, DeviceObserver, Settling {
   readonly name: string;
   readonly base: BlockDevice;
   observer: DeviceObserver | null = null;
@@ -163,11 +172,13 @@ export class Ftl implements BlockDevice, DeviceObserver {
     const rebuild = this.#options.rebuildMap ?? false;
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
+    this.#refuseWithoutCache(found.superblock);
     const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const answersAtOnce = buffer !== null || this.#options.isCached === true;
     const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
@@ -179,7 +190,7 @@ export class Ftl implements BlockDevice, DeviceObserver {
       keeper,
       memory,
       slotCount,
-      survives: buffer !== null,
+      answersAtOnce,
       checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
       flushUnits: this.#options.flushUnits ?? flushUnits(geometry),
       host: {
@@ -206,16 +217,29 @@ export class Ftl implements BlockDevice, DeviceObserver {
     // From here on what was decided holds, and the write buffer belongs to this life.
     if (!readOnly) {
       await engine.checkpointer.write(false);
+      if (this.#options.discardsCache === true) await engine.checkpointer.nameCache(null);
       core.buffer.format(found.superblock.uuid, core.epoch);
     }
     for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
-    this.#geometry = outerGeometry(base.geometry, geometry, buffer !== null, readOnly);
+    this.#geometry = outerGeometry(base.geometry, geometry, answersAtOnce, readOnly);
+    engine.durability.begin();
     engine.runs = true;
     this.#space = {
       liveRanges: new LiveBands(engine.core, keeper),
       writtenRanges: () => WrittenUnits.find(engine.core, () => engine.runs),
     };
+  }
+
+  /** Without its cache a device would show what has long been overwritten. */
+  #refuseWithoutCache({ cache }: FtlSuperblock): void {
+    const { discardsCache = false, isCached = false } = this.#options;
+    if (cache === null || isCached || discardsCache) return;
+    throw new BandstandError('BANDSTAND_FTL_CACHE', {
+      message: `cannot open the log-structured device on ${this.base.name} without its NV cache (${cache.uuid}), which may hold newer data`,
+      hint: 'bring the cache device back; or give up what only the cache has, with --discard-cache',
+      details: { device: this.base.name, cache: cache.uuid },
+    });
   }
 
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
@@ -302,6 +326,30 @@ export class Ftl implements BlockDevice, DeviceObserver {
     if (this.#memory !== null) this.#reactor!.arena.release(this.#memory.at, this.#memory.bytes);
     this.#memory = null;
     this.#reactor = null;
+  }
+
+  // --- for a cache above -----------------------------------------------------------------------
+
+  /** What the superblock says of its NV cache. */
+  get cache(): FtlCache | null {
+    return this.#keeper!.current.cache;
+  }
+
+  /** The superblock names this cache, or none; durable when it resolves. Throws BandstandError. */
+  nameCache(cache: FtlCache | null): Promise<void> {
+    return this.#engine!.checkpointer.nameCache(cache);
+  }
+
+  get acceptedMark(): number {
+    return this.#engine!.core.writeSequence;
+  }
+
+  get settledMark(): number {
+    return this.#engine!.durability.settledMark;
+  }
+
+  settle(): Promise<void> {
+    return this.#engine!.durability.flushMetadata();
   }
 
   // --- operations -------------------------------------------------------------------------------
@@ -412,7 +460,7 @@ function flushUnits({ unitBlocks }: FtlGeometry): number {
 function outerGeometry(
   base: Geometry,
   geometry: FtlGeometry,
-  survives: boolean,
+  answersAtOnce: boolean,
   readOnly: boolean,
 ): Geometry {
   return {
@@ -423,7 +471,7 @@ function outerGeometry(
     requestBlocksMax: REQUEST_BYTES_MAX / FTL_BLOCK_BYTES,
     physicalBlockBytes: FTL_BLOCK_BYTES,
     rotational: base.rotational,
-    volatileCache: survives || base.volatileCache,
+    volatileCache: answersAtOnce || base.volatileCache,
     features:
       (readOnly ? FEATURE_READ_ONLY : 0) |
       FEATURE_TRIM |

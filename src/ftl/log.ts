@@ -127,7 +127,7 @@ export class Log implements Completer {
     if (slot === NO_SLOT) return false;
     core.throttle.pay();
     core.writeSequence += 1;
-    core.buffer.userData[slot] = 1;
+    core.buffer.noteUserWrite(slot, core.writeSequence);
     core.statistics.userBlocks += 1;
     this.#put(slot, block, core.writeSequence, from, -1);
     return true;
@@ -152,7 +152,7 @@ export class Log implements Completer {
     const slot = this.#userSlot(0);
     if (slot === NO_SLOT) return false;
     core.writeSequence += 1;
-    core.buffer.userData[slot] = 1;
+    core.buffer.noteUserWrite(slot, core.writeSequence);
     core.buffer.addTrim(slot, block, blockCount, core.writeSequence);
     for (let index = block; index < block + blockCount; index += 1) {
       const before = core.l2p.get(index);

@@ -17,6 +17,7 @@
  *   sealing    number in the order of sealing: what a flush waits for
  *   sequence   unit sequence in the header
  *   userData   1 when it holds something that no other unit holds
+ *   firstWrite sequence of the first write that a user put into it, or Infinity
  */
 
 import { crc32c } from '../block/crc32c.ts';
@@ -92,6 +93,7 @@ export class WriteBuffer {
   readonly dataCount: Uint32Array;
   readonly trimCount: Uint32Array;
   readonly userData: Uint8Array;
+  readonly firstWrite: Float64Array;
   /** Slot of each unit of the device, or -1. */
   readonly slotOfUnit: Int16Array;
   freeCount: number;
@@ -118,6 +120,7 @@ export class WriteBuffer {
     this.dataCount = new Uint32Array(slotCount);
     this.trimCount = new Uint32Array(slotCount);
     this.userData = new Uint8Array(slotCount);
+    this.firstWrite = new Float64Array(slotCount).fill(Number.POSITIVE_INFINITY);
     this.slotOfUnit = new Int16Array(geometry.bandCount * geometry.bandUnits).fill(-1);
   }
 
@@ -136,6 +139,7 @@ export class WriteBuffer {
       this.dataCount[slot] = 0;
       this.trimCount[slot] = 0;
       this.userData[slot] = 0;
+      this.firstWrite[slot] = Number.POSITIVE_INFINITY;
       this.classOf[slot] = lifetimeClass;
       this.#noteCounts(slot);
       this.#setState(slot, SLOT_OPEN);
@@ -146,6 +150,7 @@ export class WriteBuffer {
   }
 
   give(slot: number): void {
+    this.firstWrite[slot] = Number.POSITIVE_INFINITY;
     this.#setState(slot, SLOT_FREE);
     this.freeCount += 1;
   }
@@ -221,6 +226,21 @@ export class WriteBuffer {
     for (let slot = 0; slot < this.slotCount; slot += 1) {
       if (this.state[slot]! < SLOT_SEALED) continue;
       oldest = Math.min(oldest, this.sequence[slot]!);
+    }
+    return oldest;
+  }
+
+  /** The write of a user with this sequence goes into the slot. */
+  noteUserWrite(slot: number, sequence: number): void {
+    if (this.userData[slot] === 0) this.firstWrite[slot] = sequence;
+    this.userData[slot] = 1;
+  }
+
+  /** The smallest sequence of the writes of users that are not on the base; or Infinity. */
+  oldestWrite(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (let slot = 0; slot < this.slotCount; slot += 1) {
+      oldest = Math.min(oldest, this.firstWrite[slot]!);
     }
     return oldest;
   }

@@ -3,7 +3,8 @@
  *
  * The operation at the head of the queue is put into the log block by block; where the log has no
  * room it waits, and everything behind it. A write is answered when it is in a write buffer that
- * outlives the process; with FUA, or where the buffer does not, when it is on the base.
+ * outlives the process, or that holds nothing which is not held above, too; with FUA, or with
+ * another buffer, when it is on the base.
  *
  * A trim is recorded piece by piece, so that a large one does not hold the turn; a piece that is
  * not mapped anyway needs no record.
@@ -30,8 +31,8 @@ export class Writer {
   readonly #log: Log;
   readonly #durability: Durability;
   readonly #host: WriterHost;
-  /** The write buffer outlives the process. */
-  readonly #survives: boolean;
+  /** Writes are answered when they are in the write buffer. */
+  readonly #answersAtOnce: boolean;
   readonly #queue = new BlockIoQueue();
   /** Blocks of the operation at the head that are done. */
   #done = 0;
@@ -45,13 +46,13 @@ export class Writer {
     log: Log,
     durability: Durability,
     host: WriterHost,
-    survives: boolean,
+    answersAtOnce: boolean,
   ) {
     this.#core = core;
     this.#log = log;
     this.#durability = durability;
     this.#host = host;
-    this.#survives = survives;
+    this.#answersAtOnce = answersAtOnce;
   }
 
   get waiting(): number {
@@ -91,7 +92,7 @@ export class Writer {
   #end(status: number): void {
     const io = this.#queue.shift()!;
     this.#done = 0;
-    const waits = !this.#survives || (io.flags & FLAG_FUA) !== 0;
+    const waits = !this.#answersAtOnce || (io.flags & FLAG_FUA) !== 0;
     if (status === OK && waits) this.#durability.wait(io);
     else this.#host.answer(io, status);
   }

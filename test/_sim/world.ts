@@ -354,8 +354,7 @@ export class World implements DiskHost {
     if (how === 'kill') this.#memory?.kill();
     else {
       this.#memory?.powerCut();
-      // The history's own power cuts are over at once.
-      if (this.options.keepsCut && this.triggered) this.cut = openCut(disks);
+      if (this.triggered && this.options.keepsCut) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
         if (!away && hasDropped) this.atlas.unsure[slot] = true;
       });

@@ -27,16 +27,18 @@ const GOLDEN: FtlSuperblock = {
   checkpointEpoch: 0,
   writeSequence: 12345,
   openBands: [30, 2],
+  cache: { uuid: '0c0c0c0c-0000-4000-8000-00000000cace', epoch: 7 },
   pages: Uint32Array.from([13, 12, 0, 3, 2, 0, 0, 0, 1, 5]),
 };
 
 /** Made by a program of its own from the description of the format: the first 136 bytes. */
 const GOLDEN_BYTES =
-  '4253544e4446544c01000000612b5d0300112233445566778899aabbccddeeff' +
+  '4253544e4446544c0100000054a686ed00112233445566778899aabbccddeeff' +
   '090000000000000002000000030000000400000008000000200000001900000058' +
   '020000000000004000000004000000060000000200000001000000030000003930' +
   '0000000000000000000000000000000000000000000000000000000000001e0000' +
   '0002000000';
+const GOLDEN_CACHE = '0c0c0c0c0000400080000000' + '0000cace07000000';
 const GOLDEN_TABLE =
   '0d0000000c00000000000000030000000200000000000000000000000000000001000000' + '05000000';
 const USED = 4096 + 40;
@@ -47,6 +49,7 @@ test('the golden superblock has the golden bytes, and is read back', (t) => {
   const bytes = encodeFtlSuperblock(GOLDEN);
   t.is(bytes.length, 4 * 4096, 'whole units');
   t.is(hex(bytes.subarray(0, 136)), GOLDEN_BYTES);
+  t.is(hex(bytes.subarray(384, 404)), GOLDEN_CACHE);
   t.is(hex(bytes.subarray(4096, USED)), GOLDEN_TABLE);
   t.is(superblockLength(bytes.subarray(0, 4096), 'here'), USED);
   t.deepEqual(decodeFtlSuperblock(bytes.subarray(0, USED), 'here'), GOLDEN);
