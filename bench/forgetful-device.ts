@@ -4,9 +4,10 @@
  * A `null` device cannot be under an FTL: relocation believes nothing that its summary and its
  * checksums do not confirm. This one keeps what describes the data, and not the data: everything
  * below `wholeBytes` (superblocks and pages of the map), and the first block of a strip where it is
- * not data: the summary of a unit, or its parity, of which the first KiB is not zero. Any other block consists of PAYLOAD_WORD, and whoever writes data
- * must write that. Memory into which such a block has been read before has it already, so a read
- * looks at a block's first and last word and copies nothing.
+ * not data but the summary of a unit, or its parity, of which the first KiB is not zero. Any other
+ * block consists of PAYLOAD_WORD, and whoever writes data must write that. Memory into which such a
+ * block has been read before has it already, so a read looks at a block's first and last word and
+ * copies nothing.
  *
  * What remains is what a disk with DMA costs its driver: nothing per byte.
  */

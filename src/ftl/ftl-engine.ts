@@ -158,7 +158,10 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     return this.writer.stall === STALL_BAND || this.relocator.stall === STALL_BAND;
   }
 
-  /** Keeps starts short, and makes durable what keeps emptied bands from being free, once somebody waits for them. */
+  /**
+   * Keeps starts short; and makes durable what keeps emptied bands from being free, once somebody
+   * waits for them.
+   */
   #relieve(): void {
     const { bands, checkpointed, superseders } = this.core;
     const { checkpointer, durability, relocator } = this;

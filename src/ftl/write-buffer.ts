@@ -180,8 +180,8 @@ export class WriteBuffer {
   }
 
   /**
-   * Puts a block into the open unit of `slot`; gives its place. `crc` is the checksum that it has to
-   * have, or -1; if it has another one nothing is put there, and the answer is WRONG_BLOCK.
+   * Puts a block into the open unit of `slot`; gives its place. `crc` is the checksum that it has
+   * to have, or -1; if it has another one nothing is put there, and the answer is WRONG_BLOCK.
    */
   addBlock(slot: number, block: number, sequence: number, from: number, crc: number): number {
     const { arena, kernels } = this.#reactor;
