@@ -17,6 +17,7 @@ const MEMBER_BYTES = 26 * 2 ** 30;
 const LOAD_SECONDS = 8;
 const KILLED_AFTER_MS = 6000;
 const BLOCK_BYTES = 4096;
+const TICKS_PER_SECOND = 100;
 
 const run = promisify(execFile);
 const folder = process.argv[2]!;
@@ -48,10 +49,22 @@ function newestStart(): readonly LogLine[] {
   return lines.slice(lines.findLastIndex(({ step }) => step === 'Find the members'));
 }
 
+/** The step that took longest, and its seconds. */
+function slowestStep(lines: readonly LogLine[]): string {
+  const steps = lines.filter(({ step }) => step !== undefined && step !== 'Start the FTL');
+  let [slowest, most] = ['', 0];
+  for (const [index, { step, time }] of steps.slice(1).entries()) {
+    const seconds = (Date.parse(time) - Date.parse(steps[index]!.time)) / 1000;
+    if (seconds > most) [slowest, most] = [step!, seconds];
+  }
+  return `${slowest} ${most.toFixed(2)} s`;
+}
+
 async function measureStart(name: string, secondsMax: number): Promise<void> {
   const begin = performance.now();
   await bandstand('export', 'tank', '--via', 'nbd');
   const seconds = (performance.now() - begin) / 1000;
+  const cpu = cpuSeconds(await serverPid());
   const lines = newestStart();
   const at = (step: string): number => Date.parse(lines.find((line) => line.step === step)!.time);
   const steps = (at('Start the FTL') - at('Find the members')) / 1000;
@@ -62,7 +75,7 @@ async function measureStart(name: string, secondsMax: number): Promise<void> {
     name,
     `${seconds.toFixed(2)} s`,
     atMost(seconds, secondsMax, `≤ ${secondsMax} s`),
-    `all steps ${steps.toFixed(2)} s, FTL ${engine.toFixed(2)} s; ${read}`,
+    `all steps ${steps.toFixed(2)} s, FTL ${engine.toFixed(2)} s (${slowestStep(lines)}); ${cpu.toFixed(2)} s of processor time; ${read}`,
   );
 }
 
@@ -93,9 +106,17 @@ function load(): Promise<void> {
   });
 }
 
-function residentBytes(pid: number): number {
+/** One of the sizes in the status of a process. */
+function processBytes(pid: number, field: 'VmRSS' | 'RssShmem' | 'RssFile'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)![1]) * 1024;
+}
+
+/** Processor time that a process has taken so far, in seconds. */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 const members = ['a', 'b', 'c', 'd'].map((name) => path.join(folder, name));
@@ -113,7 +134,8 @@ try {
   const loaded = load();
   await sleep(KILLED_AFTER_MS);
   const { data } = JSON.parse(await bandstand('status', 'tank', '--json'));
-  const resident = residentBytes(pid);
+  const resident = processBytes(pid, 'VmRSS');
+  const parts = [processBytes(pid, 'RssShmem'), processBytes(pid, 'RssFile')].map(mebibytes);
   process.kill(pid, 'SIGKILL');
   await loaded;
   const logical = data.exports[0].size_bytes;
@@ -123,7 +145,7 @@ try {
     `resident memory of a server of ${size}`,
     mebibytes(resident),
     atMost(resident, bound, `≤ ${mebibytes(bound)}`),
-    `5 bytes for each 4 KiB, and 200 MB; ${data.ftl.user_blocks_written} blocks written`,
+    `write buffer ${parts[0]}, program ${parts[1]}; ${data.ftl.user_blocks_written} blocks written`,
   );
   await measureStart('start after SIGKILL under load', 2);
   await bandstand('wait', 'tank', '--for', 'resync');
