@@ -55,6 +55,8 @@ const BUFFER_BYTES_AIM = 64 * 2 ** 20;
 const CHECKPOINT_SHARE = 0.1;
 const CHECKPOINT_UNITS_LEAST = 64;
 const CHECKPOINT_BYTES_MAX = 64 * 2 ** 30;
+/** What is not flushed is read, verified and written again by a start: at most so much. */
+const FLUSH_BYTES = 128 * 2 ** 20;
 
 export interface FtlOptions {
   /** The caller has opened the base; `close` closes it. */
@@ -77,6 +79,8 @@ export interface FtlOptions {
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
+  /** Units after which the base is flushed, if nobody has asked for that. */
+  readonly flushUnits?: number;
   /**
    * Where the units of this life are numbered from, below 2^31. A random number, where the base can
    * get members that were used apart from it: two lives that began alike then differ in this.
@@ -202,8 +206,10 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
       slotCount,
       answersAtOnce,
       checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
+      flushUnits: this.#options.flushUnits ?? flushUnits(geometry),
       host: {
         answer: (io, status) => this.#answer(io, status),
+        answerNow: (io, status) => this.#answerNow(io, status),
         failed: (status) => this.observer?.deviceFailed(this, status),
         settled: () => this.#settled(),
         found: (finding) => this.#options.found?.(finding),
@@ -392,6 +398,13 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     if (this.#inFlight === 0) this.#settled();
   }
 
+  #answerNow(io: BlockIo, status: number): void {
+    this.#inFlight -= 1;
+    io.status = status;
+    io.completer.complete(io);
+    if (this.#inFlight === 0) this.#settled();
+  }
+
   // end data path
 
   // --- the base says ----------------------------------------------------------------------------
@@ -474,4 +487,8 @@ function checkpointUnits(geometry: FtlGeometry): number {
   const units = (geometry.blockCount * CHECKPOINT_SHARE) / geometry.dataBlocks;
   const most = CHECKPOINT_BYTES_MAX / (geometry.unitBlocks * FTL_BLOCK_BYTES);
   return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
+}
+
+function flushUnits({ unitBlocks }: FtlGeometry): number {
+  return Math.max(1, Math.floor(FLUSH_BYTES / (unitBlocks * FTL_BLOCK_BYTES)));
 }

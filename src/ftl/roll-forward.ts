@@ -35,6 +35,7 @@ import type { FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import type { Mender } from './mender.ts';
+import { NewestRecords } from './newest-records.ts';
 import {
   blockCrc,
   dataAt,
@@ -50,9 +51,6 @@ import {
   UnitHeader,
 } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
-
-/** Blocks whose newest records are kept together. */
-const CHUNK = 1024;
 
 export interface RollForward {
   /** Units that were newer than the checkpoint. */
@@ -76,8 +74,7 @@ export class UnitScan {
   /** Places of units without a summary: 1 where something claims to be one. */
   readonly #holes = new Map<number, number>();
   readonly #filled = new Map<number, Uint8Array>();
-  /** Newest write sequence, and sequence of its unit, per block: two numbers each, in chunks. */
-  readonly #newest = new Map<number, Float64Array>();
+  readonly #newest = new NewestRecords();
   #floor: number;
   #units = 0;
   #torn = 0;
@@ -352,17 +349,7 @@ export class UnitScan {
 
   /** True when the record is the newest of its block so far; it is noted then. */
   #supersedes(block: number, sequence: number, unitSequence: number): boolean {
-    const number = Math.floor(block / CHUNK);
-    let chunk = this.#newest.get(number);
-    if (chunk === undefined) {
-      chunk = new Float64Array(2 * CHUNK).fill(-1);
-      this.#newest.set(number, chunk);
-    }
-    const at = 2 * (block - number * CHUNK);
-    if (chunk[at]! > sequence) return false;
-    if (chunk[at] === sequence && chunk[at + 1]! > unitSequence) return false;
-    chunk[at] = sequence;
-    chunk[at + 1] = unitSequence;
+    if (!this.#newest.supersedes(block, sequence, unitSequence)) return false;
     this.#writeSequence = Math.max(this.#writeSequence, sequence);
     return true;
   }

@@ -14,6 +14,7 @@
  * of the device, and a counter within it; sequences of writes have 53 bits of 56.
  */
 
+import type { Arena } from '../block/arena.ts';
 import { crc32cRaw } from '../block/crc32c.ts';
 import type { Kernels } from '../block/kernels.ts';
 import { Layout } from '../block/layout.ts';
@@ -107,6 +108,8 @@ export const EPOCHS_MAX = 2 ** 21 - 2;
 const TWO_32 = 2 ** 32;
 const TWO_24 = 2 ** 24;
 const ALL_ONES = 0xffffffff;
+/** Block and sequence, which come before everything else in entries and trim records. */
+const NAME_BYTES = 12;
 
 /** What the header of a unit says. Fields of a unit that is read are filled in by `readHeader`. */
 export class UnitHeader {
@@ -176,8 +179,26 @@ export function nameSequence(u32: Uint32Array, at: number): number {
 
 /** The checksum that the entry at `entry` has to have for the data at `data`. */
 export function blockCrc(kernels: Kernels, entry: number, data: number): number {
-  const seed = kernels.crc32cRaw(ALL_ONES, entry, 12);
+  const seed = kernels.crc32cRaw(ALL_ONES, entry, NAME_BYTES);
   return ~kernels.crc32cRaw(seed, data, FTL_BLOCK_BYTES) >>> 0;
+}
+
+/** Copies the data of a block, and gives the checksum that the entry at `entry` has to have. */
+export function copyBlock(
+  arena: Arena,
+  kernels: Kernels,
+  to: number,
+  from: number,
+  entry: number,
+): number {
+  const seed = crc32cRaw(ALL_ONES, arena.u8, entry, entry + NAME_BYTES);
+  return ~kernels.copyCrc32cRaw(seed, to, from, FTL_BLOCK_BYTES) >>> 0;
+}
+
+/** As if nothing had been put there. */
+export function clearEntry(u32: Uint32Array, at: number): void {
+  const word = at >>> 2;
+  u32.fill(0, word, word + UNIT_ENTRY_BYTES / 4);
 }
 
 export function entryCrc(u32: Uint32Array, at: number): number {

@@ -57,15 +57,18 @@ export class FtlLayer {
     });
   }
 
-  /** Once it is open: what is not as it was, or what may be lost. */
+  /** Once it is open: what the start had to do, what is not as it was, and what may be lost. */
   tellRestored(): void {
-    const { growth } = this.device;
+    const { growth, restoreReport: report } = this.device;
+    assert(report !== null, 'a device that is open was restored');
+    const { blocksRead, clean, rebuilt, unitsPlayed } = report;
+    const bytesRead = blocksRead * FTL_BLOCK_BYTES;
+    this.#emit({ event: 'ftl-restored', clean, unitsPlayed, bytesRead });
     if (growth !== null) {
       const bytesBefore = growth.blocksBefore * FTL_BLOCK_BYTES;
       this.#emit({ event: 'ftl-grown', bytesBefore, bytes: growth.blocks * FTL_BLOCK_BYTES });
     }
     if (this.bufferLost) this.#emit({ event: 'ftl-buffer-lost' });
-    const rebuilt = this.device.restoreReport?.rebuilt ?? null;
     if (rebuilt === null) return;
     const { outdated, wrong } = rebuilt;
     const usedBlocks = this.device.status()!.mapped_blocks;

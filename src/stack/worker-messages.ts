@@ -105,6 +105,13 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  /** What a start had to do, beyond loading the map. */
+  | {
+      readonly event: 'ftl-restored';
+      readonly clean: boolean;
+      readonly unitsPlayed: number;
+      readonly bytesRead: number;
+    }
   | { readonly event: 'ftl-found'; readonly finding: Finding }
   /** Its base was larger than it was: it has so many bytes now. */
   | { readonly event: 'ftl-grown'; readonly bytesBefore: number; readonly bytes: number }

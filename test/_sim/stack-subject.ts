@@ -25,6 +25,8 @@ import type {
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 
+/** Units between two flushes that nobody has asked for; the number of slots chooses. */
+const FLUSH_UNITS = [2, 7, 1000];
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
 export class StackSubject implements Subject, DeviceObserver {
@@ -75,6 +77,7 @@ export class StackSubject implements Subject, DeviceObserver {
       bootId,
       slotCount,
       checkpointUnits,
+      flushUnits: FLUSH_UNITS[slotCount % FLUSH_UNITS.length]!,
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);
