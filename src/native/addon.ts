@@ -133,6 +133,7 @@ export interface NativeAddon {
   xor(target: number, sources: Float64Array, sourceCount: number, bytes: number): void;
   crc32c(address: number, bytes: number): number;
   crc32cRaw(seed: number, address: number, bytes: number): number;
+  copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number;
   copy(to: number, from: number, bytes: number): void;
   zero(address: number, bytes: number): void;
   isZero(address: number, bytes: number): boolean;
