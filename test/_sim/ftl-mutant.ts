@@ -148,8 +148,8 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'ftl: a start lets the last unit that it reads win',
-    file: 'src/ftl/roll-forward.ts',
-    find: '    if (chunk[at]! > sequence) return false;\n',
+    file: 'src/ftl/newest-records.ts',
+    find: '      if (known > sequence) return false;\n',
     replace: '',
     found: { by: 'histories', seed: 5 },
   },
