@@ -80,7 +80,7 @@ export const CACHE_HEADER = new Layout('Cache header', CACHE_BLOCK_BYTES, [
     offset: 64,
     bytes: 8,
     type: 'u64',
-    meaning: 'records up to this sequence had been written completely',
+    meaning: 'records up to this sequence that count had been whole, and durable',
   },
   {
     name: 'tail_sequence',

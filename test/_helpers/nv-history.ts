@@ -37,6 +37,8 @@ const OWNER = '0f71f71f-0000-4000-8000-000000000001';
 const UUID = '0ca40ca4-0000-4000-8000-000000000001';
 const BLOCK = 4096;
 const MEMORY = new ArrayBuffer(26 * 2 ** 20);
+/** The simulated disk takes 256 KiB at once, a description among them. */
+const ATOMIC_BLOCKS = 63;
 const LATENCY = { leastUs: 5, mostUs: 60, slowChance: 0 };
 
 export interface HistoryOptions {
@@ -181,7 +183,7 @@ export class NvHistory {
   private constructor(options: HistoryOptions, medium: SimMedium) {
     this.options = options;
     this.#medium = medium;
-    this.model = new NvModel(options.blockCount, options.volatileCache);
+    this.model = new NvModel(options.blockCount, options.volatileCache, ATOMIC_BLOCKS);
     this.#random = new Random(options.seed);
   }
 
