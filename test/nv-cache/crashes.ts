@@ -41,7 +41,7 @@ test('random lives with power cuts and kills keep what was promised', async (t) 
   t.true(crashes > HISTORIES && drained > 0);
 });
 
-/** A life of its own for each place at which it ends; the ring wraps, and is drained all the time. */
+/** A life for each place at which it ends; the ring wraps, and is drained all the time. */
 const SWEPT: HistoryOptions = {
   seed: 77,
   lives: 1,
