@@ -36,6 +36,7 @@ import { BackingContent, SettlingBacking } from './settling-backing.ts';
 const OWNER = '0f71f71f-0000-4000-8000-000000000001';
 const UUID = '0ca40ca4-0000-4000-8000-000000000001';
 const BLOCK = 4096;
+/** Of all histories, which therefore run one after the other. */
 const MEMORY = new ArrayBuffer(26 * 2 ** 20);
 /** The simulated disk takes 256 KiB at once, a description among them. */
 const ATOMIC_BLOCKS = 63;
