@@ -26,7 +26,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { EIO } from '../block/status.ts';
 import type { Durability } from './durability.ts';
 import type { FtlCore } from './ftl-core.ts';
-import { CHECKPOINTS_MAX, type FtlSuperblock } from './ftl-superblock.ts';
+import { CHECKPOINTS_MAX, type FtlCache, type FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import type { Log } from './log.ts';
 import { encodePage, pageUnit } from './map-page.ts';
@@ -100,12 +100,13 @@ export class Checkpointer {
   async finish(): Promise<void> {
     await this.settled();
     await this.#durability.barrier();
-    await this.write(true);
+    await this.write(true, { bufferBoot: null });
   }
 
   /** Does something during which no checkpoint is written. */
   async without<Result>(work: () => Promise<Result>): Promise<Result> {
-    await this.settled();
+    // Several may have waited for the same one.
+    while (this.#running !== null) await this.settled();
     const result = work();
     const over = (): void => {
       this.#running = null;
@@ -132,6 +133,18 @@ export class Checkpointer {
     }
   }
 
+  /**
+   * From now on the superblock names this NV cache, or none; both copies, so that whichever counts
+   * says so. Throws what kept it from being durable; then the device has failed.
+   */
+  async nameCache(cache: FtlCache | null): Promise<void> {
+    await this.without(async () => {
+      this.#mustGoOn();
+      await this.#writeSuperblock({ cache });
+      await this.#writeSuperblock({});
+    });
+  }
+
   async #attempt(): Promise<void> {
     try {
       await this.write(false);
@@ -145,8 +158,8 @@ export class Checkpointer {
     }
   }
 
-  /** Throws what kept it from being complete. */
-  async write(clean: boolean): Promise<void> {
+  /** `changes`: what the superblock says besides. Throws what kept it from being complete. */
+  async write(clean: boolean, changes: Partial<FtlSuperblock> = {}): Promise<void> {
     const core = this.#core;
     const unitsBefore = this.#unitsBefore;
     this.#unitsBefore = core.statistics.unitsWritten;
@@ -164,7 +177,7 @@ export class Checkpointer {
       this.#mustGoOn();
       if (core.statistics.unitsFailed !== unitsFailed) throw new UnitMoved('a unit has moved');
       const state = { clean, checkpoint, checkpointStart: start, writeSequence, openBands, pages };
-      await this.#writeSuperblock({ ...state, checkpointEpoch: core.epoch });
+      await this.#writeSuperblock({ ...state, checkpointEpoch: core.epoch, ...changes });
     } catch (error) {
       this.#unitsBefore = unitsBefore;
       for (const page of copied) core.l2p.dirty[page] = 1;

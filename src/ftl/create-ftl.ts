@@ -38,6 +38,8 @@ export async function createFtl(
     checkpointEpoch: 0,
     writeSequence: 0,
     openBands: [],
+    bufferBoot: null,
+    cache: null,
     pages: new Uint32Array(geometry.pageCount),
   };
   const second = { ...first, sequence: 2 };

@@ -13,30 +13,28 @@ import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-devic
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
-import { formatSize } from '../block/quantities.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
 import { ArrayManager } from '../raid/array-manager.ts';
-import type { ArraySpec } from '../raid/array-spec.ts';
 import { type Assembly, assembleArray } from '../raid/assemble.ts';
 import { examineDevice } from '../raid/examine.ts';
-import { planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { absentSpares, notesAbout } from './absent-spares.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
 import { FtlLayer } from './ftl-layer.ts';
-import { failureEvent, ftlWords } from './ftl-words.ts';
+import { BUFFER_LOST, failureEvent, ftlWords } from './ftl-words.ts';
 import { ioStatus } from './io-status.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
+import { rememberedSpec } from './remembered-spec.ts';
 import { StackControl } from './stack-control.ts';
-import { startFailure } from './start-failure.ts';
+import { startFailure, takesStripesOnly } from './start-failure.ts';
 import type { RememberedStack } from './state-store.ts';
 import { stepEvents } from './step-events.ts';
 import type {
@@ -59,6 +57,8 @@ export class Stack implements DeviceObserver {
   readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
+  /** From the moment that its start begins. */
+  #startedFtl: FtlLayer | null = null;
   #ftl: FtlLayer | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
@@ -96,8 +96,12 @@ export class Stack implements DeviceObserver {
     try {
       await running;
     } catch (error) {
-      // One that this start has made holds nothing, and the next may want another size.
-      if (this.#reactor.surviving?.isAdopted === false) this.#reactor.surviving.discard();
+      // One that this start has made holds nothing, and the next may want another size; but once
+      // the superblock says that it is there, it has to be.
+      const { surviving } = this.#reactor;
+      if (surviving?.isAdopted === false && this.#startedFtl?.device.namesBuffer !== true) {
+        surviving.discard();
+      }
       throw error;
     }
     const array = this.#array!;
@@ -150,7 +154,7 @@ export class Stack implements DeviceObserver {
     },
     {
       name: 'Start the array',
-      run: (stack) => stack.#startArray(stack.#rememberedSpec()),
+      run: (stack) => stack.#startRemembered(),
       undo: (stack) => stack.#top!.close(),
     },
     {
@@ -170,12 +174,7 @@ export class Stack implements DeviceObserver {
 
   #refuseWrites(level: string): void {
     if (level !== 'raid5f' || this.#plan.readOnly) return;
-    const { name } = this.#plan;
-    throw new BandstandError('BANDSTAND_STACK_READ_ONLY', {
-      message: `cannot export ${name} for writing: raid5f takes full stripes only, which an FTL makes, and it was created without one`,
-      hint: `add --read-only: bandstand export ${name} --read-only`,
-      details: { name, level },
-    });
+    throw takesStripesOnly(this.#plan.name, level);
   }
 
   async #openFound(): Promise<void> {
@@ -252,27 +251,6 @@ export class Stack implements DeviceObserver {
     this.#assembly = assembleArray(examinations, this.#found!.options);
   }
 
-  #rememberedSpec(): ArraySpec {
-    const remembered = this.#plan.remembered!;
-    const devices = [...this.#devices.values()];
-    const plan = planArray({
-      name: remembered.name,
-      level: remembered.level,
-      stripBytes: remembered.stripBytes === 0 ? null : remembered.stripBytes,
-      members: devices.map(({ name, geometry }) => ({ name, geometry })),
-      superblock: false,
-    });
-    const sizeBytes = plan.blockCount * plan.blockBytes;
-    if (sizeBytes !== remembered.sizeBytes) {
-      throw new BandstandError('BANDSTAND_MEMBER_MISMATCH', {
-        message: `cannot assemble ${remembered.name}: its members give ${formatSize(sizeBytes)} (${sizeBytes} bytes), it was created with ${formatSize(remembered.sizeBytes)} (${remembered.sizeBytes})`,
-        hint: 'look whether a member was replaced or resized; nothing on the members can tell',
-        details: { name: remembered.name, size_bytes: sizeBytes },
-      });
-    }
-    return planSpec(plan, devices);
-  }
-
   async #startManaged(): Promise<void> {
     const { remembered, devices } = this.#plan;
     const readOnly = this.#readOnly;
@@ -310,8 +288,9 @@ export class Stack implements DeviceObserver {
 
   async #startFtl(): Promise<void> {
     const ftl = new FtlLayer(this.#array!, this.#reactor.surviving, this.#plan, this.#emit);
+    this.#startedFtl = ftl;
     await this.#putOnTop(ftl.device);
-    ftl.tellRebuilt();
+    ftl.tellRestored();
     this.#ftl = ftl;
     await this.#manager!.attachSpace(ftl.space);
   }
@@ -323,7 +302,8 @@ export class Stack implements DeviceObserver {
     this.#top = top;
   }
 
-  async #startArray(spec: ArraySpec): Promise<void> {
+  async #startRemembered(): Promise<void> {
+    const spec = rememberedSpec(this.#plan.remembered!, [...this.#devices.values()]);
     const array = new RaidArray(spec, { membersOpened: true });
     this.#array = array;
     await this.#putOnTop(array);
@@ -459,7 +439,9 @@ export class Stack implements DeviceObserver {
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
     const found = this.#found === null ? [] : notesAbout(this.#found, this.control.absentSpares);
-    return [...(this.#assembly?.warnings ?? []), ...found, ...(reason === null ? [] : [reason])];
+    const lost = this.#ftl?.bufferLost === true ? [BUFFER_LOST] : [];
+    const { warnings = [] } = this.#assembly ?? {};
+    return [...warnings, ...lost, ...found, ...(reason === null ? [] : [reason])];
   }
 
   /** Null for an array without superblock: what is remembered of it is all that is known. */

@@ -25,6 +25,8 @@ import type {
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 
+/** Units between two flushes that nobody has asked for; the number of slots chooses. */
+const FLUSH_UNITS = [2, 7, 1000];
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
 export class StackSubject implements Subject, DeviceObserver {
@@ -53,26 +55,29 @@ export class StackSubject implements Subject, DeviceObserver {
         },
         {
           name: 'Start the FTL',
-          run: (stack) => stack.#startFtl(),
+          run: (stack) => stack.#startFtl(options),
           undo: (stack) => stack.device.close(),
         },
       ]);
     } catch (error) {
       // Who makes an array after that is the same process here.
-      if (surviving?.isAdopted === false && !options.mayCreate) surviving.discard();
+      const isNamed = this.#ftl?.namesBuffer === true;
+      if (surviving?.isAdopted === false && !isNamed && !options.mayCreate) surviving.discard();
       throw error;
     }
   }
 
-  async #startFtl(): Promise<void> {
+  async #startFtl({ bootId }: OpenOptions): Promise<void> {
     const { slotCount, checkpointUnits } = this.#options.ftl!;
     const array = this.#array.device;
     this.#ftl = new Ftl(array, {
       baseKept: true,
       redundancy: redundancyOf(array),
       buffer: this.#reactor.surviving,
+      bootId,
       slotCount,
       checkpointUnits,
+      flushUnits: FLUSH_UNITS[slotCount % FLUSH_UNITS.length]!,
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);

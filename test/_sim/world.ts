@@ -9,14 +9,15 @@
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
 import { type DiskFault, faultOp, strike } from './disk-fault.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
+import { checkFtlSize } from './grow.ts';
 import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
+import { Machine } from './machine.ts';
 import type { SimMedium } from './medium.ts';
 import { MemberLook } from './member-look.ts';
 import { Model } from './model.ts';
@@ -78,22 +79,20 @@ export class World implements DiskHost {
   #differs = false;
   /** In this life somebody has asked for another set of members. */
   administered = false;
-  /** What a killed program leaves to the next one. */
-  readonly #memory: SimulatedMemory | null;
+  readonly machine: Machine;
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
   /** `disks` are those of the slots, and then the extras. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
-    const { config, array, promises } = options;
-    const media = disks.slice(0, config.members);
+    const { config, array, promises, ftlBlocks } = options;
     this.options = options;
-    this.media = media;
+    this.media = disks.slice(0, config.members);
     this.extras = disks.slice(config.members);
-    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
-    this.atlas = new Atlas(config.level, media, promises, from?.atlas);
+    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows, ftlBlocks);
+    this.atlas = new Atlas(config.level, this.media, promises, from?.atlas);
     this.model = from?.model.clone() ?? new Model(modelOptions(options));
-    this.#memory = survivingMemory(config);
+    this.machine = new Machine(survivingMemory(config), from?.machine);
     this.user = new User(this);
     this.leeway = new Leeway(this);
     this.look = new MemberLook(this);
@@ -101,7 +100,7 @@ export class World implements DiskHost {
 
   /** As the user sees it. */
   get blockCount(): number {
-    return this.options.promises.log ? this.options.blocksMax : this.size.blocks;
+    return this.size.userBlocks;
   }
 
   get disks(): SimMedium[] {
@@ -147,7 +146,7 @@ export class World implements DiskHost {
       const scan = this.extras.length > 0;
       const arrayRuns = (): void => this.#checkStart(degraded);
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
-      const options = { degraded, scan, ...may, arrayRuns };
+      const options = { degraded, scan, bootId: this.machine.bootId, ...may, arrayRuns };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -164,12 +163,13 @@ export class World implements DiskHost {
     }
     this.started = true;
     this.erased = false;
+    checkFtlSize(this);
     return true;
   }
 
   #newLife(): Life {
     const { array, factory, random, config } = this.options;
-    const life = new Life(random.u32(), this.#memory);
+    const life = new Life(random.u32(), this.machine.memory);
     const present = this.disks.filter(({ away }) => !away);
     const disks = present.map((medium) => new SimDisk(medium, this, random.fork(), config.latency));
     life.begin(disks, factory(life.reactor, disks, array));
@@ -194,7 +194,7 @@ export class World implements DiskHost {
     }
     this.#leave();
     // What its program left behind is nobody's, and is thrown away.
-    this.#memory?.powerCut();
+    this.machine.powerCut();
     this.erasing = this.strikes > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
@@ -301,7 +301,7 @@ export class World implements DiskHost {
   /** The program has ended by itself. */
   #leave(): void {
     this.#forgetFlushes();
-    this.#memory?.kill();
+    this.machine.kill();
     this.#life = null;
   }
 
@@ -324,7 +324,7 @@ export class World implements DiskHost {
     if (this.#flushLost && !healed) {
       if (!log) this.model.flushFailed();
       // An FTL writes again what it does not know to be durable, unless it was in memory only.
-      else if (this.#memory === null) this.model.powerCut();
+      else if (this.machine.memory === null) this.model.powerCut();
     }
     this.#flushLost = false;
   }
@@ -351,10 +351,11 @@ export class World implements DiskHost {
     this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     const disks = this.disks.map((medium) => ({ medium, flying: flying.get(medium) ?? [] }));
-    if (how === 'kill') this.#memory?.kill();
+    if (how === 'kill') this.machine.kill();
     else {
-      this.#memory?.powerCut();
-      if (this.triggered && this.options.keepsCut) this.cut = openCut(disks);
+      this.machine.powerCut();
+      // The history's own power cuts are over at once.
+      if (this.options.keepsCut && this.triggered) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
         if (!away && hasDropped) this.atlas.unsure[slot] = true;
       });
@@ -404,13 +405,16 @@ export class World implements DiskHost {
 
   /** The same disks, or these, without a running program, to try something out. */
   fork(random: Random, from: readonly SimMedium[] = this.disks): World {
-    const disks = from.map((medium) => medium.clone());
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, disks, this);
+    const world = new World(
+      options,
+      from.map((medium) => medium.clone()),
+      this,
+    );
     world.started = this.started;
     world.erasing = this.erasing;
     // The copy is of the disks only.
-    if (this.#memory?.isLeft === true) world.model.powerCut();
+    if (this.machine.memory?.isLeft === true) world.model.powerCut();
     return world;
   }
 
@@ -484,12 +488,6 @@ export class World implements DiskHost {
     if (armed.ios > 0) return;
     this.armed = null;
     armed.strike();
-  }
-
-  /** Member blocks in which the members in service disagree now; nothing is in flight. */
-  mismatches(): number {
-    this.syncHealth();
-    return this.look.mismatches();
   }
 
   checkMembers(): void {

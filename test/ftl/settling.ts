@@ -1,9 +1,11 @@
 /**
- * What an FTL tells a cache above it: which of the writes that it has answered are durable.
+ * What an FTL does for a cache above it: it tells which of the writes that it has answered are
+ * durable, and does not start without the cache that it names.
  */
 
 import test from 'ava';
 import { OP_FLUSH, OP_TRIM, OP_WRITE } from '../../src/block/block-io.ts';
+import { BandstandError } from '../../src/block/errors.ts';
 import { EIO, OK } from '../../src/block/status.ts';
 import { FtlBench } from '../_helpers/ftl-bench.ts';
 
@@ -91,5 +93,61 @@ test('nothing settles by a flush that fails', async (t) => {
   bench.disk.fault = ({ op }) => (op === OP_FLUSH ? EIO : OK);
   await bench.reactor.drive(ftl.settle());
   t.is(ftl.settledMark, begin);
+  await bench.close();
+});
+
+const CACHE = { uuid: '0c0c0c0c-0000-4000-8000-00000000cace', epoch: 7 };
+
+test('a device that names a cache does not start without it', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  t.is(ftl.cache, null);
+  await bench.reactor.drive(ftl.nameCache(CACHE));
+  t.deepEqual(ftl.cache, CACHE);
+  await bench.kill();
+  const error = await bench.refusal();
+  t.is(error.code, 'BANDSTAND_FTL_CACHE');
+  t.true(error.message.includes(CACHE.uuid));
+  t.is((await bench.refusal({ readOnly: true })).code, 'BANDSTAND_FTL_CACHE');
+  await bench.open({ isCached: true });
+  t.deepEqual(bench.ftl.cache, CACHE);
+  await bench.close();
+});
+
+test('whichever superblock is lost, the other one names the cache', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  await bench.reactor.drive(ftl.nameCache(CACHE));
+  await bench.kill();
+  const copyBytes = bench.geometry.superblockUnits * bench.geometry.unitBlocks * 4096;
+  for (const copy of [0, 1]) {
+    const kept = bench.disk.bytes.slice();
+    bench.disk.bytes[copy * copyBytes + 40]! ^= 0xff;
+    t.is((await bench.refusal()).code, 'BANDSTAND_FTL_CACHE');
+    bench.disk.bytes.set(kept);
+  }
+});
+
+test('a cache that is given up is named no more', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  await bench.reactor.drive(ftl.nameCache(CACHE));
+  await bench.close();
+  await bench.open({ discardsCache: true });
+  t.is(bench.ftl.cache, null);
+  await bench.kill();
+  await bench.open();
+  await bench.close();
+});
+
+test('a cache that cannot be named is an error, and the device changes nothing more', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  bench.disk.fault = ({ op }) => (op === OP_WRITE ? EIO : OK);
+  const naming = bench.reactor.drive(ftl.nameCache(CACHE));
+  await t.throwsAsync(naming, { instanceOf: BandstandError });
+  t.is(ftl.cache, null);
+  t.not(ftl.status()!.read_only_reason, null);
+  bench.disk.fault = () => OK;
   await bench.close();
 });

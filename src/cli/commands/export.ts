@@ -51,6 +51,11 @@ export const exportCommand: Command = {
     { name: 'read-only', kind: 'flag', summary: 'refuse writes, write no metadata' },
     { name: 'degraded', kind: 'flag', summary: 'start although members are missing' },
     {
+      name: 'discard-buffer',
+      kind: 'flag',
+      summary: 'start without the write buffer of a killed server',
+    },
+    {
       name: 'discard-cache',
       kind: 'flag',
       summary: 'start without the write cache (later version)',
@@ -197,6 +202,7 @@ function serveOptions(
       devices,
       remembered,
       degraded: args.flag('degraded'),
+      discardBuffer: args.flag('discard-buffer'),
       readOnly: request.read_only,
     },
     request,
