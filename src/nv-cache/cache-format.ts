@@ -183,10 +183,6 @@ export function uuidWords(uuid: Uint8Array): Uint32Array {
   return Uint32Array.from([0, 4, 8, 12], (at) => view.getUint32(at, true));
 }
 
-export function nextPhase(phase: number): number {
-  return (phase % 3) + 1;
-}
-
 // data path
 
 /** Byte of the entry of data block `index` in the record at byte `record`. */

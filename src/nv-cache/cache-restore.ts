@@ -8,10 +8,10 @@
  *   begin a new epoch    the header says that this life may write records
  *
  * Until the last step nothing that counts has changed on the cache device: a start may be
- * interrupted at any point and begins anew. Trims that are told twice do no harm: what is newer than
- * they are is in the ring. Descriptions of records that a crash has torn are taken away, and what
- * was found is flushed; then the header says that all of it is whole, and whatever is not at a later
- * start was lost, not torn.
+ * interrupted at any point and begins anew. Trims that are told twice do no harm: what is newer
+ * than they are is in the ring. Descriptions of records that a crash has torn are taken away, and
+ * what was found is flushed; then the header says that all of it is whole, and whatever is not at a
+ * later start was lost, not torn.
  *
  * Read-only, nothing is written anywhere, and the trims that were found are kept in memory.
  */
