@@ -202,6 +202,7 @@ test('wipe leaves foreign data alone', async (t) => {
       array_uuid: null,
       superblock: 'absent',
       label_copies: 0,
+      nv_cache: null,
       wiped: false,
     },
   ]);

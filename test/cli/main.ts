@@ -144,8 +144,8 @@ test('values of options are checked before anything else happens', async (t) => 
       'cannot export with 4096 requests in flight: at most 2048 are possible\n  use fewer --queues or a smaller --depth\n',
     ],
     [
-      ['export', 'tank', '--discard-cache'],
-      'cannot use --discard-cache: this version has no write cache\n  leave it out\n',
+      ['export', 'tank', '--cache', 'ssd', '--discard-cache'],
+      'cannot use --cache with --discard-cache\n  choose one of them\n',
     ],
     [
       ['export', 'tank', '--device', 'raid0(/a,/b)'],
