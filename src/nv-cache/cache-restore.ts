@@ -1,0 +1,329 @@
+/**
+ * CacheRestore: from what is on a cache device to a ring that works.                (control plane)
+ *
+ *   read the header      whose it is, and whether the last stop was clean
+ *   scan the ring        after a clean stop from tail to head, otherwise all of it
+ *   recover the map      newest copy of each block; trims are told to the device behind again
+ *   scrub the ring       only where that was interrupted
+ *   begin a new epoch    the header says that this life may write records
+ *
+ * Until the last step nothing on the cache device has changed, unless it was being scrubbed: a
+ * start may be interrupted at any point and begins anew. Trims that are told twice do no harm: what
+ * is newer than they are is in the ring.
+ *
+ * Read-only, nothing is written anywhere, and the trims that were found are kept in memory.
+ */
+
+import type { BlockDevice } from '../block/block-device.ts';
+import { OP_TRIM } from '../block/block-io.ts';
+import { submitOrThrow } from '../block/control-io.ts';
+import { BandstandError } from '../block/errors.ts';
+import { EPOCHS_MAX } from '../block/log-entry.ts';
+import type { Reactor } from '../block/reactor.ts';
+import type { Step } from '../block/steps.ts';
+import { uuidBytes } from '../block/uuid.ts';
+import { BlockMap } from './block-map.ts';
+import { LOST_RANGES_MAX, RING_START, uuidWords } from './cache-format.ts';
+import type { CacheHeader } from './cache-header.ts';
+import { HeaderKeeper, readCacheHeader } from './cache-header-io.ts';
+import { CacheScan } from './cache-scan.ts';
+import { cacheBlocksOf } from './create-cache.ts';
+import { type FoundPlace, FoundRecords, type FoundReport } from './found-records.ts';
+import { LostBlocks } from './lost-blocks.ts';
+import type { Backing } from './nv-core.ts';
+import type { TrimRange } from './pending-trims.ts';
+import { scrubRing } from './scrub.ts';
+
+/** What a start found and did, also while it goes on. */
+export interface CacheRestoreReport {
+  /** The step that is under way, or was the last one. */
+  step: string;
+  clean: boolean;
+  headerCopiesDamaged: number;
+  scannedBlocks: number;
+  scrubbedBlocks: number;
+  /** Of the step that is under way. */
+  totalBlocks: number;
+  unreadableBlocks: number;
+  found: FoundReport | null;
+}
+
+/** Which cache it has to be. */
+export interface ExpectedCache {
+  readonly owner: string;
+  /** Null: any content of that owner. */
+  readonly uuid: string | null;
+  /** The epoch that was last in use: an older header is that of a copy. */
+  readonly epoch: number;
+}
+
+export interface RestoreSource {
+  readonly reactor: Reactor;
+  readonly cache: BlockDevice;
+  readonly backing: Backing;
+  readonly expected: ExpectedCache;
+  readonly readOnly: boolean;
+  /** Makes the owner remember the epoch, before any record has it. */
+  readonly epochBegins: (epoch: number) => Promise<void>;
+}
+
+/** What a start hands on. */
+export interface RestoredCache {
+  readonly keeper: HeaderKeeper;
+  readonly uuid: Uint32Array;
+  readonly ringBlocks: number;
+  readonly map: BlockMap;
+  readonly lost: LostBlocks;
+  readonly place: FoundPlace;
+  readonly epoch: number;
+  /** Trims that nobody was told of: of a start that writes nothing. */
+  readonly trims: readonly TrimRange[];
+  /** The mark up to which the device behind has to be durable for the trims that were found. */
+  readonly trimMark: number;
+}
+
+export class CacheRestore {
+  readonly #source: RestoreSource;
+  #header: CacheHeader | null = null;
+  #keeper: HeaderKeeper | null = null;
+  #map: BlockMap | null = null;
+  #records: FoundRecords | null = null;
+  #scan: CacheScan | null = null;
+  #lost = new LostBlocks();
+  #place: FoundPlace | null = null;
+  #trims: readonly TrimRange[] = [];
+  #epoch = 0;
+  #trimMark = 0;
+  readonly report: CacheRestoreReport = {
+    step: '',
+    clean: false,
+    headerCopiesDamaged: 0,
+    scannedBlocks: 0,
+    scrubbedBlocks: 0,
+    totalBlocks: 0,
+    unreadableBlocks: 0,
+    found: null,
+  };
+
+  constructor(source: RestoreSource) {
+    this.#source = source;
+  }
+
+  get steps(): readonly Step<void>[] {
+    const step = (name: string, run: () => Promise<void>): Step<void> => ({
+      name,
+      run: () => {
+        this.report.step = name;
+        this.report.totalBlocks = 0;
+        return run();
+      },
+    });
+    return [
+      step('Read the NV cache header', () => this.#readHeader()),
+      step('Scan the NV cache', () => this.#scanRing()),
+      step('Recover the NV cache', () => this.#recover()),
+      step('Scrub the NV cache', () => this.#scrub()),
+      step('Begin a new epoch of the NV cache', () => this.#beginEpoch()),
+    ];
+  }
+
+  /** After all steps. */
+  get restored(): RestoredCache {
+    return {
+      keeper: this.#keeper!,
+      uuid: this.#uuid,
+      ringBlocks: this.#header!.sizeBlocks - RING_START,
+      map: this.#map!,
+      lost: this.#lost,
+      place: this.#place!,
+      epoch: this.#epoch,
+      trims: this.#trims,
+      trimMark: this.#trimMark,
+    };
+  }
+
+  /** After a start that has failed. */
+  dispose(): void {
+    this.#keeper?.dispose();
+    this.#keeper = null;
+  }
+
+  get #uuid(): Uint32Array {
+    return uuidWords(uuidBytes(this.#header!.uuid));
+  }
+
+  // --- the header -------------------------------------------------------------------------------
+
+  async #readHeader(): Promise<void> {
+    const { cache, reactor } = this.#source;
+    const { header, damagedCopies } = await readCacheHeader(reactor, cache);
+    this.#check(header);
+    this.#header = header;
+    this.#keeper = new HeaderKeeper(reactor, cache, header);
+    this.#map = new BlockMap(header.sizeBlocks);
+    this.report.clean = header.currentAddress !== null;
+    this.report.headerCopiesDamaged = damagedCopies;
+  }
+
+  #check(header: CacheHeader): void {
+    const { cache, expected } = this.#source;
+    const blocks = cacheBlocksOf(cache);
+    if (header.owner !== expected.owner) {
+      throw this.#refusal(
+        'BANDSTAND_CACHE_OWNER',
+        `it is the cache of ${header.owner}, not of ${expected.owner}`,
+        'give the cache device that belongs to this one',
+      );
+    }
+    if (expected.uuid !== null && header.uuid !== expected.uuid) {
+      throw this.#refusal(
+        'BANDSTAND_CACHE_OWNER',
+        `its content is ${header.uuid}, that which was last in use is ${expected.uuid}`,
+        'give the cache device that was last in use',
+      );
+    }
+    if (header.sizeBlocks > blocks) {
+      throw this.#refusal(
+        'BANDSTAND_CACHE_SHRUNK',
+        `it has ${header.sizeBlocks} blocks, the device has ${blocks}`,
+        'give the whole device, as it was when the cache was created',
+      );
+    }
+    if (header.epoch < expected.epoch) {
+      throw this.#refusal(
+        'BANDSTAND_CACHE_STALE',
+        `it was started ${header.epoch} times, the one that was last in use ${expected.epoch} times`,
+        'give the cache device that was last in use, not a copy of it',
+      );
+    }
+  }
+
+  #refusal(code: ConstructorParameters<typeof BandstandError>[0], why: string, hint: string) {
+    const { name } = this.#source.cache;
+    return new BandstandError(code, {
+      message: `cannot use the NV cache on ${name}: ${why}`,
+      hint,
+      details: { device: name },
+    });
+  }
+
+  // --- the ring ---------------------------------------------------------------------------------
+
+  async #scanRing(): Promise<void> {
+    const { backing, cache, reactor } = this.#source;
+    const header = this.#header!;
+    const { currentAddress: current, phase, sizeBlocks: ringEnd, tailAddress: tail } = header;
+    const blockCount = backing.geometry.blockCount;
+    const parts = { reactor, name: cache.name, header, map: this.#map!, blockCount };
+    this.#records = new FoundRecords(parts);
+    if (phase === 0) return;
+    const records = this.#records;
+    const scan = new CacheScan(
+      { reactor, cache, uuid: this.#uuid, ringEnd },
+      {
+        record: (record) => records.add(record),
+        progress: (done) => {
+          this.report.scannedBlocks = done;
+        },
+      },
+    );
+    this.#scan = scan;
+    const isWrapped = current !== null && this.#isWrapped(header);
+    const ranges =
+      current === null
+        ? [[RING_START, ringEnd] as const]
+        : isWrapped
+          ? [[tail, ringEnd] as const, [RING_START, current] as const]
+          : [[tail, current] as const];
+    this.report.totalBlocks = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
+    for (const [start, end] of ranges) await scan.run(start, end);
+    this.report.unreadableBlocks = scan.unreadable.size;
+  }
+
+  /** After a clean stop: the ring in use goes over its end. */
+  #isWrapped({ currentAddress, phase, tailAddress, tailPhase }: CacheHeader): boolean {
+    return tailPhase !== phase || tailAddress > currentAddress!;
+  }
+
+  async #recover(): Promise<void> {
+    const { backing, readOnly } = this.#source;
+    const records = this.#records!;
+    const header = this.#header!;
+    this.report.found = records.report;
+    if (header.phase === 0) {
+      this.#place = { tail: 0, tailSequence: 0, head: 0, newestSequence: 0, records: [] };
+      return;
+    }
+    this.#lost = new LostBlocks(header.lost);
+    const { place, trims } = records.apply(this.#lost);
+    this.#place = place;
+    this.#refuseHoles(place);
+    if (readOnly) {
+      this.#trims = trims;
+      return;
+    }
+    for (const { block, blockCount } of trims) {
+      await submitOrThrow(backing, OP_TRIM, block, blockCount, 0);
+    }
+    this.#trimMark = backing.acceptedMark;
+  }
+
+  /** What cannot be read may have been the description of a record that is needed. */
+  #refuseHoles({ head, tail }: FoundPlace): void {
+    const records = this.#records!;
+    const blocks = this.#header!.sizeBlocks - RING_START;
+    for (const ringBlock of this.#scan?.unreadable ?? []) {
+      const offset = ringBlock - RING_START - (tail % blocks);
+      const distance = offset < 0 ? offset + blocks : offset;
+      if (distance >= head - tail || records.covers(ringBlock)) continue;
+      throw this.#refusal(
+        'BANDSTAND_CACHE_UNREADABLE',
+        `block ${ringBlock} of it cannot be read, and nothing says what was there`,
+        'copy what can be read to another device, or give up what is in the cache',
+      );
+    }
+  }
+
+  async #scrub(): Promise<void> {
+    const { cache, readOnly, reactor } = this.#source;
+    const header = this.#header!;
+    if (header.phase !== 0 || readOnly) return;
+    this.report.totalBlocks = header.sizeBlocks - RING_START;
+    await scrubRing(reactor, cache, header.sizeBlocks, (done) => {
+      this.report.scrubbedBlocks = done;
+    });
+  }
+
+  /** Throws BANDSTAND_CACHE_READ_ONLY when there are no epochs left. */
+  async #beginEpoch(): Promise<void> {
+    const { cache, epochBegins, readOnly } = this.#source;
+    const { epoch: last } = this.#header!;
+    const epoch = Math.max(last, this.#records!.epoch) + 1;
+    this.#epoch = epoch;
+    if (readOnly) return;
+    if (epoch > EPOCHS_MAX) {
+      throw new BandstandError('BANDSTAND_CACHE_READ_ONLY', {
+        message: `cannot use the NV cache on ${cache.name} for writing: this would be start number ${epoch}, and its format counts to ${EPOCHS_MAX}`,
+        hint: 'detach it, and create it anew',
+        details: { device: cache.name, epoch, epochs_max: EPOCHS_MAX },
+      });
+    }
+    const { head, tail, tailSequence } = this.#place!;
+    const blocks = this.#header!.sizeBlocks - RING_START;
+    await this.#keeper!.write({
+      epoch,
+      phase: phaseOf(head, blocks),
+      currentAddress: null,
+      headSequence: 0,
+      tailSequence,
+      tailAddress: RING_START + (tail % blocks),
+      tailPhase: phaseOf(tail, blocks),
+      lost: this.#lost.ranges(LOST_RANGES_MAX),
+    });
+    await epochBegins(epoch);
+  }
+}
+
+function phaseOf(position: number, blocks: number): number {
+  return 1 + (Math.floor(position / blocks) % 3);
+}

@@ -1,0 +1,56 @@
+import { Arena } from '../../src/block/arena.ts';
+import { createCache } from '../../src/nv-cache/create-cache.ts';
+import { NvCache, type NvCacheOptions } from '../../src/nv-cache/nv-cache.ts';
+import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
+import { conformance } from '../_helpers/conformance.ts';
+import { RamDevice, type RamOptions } from '../_helpers/ram-device.ts';
+import { SettlingBacking } from '../_helpers/settling-backing.ts';
+
+const OWNER = '0f71f71f-0000-4000-8000-000000000001';
+const UUID = '0ca40ca4-0000-4000-8000-000000000001';
+
+interface Case {
+  readonly name: string;
+  readonly cache: RamOptions;
+  readonly options?: Partial<NvCacheOptions>;
+  readonly unitBlocks: number;
+}
+
+const CASES: readonly Case[] = [
+  {
+    name: 'a large ring of 4096-byte blocks',
+    cache: { blockCount: 8192, blockBytes: 4096, geometry: { volatileCache: true } },
+    unitBlocks: 64,
+  },
+  {
+    name: 'a small ring of 512-byte blocks, without FUA',
+    cache: { blockCount: 520 * 8, geometry: { volatileCache: true, features: 0 } },
+    unitBlocks: 50,
+  },
+  {
+    name: 'a ring that is drained at once, without a volatile cache',
+    cache: { blockCount: 600, blockBytes: 4096 },
+    options: { highMark: 0, lowMark: 0, drainBlocks: 128 },
+    unitBlocks: 30,
+  },
+];
+
+for (const { name, cache: ram, options, unitBlocks } of CASES) {
+  conformance(
+    `NV cache, ${name}`,
+    async () => {
+      const arena = new Arena(new ArrayBuffer(32 * 2 ** 20), 0);
+      const reactor = new SimulatedReactor({ seed: 3, arena });
+      const cache = new RamDevice('cache', { delayUsMax: 40, ...ram });
+      const backing = new SettlingBacking({ blockCount: 2048, unitBlocks, delayUsMax: 60 });
+      const create = async (): Promise<void> => {
+        await cache.open(reactor);
+        await createCache(reactor, cache, { uuid: UUID, owner: OWNER });
+        await cache.close();
+      };
+      await reactor.drive(create());
+      return { reactor, device: new NvCache(cache, backing, { owner: OWNER, ...options }) };
+    },
+    { operations: 1200 },
+  );
+}
