@@ -39,6 +39,7 @@ function configOf({ level = 'raid0', members = 1, bandCount = 16, ftl, rest }: S
     blank: false,
     earlyCuts: [],
     spares: 0,
+    cache: null,
     ...rest,
   };
 }

@@ -79,6 +79,8 @@ export interface ModelOptions {
 
 export class Model {
   readonly options: ModelOptions;
+  /** As the option says, until another device is in front. */
+  volatileCache: boolean;
   #blocks: (readonly Value[])[];
   #stamp = 0;
   #versions = 0;
@@ -88,6 +90,7 @@ export class Model {
 
   constructor(options: ModelOptions) {
     this.options = options;
+    this.volatileCache = options.volatileCache;
     this.#blocks = new Array<readonly Value[]>(options.blockCount).fill([FIRST]);
   }
 
@@ -102,6 +105,7 @@ export class Model {
     };
     copy.#blocks = this.#blocks.map((values) => values.map(twin));
     copy.#volatile = this.#volatile.map(twin);
+    copy.volatileCache = this.volatileCache;
     copy.#stamp = this.#stamp;
     copy.#versions = this.#versions;
     return copy;
@@ -133,7 +137,7 @@ export class Model {
     value.completed = this.#tick();
     value.ok = ok;
     if (!ok) return;
-    if (fua || !this.options.volatileCache) {
+    if (fua || !this.volatileCache) {
       value.durable = true;
       this.#prune(value.block, value.blockCount);
     } else {

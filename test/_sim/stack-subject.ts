@@ -1,16 +1,21 @@
 /**
- * An FTL over a managed array as a subject, put together and taken apart as src/stack/stack.ts does
- * it: the array waits for the FTL, and copies and compares no more than the FTL uses. The write
- * buffer lies in the reactor's surviving memory, where there is any.
+ * An FTL over a managed array as a subject, with an NV cache in front or without, put together and
+ * taken apart as src/stack/stack.ts and log-layers.ts do it: the array waits for the FTL, and copies
+ * and compares no more than the FTL uses. The write buffer lies in the reactor's surviving memory,
+ * where there is any.
  */
 
-import type { DeviceObserver } from '../../src/block/block-device.ts';
+import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { EIO } from '../../src/block/status.ts';
 import { StepRun } from '../../src/block/steps.ts';
 import type { Finding } from '../../src/ftl/finding.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
+import { readFtlIdentity } from '../../src/ftl/ftl-identity.ts';
+import type { FtlCache } from '../../src/ftl/ftl-superblock.ts';
+import { wipeCache } from '../../src/nv-cache/create-cache.ts';
+import { NvCache } from '../../src/nv-cache/nv-cache.ts';
 import { redundancyOf } from '../../src/raid/array-copies.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -20,26 +25,36 @@ import type {
   SimArray,
   Subject,
   SubjectAdmin,
+  SubjectCache,
   SubjectHealth,
 } from './subject.ts';
+import { CACHE_DISK, makeCache } from './template.ts';
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
+export const CACHED_PROMISES: Promises = { ...STACK_PROMISES, cached: true };
 
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
 export class StackSubject implements Subject, DeviceObserver {
-  readonly promises = STACK_PROMISES;
+  readonly promises: Promises;
+  readonly cache: SubjectCache | null;
   readonly #reactor: Reactor;
   readonly #array: ManagedSubject;
   readonly #options: SimArray;
   readonly #steps = new StepRun<StackSubject>(this);
+  readonly #cacheDisk: SimDisk | null;
   #ftl: Ftl | null = null;
+  #nvCache: NvCache | null = null;
   #readOnly = false;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
-    this.#array = new ManagedSubject(reactor, disks, options, true);
+    const members = disks.filter(({ name }) => name !== CACHE_DISK);
+    this.#array = new ManagedSubject(reactor, members, options, true);
+    this.#cacheDisk = disks.find(({ name }) => name === CACHE_DISK) ?? null;
     this.#options = options;
+    this.promises = options.cache === null ? STACK_PROMISES : CACHED_PROMISES;
+    this.cache = options.cache === null ? null : this.#makeCache();
   }
 
   async open(options: OpenOptions): Promise<void> {
@@ -53,8 +68,8 @@ export class StackSubject implements Subject, DeviceObserver {
         },
         {
           name: 'Start the FTL',
-          run: (stack) => stack.#startFtl(),
-          undo: (stack) => stack.device.close(),
+          run: (stack) => stack.#startLayers(),
+          undo: (stack) => stack.#closeLayers(),
         },
       ]);
     } catch (error) {
@@ -64,10 +79,20 @@ export class StackSubject implements Subject, DeviceObserver {
     }
   }
 
-  async #startFtl(): Promise<void> {
+  async #startLayers(): Promise<void> {
+    const array = this.#array.device;
+    const { cache, uuid } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
+    if (cache === null) await this.#openFtl(false);
+    else await this.#openCached(uuid, cache);
+    this.device.observer = this;
+    await this.#array.attachSpace(this.#ftl!.space!);
+  }
+
+  async #openFtl(isCached: boolean): Promise<void> {
     const { slotCount, checkpointUnits } = this.#options.ftl!;
     const array = this.#array.device;
     this.#ftl = new Ftl(array, {
+      isCached,
       baseKept: true,
       redundancy: redundancyOf(array),
       buffer: this.#reactor.surviving,
@@ -76,12 +101,86 @@ export class StackSubject implements Subject, DeviceObserver {
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);
-    this.#ftl.observer = this;
-    await this.#array.attachSpace(this.#ftl.space!);
   }
 
-  get device(): Ftl {
-    return this.#ftl!;
+  async #openCached(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
+    const disk = this.#cacheDisk!;
+    const { drainBlocks, highMark, lowMark } = this.#options.cache!;
+    await disk.open(this.#reactor);
+    try {
+      await this.#openFtl(true);
+    } catch (error) {
+      await disk.close();
+      throw error;
+    }
+    const ftl = this.#ftl!;
+    const nvCache = new NvCache(disk, ftl, {
+      owner,
+      uuid,
+      epoch,
+      keepsDevices: true,
+      drainBlocks,
+      highMark,
+      lowMark,
+      epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
+      forget: () => ftl.nameCache(null),
+    });
+    try {
+      await nvCache.open(this.#reactor);
+    } catch (error) {
+      await this.#closeLayers();
+      throw error;
+    }
+    this.#nvCache = nvCache;
+  }
+
+  async #closeLayers(): Promise<void> {
+    try {
+      await this.#nvCache?.close();
+    } finally {
+      try {
+        await this.#ftl!.close();
+      } finally {
+        await this.#cacheDisk?.close();
+      }
+    }
+  }
+
+  #makeCache(): SubjectCache {
+    const nvCache = (): NvCache => this.#nvCache!;
+    const subject: SubjectCache = {
+      inUse: false,
+      drain: () => nvCache().drainAll(),
+      detach: () => this.#detach(),
+      attach: () => this.#attach(),
+    };
+    return Object.defineProperty(subject, 'inUse', { get: () => this.#nvCache !== null });
+  }
+
+  /** The cache stays in front, empty and out of use, until this life ends. */
+  async #detach(): Promise<boolean> {
+    if (!(await this.#nvCache!.detach())) return false;
+    await this.#ftl!.nameCache(null);
+    await wipeCache(this.#reactor, this.#cacheDisk!);
+    return true;
+  }
+
+  async #attach(): Promise<void> {
+    const array = this.#array.device;
+    const { cache, uuid: owner } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
+    if (cache !== null) return;
+    const disk = this.#cacheDisk!;
+    await disk.open(this.#reactor);
+    try {
+      const uuid = await makeCache(this.#reactor, disk, owner);
+      await this.#ftl!.nameCache({ uuid, epoch: 0 });
+    } finally {
+      await disk.close();
+    }
+  }
+
+  get device(): BlockDevice {
+    return this.#nvCache ?? this.#ftl!;
   }
 
   get arrayBlocks(): number {
@@ -93,7 +192,7 @@ export class StackSubject implements Subject, DeviceObserver {
   }
 
   async check(): Promise<string | null> {
-    const report = await this.device.check();
+    const report = await this.#ftl!.check();
     // What has ended all changes may have been the write of a superblock.
     const { readOnly } = this.health();
     const wrong = report.wrong
@@ -123,8 +222,9 @@ export class StackSubject implements Subject, DeviceObserver {
     return { ...this.#array.health(), readOnly: this.#readOnly };
   }
 
-  deviceFailed(): void {
-    this.#readOnly = true;
+  deviceFailed(device: BlockDevice): void {
+    // Without its NV cache it goes on.
+    if (device !== this.#cacheDisk) this.#readOnly = true;
   }
 
   deviceResized(): void {}

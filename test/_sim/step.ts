@@ -58,6 +58,11 @@ export type Step =
       readonly slot: number;
       readonly disk: number;
     }
+  /**
+   * Of an NV cache: what is in it is drained; it is drained, forgotten and left; or it is made anew,
+   * and is there again from the next start on.
+   */
+  | { readonly do: 'cache'; readonly what: 'drain' | 'detach' | 'attach' }
   | { readonly do: 'process'; readonly what: 'pause' | 'resume' | 'cancel' }
   /** `alone`: nothing else goes on, so that what it finds can be counted beforehand. */
   | { readonly do: 'check'; readonly repair: boolean; readonly alone: boolean }
@@ -92,6 +97,20 @@ export interface FtlConfig {
   readonly slotCount: number;
 }
 
+/** An NV cache in front of the FTL, on a disk of its own. */
+export interface CacheConfig {
+  readonly bytes: number;
+  /** Of its disk, as the fields of the same names below are of the others. */
+  readonly blockBytes: number;
+  readonly unitBytes: number;
+  readonly volatileCache: boolean;
+  readonly nativeFua: boolean;
+  /** Shares of the ring above which draining begins, and to which it goes. */
+  readonly highMark: number;
+  readonly lowMark: number;
+  readonly drainBlocks: number;
+}
+
 export interface Config {
   readonly level: LevelName;
   readonly members: number;
@@ -116,6 +135,8 @@ export interface Config {
   readonly spares: number;
   /** Null: the array itself is what the user sees. */
   readonly ftl: FtlConfig | null;
+  /** Null: there is none in front of the FTL. */
+  readonly cache: CacheConfig | null;
 }
 
 export interface History {

@@ -7,7 +7,7 @@ import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
 import { concerns, SCENARIOS, type Scenario } from './scenario.ts';
-import { STACK_PROMISES, StackSubject } from './stack-subject.ts';
+import { CACHED_PROMISES, STACK_PROMISES, StackSubject } from './stack-subject.ts';
 
 export const PLAIN: SubjectKind = {
   name: 'plain',
@@ -27,7 +27,9 @@ export const STACK: SubjectKind = {
   factory: (reactor, disks, array) => new StackSubject(reactor, disks, array),
 };
 
-export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK];
+export const CACHED: SubjectKind = { ...STACK, name: 'cache', promises: CACHED_PROMISES };
+
+export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK, CACHED];
 
 export const ALL_SCENARIOS: readonly Scenario[] = [...SCENARIOS, ...FTL_SCENARIOS];
 

@@ -84,7 +84,7 @@ export class User {
     if (checkIo(device.geometry, io) !== OK) return false;
     this.#world.syncHealth();
     this.operations += 1;
-    io.strikes = this.#world.strikes;
+    io.strikes = this.#world.ios.strikes;
     if (op === OP_READ || op === OP_WRITE) {
       io.bufferBytes = blockCount * blockBytes;
       io.buffer = this.#world.life.reactor.arena.allocate(io.bufferBytes);
@@ -156,11 +156,11 @@ export class User {
 
   /** An operation may fail when a member I/O has failed since, and the level has no answer. */
   #checkFailure(io: UserIo): void {
-    const struck = this.#world.strikes > io.strikes || this.#world.crippled;
+    const struck = this.#world.ios.strikes > io.strikes || this.#world.ios.crippled;
     const redundant = this.#world.atlas.tolerates > 0;
     const { ejects, log } = this.#world.options.promises;
     // A trim is a hint: it fails rather than cost a member its place.
-    const makesUp = (redundant || (log && !this.#world.crippled)) && ejects;
+    const makesUp = (redundant || (log && !this.#world.ios.crippled)) && ejects;
     const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
