@@ -28,6 +28,7 @@ export class CacheFlusher implements Completer {
   readonly #io = new BlockIo();
   #tail = 0;
   #sequence = 0;
+  #isDemanded = false;
   busy = false;
 
   constructor(core: NvCore, host: CacheFlusherHost) {
@@ -44,11 +45,17 @@ export class CacheFlusher implements Completer {
     this.#core.host.wake();
   }
 
+  /** What counts now is to become durable, though no user waits for it. */
+  demand(): void {
+    if (!this.busy) this.#isDemanded = true;
+  }
+
   /** At the end of a turn. */
   pump(): void {
     const { cache, state, statistics } = this.#core;
     const works = state === STATE_ONLINE || state === STATE_STOPPED;
-    if (this.busy || this.#waiting.length === 0 || !works) return;
+    if (this.busy || !works || (this.#waiting.length === 0 && !this.#isDemanded)) return;
+    this.#isDemanded = false;
     for (let io = this.#waiting.shift(); io !== null; io = this.#waiting.shift()) {
       this.#riding.push(io);
     }

@@ -6,6 +6,10 @@
  * the order of the device behind, and written in runs of neighbouring blocks. One batch at a time,
  * so that two copies of a block are never on their way together; and none while a trim is.
  *
+ * What goes to the device behind was flushed on the cache device before: otherwise a power cut could
+ * leave a part of a write there and take its record. What is left out was superseded by records that
+ * have to be durable before the tail moves past it.
+ *
  * Between reading and writing a block may become superseded: then it is left out, or written in
  * vain before its newer copy comes in a later batch. What cannot be read, or is not what its
  * checksum says, is lost: users get an error for it, and the cache is given up.
@@ -16,7 +20,7 @@ import { BlockIoPool } from '../block/block-io-pool.ts';
 import { blockCrc, entryCrc, nameBlock } from '../block/log-entry.ts';
 import { EIO, OK } from '../block/status.ts';
 import { CACHE_BLOCK_BYTES, RecordHeader, readRecord, recordEntryAt } from './cache-format.ts';
-import type { NvCore } from './nv-core.ts';
+import { type NvCore, STATE_ONLINE } from './nv-core.ts';
 
 export const DRAIN_BLOCKS_DEFAULT = 512;
 /** The index of a block in its batch has 10 bits of a sorting key. */
@@ -57,6 +61,8 @@ export class Drainer implements Completer {
   #status = OK;
   #retryIndex = 0;
   #segment = 0;
+  /** The newest record when the batch began. */
+  #newest = 0;
 
   constructor(core: NvCore, batchBlocks: number) {
     const { cache, factor, reactor } = core;
@@ -108,6 +114,7 @@ export class Drainer implements Completer {
     }
     this.#address = ring.addressOf(start);
     this.#segment = ring.segmentOf(start);
+    this.#newest = ring.committedSequence;
     this.#end = this.#choose(start, Math.min(ring.endOf(this.#segment), ring.nextLap(start)));
     this.#blocks = this.#end - start;
     this.#state = READS;
@@ -210,9 +217,18 @@ export class Drainer implements Completer {
     cache.submit(io);
   }
 
+  /** It could go on if the cache device had been flushed. */
+  get waitsForFlush(): boolean {
+    const { ring, state } = this.#core;
+    if (this.#state !== WAITS || state !== STATE_ONLINE) return false;
+    return ring.flushedSequence < this.#newest;
+  }
+
   /** At the end of a turn in which no trim is on its way. */
   pump(): void {
-    if (this.#state !== WAITS) return;
+    if (this.#state !== WAITS || this.waitsForFlush) return;
+    const { ring } = this.#core;
+    ring.supersededBy(this.#segment, ring.committedSequence);
     const everLost = this.#core.lost.everLost;
     this.#gather();
     this.#state = WRITES;

@@ -290,6 +290,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
   async detach(): Promise<boolean> {
     const engine = this.#engine;
     assert(engine !== null && !this.#readOnly, 'a cache that is detached is open for writing');
+    // Most of it leaves the ring while writes go on.
+    await this.drainAll();
     this.#retire('it is being detached');
     await this.#retirement;
     return engine.core.state === STATE_THROUGH;

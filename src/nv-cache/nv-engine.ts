@@ -119,7 +119,7 @@ export class NvEngine extends TurnHook implements NvCoreHost {
       epoch,
       phase: ring.phaseOf(ring.head),
       currentAddress: null,
-      headSequence: ring.flushedSequence,
+      headSequence: Math.min(ring.flushedSequence, ring.committedSequence),
       tailSequence: ring.tailSequence,
       tailAddress: ring.addressOf(ring.tail),
       tailPhase: ring.phaseOf(ring.tail),
@@ -203,23 +203,28 @@ export class NvEngine extends TurnHook implements NvCoreHost {
   }
 
   #pumpRing(): void {
-    const { state } = this.core;
+    const { cache, ring } = this.core;
+    if (!cache.geometry.volatileCache) {
+      this.#flushed(this.writer.recordedTail, ring.committedSequence);
+    }
     this.#release();
     this.#sendTrims();
     this.#drain();
     this.#makeTailDurable();
     this.#passGrace();
-    if (state === STATE_ONLINE) this.writer.pump();
+    if (this.core.state !== STATE_ONLINE) return;
+    this.writer.pump();
     // It may have found out that it wants room.
-    if (this.core.roomWanted) {
-      this.#drain();
-      this.#makeTailDurable();
-    }
+    if (!this.core.roomWanted) return;
+    this.#drain();
+    this.#makeTailDurable();
   }
 
   /** What is durable behind leaves the ring. */
   #release(): void {
-    const { backing, map, ring } = this.core;
+    const { backing, map, ring, state } = this.core;
+    // Without the cache nothing is left that a power cut could take.
+    if (state !== STATE_ONLINE) ring.flushedSequence = Number.POSITIVE_INFINITY;
     for (;;) {
       const end = ring.releasable(backing.settledMark);
       if (end === -1) return;
@@ -250,7 +255,7 @@ export class NvEngine extends TurnHook implements NvCoreHost {
   }
 
   #drain(): void {
-    const { core, drainer, settler } = this;
+    const { core, drainer } = this;
     const { ring, trims } = core;
     if (trims.active === 0) drainer.pump();
     const left = ring.committed - ring.drained;
@@ -258,22 +263,27 @@ export class NvEngine extends TurnHook implements NvCoreHost {
     else if (left <= this.#lowBlocks) this.#drains = false;
     const isUrgent = this.#isUrgent;
     if (drainer.idle && left > 0 && (this.#drains || isUrgent)) drainer.begin();
-    const isHeld = ring.tail < ring.drained || trims.active > 0;
+    if (drainer.waitsForFlush) this.flusher.demand();
+    this.#letLeave(isUrgent);
+  }
+
+  /** Asks for what keeps what was drained in the ring. */
+  #letLeave(isUrgent: boolean): void {
+    const { core, drainer, flusher, settler } = this;
+    const { ring, trims } = core;
     const held = ring.drained - ring.tail;
-    if (!isHeld || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
+    if (held === 0 || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
+    if (ring.waitsForFlush && core.state === STATE_ONLINE) flusher.demand();
     settler.ask();
+    if (!isUrgent || !drainer.idle || ring.drained < ring.committed) return;
     // The segment that takes records never leaves the ring.
-    if (isUrgent && drainer.idle && ring.drained === ring.committed) {
-      ring.closeSegment();
-      settler.insist();
-    }
+    ring.closeSegment();
+    settler.insist();
+    this.#release();
   }
 
   #makeTailDurable(): void {
     const { lost, ring } = this.core;
-    if (!this.core.cache.geometry.volatileCache) {
-      this.#flushed(this.writer.recordedTail, ring.committedSequence);
-    }
     const ahead = ring.tail - ring.durableTail;
     if (ahead === 0 || this.#keeper.busy || this.core.state !== STATE_ONLINE) return;
     if (!this.#isUrgent && ahead < this.#tailBlocks) return;

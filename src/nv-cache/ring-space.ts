@@ -11,7 +11,8 @@
  * only once the tail is durable and everybody who read there is gone.
  *
  * Segments are runs of records. For each it is known from which sequence on it has records, up to
- * which mark of the device behind it has to be durable, and how many trims of it are not there yet.
+ * which mark of the device behind it has to be durable, how many trims of it are not there yet, and
+ * which records have superseded something in it.
  * The tail moves from segment to segment.
  */
 
@@ -44,6 +45,7 @@ export class RingSpace {
   readonly #sequence: Float64Array;
   readonly #mark: Float64Array;
   readonly #trims: Uint32Array;
+  readonly #superseded: Float64Array;
   /** Numbers of the oldest segment and of the one that takes records; they never fall. */
   #first = 0;
   #open = 0;
@@ -56,6 +58,7 @@ export class RingSpace {
     this.#sequence = new Float64Array(this.#capacity);
     this.#mark = new Float64Array(this.#capacity);
     this.#trims = new Uint32Array(this.#capacity);
+    this.#superseded = new Float64Array(this.#capacity);
   }
 
   /** A start begins to say what is in use: then it commits what it has found, then `found`. */
@@ -126,6 +129,7 @@ export class RingSpace {
     this.#sequence[index] = sequence;
     this.#mark[index] = 0;
     this.#trims[index] = 0;
+    this.#superseded[index] = 0;
   }
 
   get #isFull(): boolean {
@@ -180,12 +184,25 @@ export class RingSpace {
     this.#mark[index] = Math.max(this.#mark[index]!, mark);
   }
 
+  /**
+   * What was left out of the segment has newer copies, or trims, in records up to this sequence: a
+   * power cut must not be able to take those while these are not needed any more.
+   */
+  supersededBy(segment: number, sequence: number): void {
+    this.#superseded[segment % this.#capacity] = sequence;
+  }
+
+  /** True when the oldest segment would leave the ring if a flush had made durable what it needs. */
+  get waitsForFlush(): boolean {
+    return this.#superseded[this.#first % this.#capacity]! > this.flushedSequence;
+  }
+
   /** The end of the oldest segment when nothing in it is needed any more; -1: it is. */
   releasable(settledMark: number): number {
     if (this.#first === this.#open) return -1;
     const index = this.#first % this.#capacity;
     const end = this.endOf(this.#first);
-    if (end > this.drained || this.#trims[index]! > 0) return -1;
+    if (end > this.drained || this.#trims[index]! > 0 || this.waitsForFlush) return -1;
     return this.#mark[index]! <= settledMark ? end : -1;
   }
 

@@ -1,0 +1,40 @@
+import test from 'ava';
+import { type HistoryOptions, NvHistory } from '../_helpers/nv-history.ts';
+import { Random } from '../_sim/random.ts';
+
+const HISTORIES = Number(process.env['BANDSTAND_HISTORIES'] ?? 150);
+const SEED = Number(process.env['BANDSTAND_SEED'] ?? 1);
+
+function optionsOf(seed: number): HistoryOptions {
+  const random = new Random(seed);
+  const blocksMax = random.pick([1, 8, 24, 140]);
+  return {
+    seed,
+    lives: random.between(2, 4),
+    operations: random.between(20, 90),
+    depth: blocksMax > 24 ? random.pick([1, 4]) : random.pick([1, 2, 8, 24]),
+    blockCount: blocksMax > 24 ? 300 : random.pick([24, 96, 300]),
+    cacheBlocks: 514 + random.below(40),
+    volatileCache: random.chance(0.8),
+    nativeFua: random.chance(0.5),
+    blocksMax,
+    unitBlocks: random.pick([1, 16, 100, 10_000]),
+  };
+}
+
+test('random lives with power cuts and kills keep what was promised', async (t) => {
+  let crashes = 0;
+  let drained = 0;
+  for (let index = 0; index < HISTORIES; index += 1) {
+    const seed = SEED + index;
+    const result = await NvHistory.run(optionsOf(seed));
+    crashes += result.crashes;
+    drained += result.drainedBlocks;
+    if (result.violations.length > 0) {
+      t.fail(`BANDSTAND_SEED=${seed}: ${result.violations.slice(0, 5).join('; ')}`);
+      return;
+    }
+  }
+  t.log(`${HISTORIES} histories, ${crashes} crashes, ${drained} blocks drained`);
+  t.true(crashes > HISTORIES && drained > 0);
+});
