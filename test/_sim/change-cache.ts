@@ -15,6 +15,7 @@ export async function changeCache(world: World, what: CacheRequest): Promise<voi
   // Where there is one there cannot be another, and the other way round.
   if (cache === null || cache.inUse === (what === 'attach')) return;
   options.trace.say(`${what} the NV cache`);
+  if (what === 'detach') world.retiring = true;
   let isDone = true;
   try {
     if (what === 'attach') await life.drive(cache.attach(), 'attaching an NV cache');

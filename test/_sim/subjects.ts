@@ -2,6 +2,7 @@
  * The subjects that the simulator knows by name, and the scenarios that concern each.
  */
 
+import { CACHE_SCENARIOS } from './cache-scenario.ts';
 import { FTL_SCENARIOS } from './ftl-scenario.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
@@ -31,9 +32,14 @@ export const CACHED: SubjectKind = { ...STACK, name: 'cache', promises: CACHED_P
 
 export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK, CACHED];
 
-export const ALL_SCENARIOS: readonly Scenario[] = [...SCENARIOS, ...FTL_SCENARIOS];
+export const ALL_SCENARIOS: readonly Scenario[] = [
+  ...SCENARIOS,
+  ...FTL_SCENARIOS,
+  ...CACHE_SCENARIOS,
+];
 
 export function scenariosOf({ promises }: SubjectKind): readonly Scenario[] {
+  if (promises.cached) return CACHE_SCENARIOS;
   return promises.log ? FTL_SCENARIOS : SCENARIOS.filter((one) => concerns(one, promises));
 }
 

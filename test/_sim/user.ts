@@ -14,7 +14,7 @@ import {
 } from '../../src/block/block-io.ts';
 import { Timer } from '../../src/block/reactor.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import { fillPayload } from './payload.ts';
+import { fillPayload, unitVersion } from './payload.ts';
 import { ioText, UserIo } from './user-io.ts';
 import type { World } from './world.ts';
 
@@ -152,6 +152,17 @@ export class User {
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
+    this.#noteVersions(io);
+  }
+
+  #noteVersions({ block, blockCount, buffer, bufferBytes }: UserIo): void {
+    const { life, whole } = this.#world;
+    if (whole.isIdle) return;
+    const { u32 } = life.reactor.arena;
+    for (let index = 0; index < blockCount; index += 1) {
+      const at = buffer + (index * bufferBytes) / blockCount;
+      whole.saw(block + index, unitVersion(u32, at, 0, block + index));
+    }
   }
 
   /** An operation may fail when a member I/O has failed since, and the level has no answer. */
@@ -192,5 +203,7 @@ export class User {
       this.submit(OP_READ, block, Math.min(step, this.#world.blockCount - block), false);
     }
     await this.drain();
+    const torn = this.#world.whole.judge();
+    if (torn !== null) this.#world.violate(`a write was torn: ${torn}`);
   }
 }

@@ -24,6 +24,7 @@ import { SimDisk } from './sim-disk.ts';
 import type { CrashKind } from './step.ts';
 import type { Subject } from './subject.ts';
 import { User } from './user.ts';
+import { WholeWrites } from './whole-writes.ts';
 import {
   isVolatile,
   modelOptions,
@@ -32,6 +33,9 @@ import {
   type WorldOptions,
 } from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
+
+/** Data blocks of a record, on disks that take writes of 256 KiB. */
+const WHOLE_BLOCKS_MAX = 63;
 
 export class World {
   readonly options: WorldOptions;
@@ -59,6 +63,9 @@ export class World {
   cut: OpenCut | null = null;
   readonly leeway: Leeway;
   readonly look: MemberLook;
+  readonly whole: WholeWrites;
+  /** In this life the NV cache was, or is being, taken out of use. */
+  retiring = false;
   #life: Life | null = null;
   #strikesAtStart = 0;
   /** A clean stop has begun: it may still put on record who is lost. */
@@ -93,6 +100,7 @@ export class World {
     this.ios = new MemberIos(this);
     this.leeway = new Leeway(this);
     this.look = new MemberLook(this);
+    this.whole = new WholeWrites(from?.whole);
   }
 
   /** As the user sees it. */
@@ -175,6 +183,7 @@ export class World {
     life.begin(disks, factory(life.reactor, disks, array));
     this.#life = life;
     this.ios.crippled = false;
+    this.retiring = false;
     return life;
   }
 
@@ -366,6 +375,8 @@ export class World {
       });
     }
     settleDisks(disks, how, random);
+    const keepsWhole = this.#isCached && !this.retiring;
+    this.whole.crashed(keepsWhole ? this.model.undecidedWrites(WHOLE_BLOCKS_MAX) : []);
     if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
