@@ -225,7 +225,7 @@ export class FoundRecords {
 
   /** Checks that records lie in their order, and fills what is between them. */
   #place(order: Uint32Array): FoundPlace {
-    const { header, map } = this.#parts;
+    const { header } = this.#parts;
     const blocks = this.#ringBlocks;
     const positionOf = (phase: number, address: number): number =>
       (Math.max(1, phase) - 1) * blocks + address - RING_START;
@@ -261,8 +261,6 @@ export class FoundRecords {
       return { tail: start, tailSequence: this.#tailSequence, head, newestSequence, records };
     }
     if (tail === -1) [tail, end] = [headerTail, headerTail];
-    if (map.recordAt(RING_START + (end % blocks)) !== -1)
-      map.nameSkipped(RING_START + (end % blocks));
     const newestSequence = Math.max(lastSequence, this.#tailSequence - 1);
     return { tail, tailSequence: this.#tailSequence, head: end, newestSequence, records };
   }
