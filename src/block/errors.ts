@@ -97,6 +97,7 @@ export const ERROR_CODES = {
   BANDSTAND_CACHE_MISSING: 'the NV cache of a stack is not there',
   BANDSTAND_CACHE_NOT_FOUND: 'the device holds no NV cache',
   BANDSTAND_CACHE_OWNER: 'the NV cache is that of another device, or another one of this device',
+  BANDSTAND_CACHE_PRESENT: 'the stack has an NV cache already',
   BANDSTAND_CACHE_READ_ONLY: 'the NV cache cannot be written any more',
   BANDSTAND_CACHE_SHRUNK: 'the device of an NV cache is smaller than the cache',
   BANDSTAND_CACHE_STALE: 'the NV cache is an old copy of the one that was last in use',

@@ -23,10 +23,11 @@ export async function askServer<T>(
   method: Method,
   params: object,
   decode: (value: unknown) => Decoded<T>,
+  timeoutMsDefault = TIMEOUT_MS_DEFAULT,
 ): Promise<T> {
   checkStackName(name);
   const { controlSocket } = stackPaths(context.directories.runDir, name);
-  const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+  const timeoutMs = context.timeoutMs ?? timeoutMsDefault;
   const answer = await call(controlSocket, method, { ...params }, { name, timeoutMs });
   if (answer === null) {
     await readStatus(context.directories, name, timeoutMs);

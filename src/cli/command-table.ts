@@ -63,6 +63,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/member.ts')).member,
   },
   {
+    name: 'cache',
+    summary: 'attach or detach an NV cache',
+    group: 'members',
+    load: async () => (await import('./commands/cache.ts')).cache,
+  },
+  {
     name: 'rebuild',
     summary: 'pause, resume, cancel or limit a rebuild',
     group: 'members',

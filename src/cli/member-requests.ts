@@ -9,6 +9,7 @@ import { BandstandError } from '../block/errors.ts';
 import type { ExportStatus } from '../control/schema.ts';
 import { decodeMemberCall, type MemberCall, type MemberMethod } from '../control/schema-members.ts';
 import { parseNewDevice, refuseOwnExport } from '../stack/new-device.ts';
+import { attachSubject } from '../stack/stack-cache.ts';
 import type { StackHost } from '../stack/stack-host.ts';
 
 /** Throws BandstandError. */
@@ -34,11 +35,19 @@ export async function changeMembers(
 }
 
 function refuseInside(name: string, call: MemberCall, exports: readonly ExportStatus[]): void {
-  if (call.method !== 'member-add' && call.method !== 'member-replace') return;
-  const { device } = call.request;
+  const device = newDeviceOf(call);
+  if (device === null) return;
   const subject =
-    call.method === 'member-add'
-      ? `add ${device} to ${name}`
-      : `replace ${call.request.member} with ${device}`;
+    call.method === 'member-replace'
+      ? `replace ${call.request.member} with ${device}`
+      : call.method === 'cache'
+        ? attachSubject(name, device)
+        : `add ${device} to ${name}`;
   refuseOwnExport(subject, parseNewDevice(subject, device).path, exports);
+}
+
+/** The device that is to join the stack; null: none is. */
+function newDeviceOf(call: MemberCall): string | null {
+  const joins = ['member-add', 'member-replace', 'cache'].includes(call.method);
+  return joins ? (call.request as { readonly device: string | null }).device : null;
 }

@@ -24,6 +24,8 @@ const FTL_UNIT_BYTES_LEAST = 256 * 1024;
 const FTL_UNIT_BYTES_MAX = 16 * 2 ** 20;
 /** Four that are relocated, one of the map, one that is read at a start, two of a check. */
 const FTL_UNITS = 8;
+/** Records on their way to an NV cache, and what is read of it to be drained or at a start. */
+const CACHE_BYTES = 24 * 2 ** 20;
 /** A write buffer that dies with the server. */
 const FTL_SLOTS = 32;
 
@@ -55,7 +57,8 @@ function ftlBytes({ remembered, bufferSurvives }: MemoryNeeds): number {
       ? FTL_UNIT_BYTES_MAX
       : Math.max(FTL_UNIT_BYTES_LEAST, stripeBytes(remembered));
   const units = FTL_UNITS + (bufferSurvives ? 0 : FTL_SLOTS);
-  return Math.max(FTL_BYTES_MIN, units * unit + ARENA_SPARE_BYTES);
+  // A cache may be attached later.
+  return Math.max(FTL_BYTES_MIN, units * unit + ARENA_SPARE_BYTES) + CACHE_BYTES;
 }
 
 /** Data of a stripe of a level that takes whole ones; 0 elsewhere. */

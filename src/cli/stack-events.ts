@@ -50,6 +50,16 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         action: cacheFailedAction(name),
         device: event.device,
       };
+    case 'cache-changed': {
+      const { cache } = event;
+      return cache === null
+        ? plainEvent('cache-detached', 'info', 'the NV cache is empty, and detached')
+        : {
+            ...plainEvent('cache-attached', 'info', `${cache.path} is its NV cache now`),
+            device: cache.path,
+            details: { uuid: cache.uuid },
+          };
+    }
     case 'cache-discarded':
       return {
         ...plainEvent('cache-discarded', 'warning', 'started without its NV cache'),

@@ -363,6 +363,10 @@ export class StackServer {
       const before = this.#remembered;
       if (before !== null) this.#remember(rememberMembers(before, event.status, stableDevicePath));
     } else {
+      const before = this.#remembered;
+      if (event.event === 'cache-changed' && before !== null) {
+        this.#remember({ ...before, cache: event.cache });
+      }
       const told = eventOf(event, this.#name);
       if (told !== null) this.#tell(told);
     }

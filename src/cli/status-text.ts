@@ -5,6 +5,7 @@
 import { formatCount, formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';
 import type {
   ActivityStatus,
+  CacheStatusDocument,
   FtlStatusDocument,
   MemberStatusDocument,
   StatusDocument,
@@ -35,6 +36,7 @@ export function statusText(status: StatusDocument, nowMs: number): string {
     ['export', server === null ? null : exports.length === 0 ? 'none' : exports.join('; ')],
     ['size', sizeTold ? null : size],
     ['ftl', status.ftl === null ? null : ftlLine(status.ftl)],
+    ['cache', status.cache === null ? null : cacheLine(status.cache)],
     [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
   ]);
   if (array !== null) lines.push('', ...memberTable(status));
@@ -56,6 +58,21 @@ function ftlLine(ftl: FtlStatusDocument): string {
   if (wrong > 0)
     parts.push(`${formatCount(wrong)} wrong checksums, ${formatCount(repaired)} mended`);
   if (lost > 0) parts.push(`${blocksText(lost)} right nowhere`);
+  return parts.join(', ');
+}
+
+/** `48.0 MiB of 64.0 MiB in use, phase 2, 62 % of what left it was overwritten there` */
+function cacheLine(cache: CacheStatusDocument): string {
+  const { drained_blocks: drained, dropped_blocks: dropped, lost_blocks: lost } = cache;
+  const parts = [
+    `${formatSize(cache.used_bytes)} of ${formatSize(cache.size_bytes)} in use`,
+    `phase ${cache.phase}`,
+  ];
+  if (drained + dropped > 0) {
+    const percent = Math.floor((100 * dropped) / (drained + dropped));
+    parts.push(`${percent} % of what left it was overwritten there`);
+  }
+  if (lost > 0) parts.push(`${blocksText(lost)} lost`);
   return parts.join(', ');
 }
 
@@ -141,6 +158,8 @@ function memberTable(status: StatusDocument): string[] {
     ]);
   }
   for (const spare of array.spares) rows.push(spareRow(spare));
+  const { cache } = status;
+  if (cache !== null) rows.push(['-', cache.device, 'cache', cache.health, '', '', '']);
   const align: Align[] = ['right', 'left', 'left', 'left', 'right', 'right', 'left'];
   return table(rows, { align, indent: '   ' });
 }

@@ -64,6 +64,26 @@ export interface CheckRequest {
   readonly dry_run: boolean;
 }
 
+export const CACHE_ACTIONS = ['attach', 'detach'] as const;
+export type CacheAction = (typeof CACHE_ACTIONS)[number];
+
+export interface CacheRequest {
+  readonly action: CacheAction;
+  /** A device specification with absolute paths; null with `detach`. */
+  readonly device: string | null;
+  readonly dry_run: boolean;
+}
+
+/** What became of the NV cache, or would become of it. */
+export interface CacheReply {
+  readonly action: CacheAction;
+  readonly dry_run: boolean;
+  readonly device: string;
+  readonly size_bytes: number;
+  /** With `detach`: what was, or is, to be written back. */
+  readonly undrained_bytes: number;
+}
+
 export const MEMBER_ACTIONS = ['add', 'fail', 'remove', 'replace'] as const;
 export type MemberAction = (typeof MEMBER_ACTIONS)[number];
 
@@ -167,6 +187,20 @@ export function decodeCheck(value: unknown): Decoded<CheckRequest> {
   return { value: { action: known, repair, dry_run } };
 }
 
+export function decodeCache(value: unknown): Decoded<CacheRequest> {
+  if (!isRecord(value)) return { why: 'the request is not an object' };
+  const { action, device, dry_run } = value;
+  const known = CACHE_ACTIONS.find((one) => one === action);
+  if (known === undefined) return { why: 'the action is unknown' };
+  if (typeof dry_run !== 'boolean') return { why: 'dry_run is not true or false' };
+  if (known === 'detach') {
+    if (device !== null) return { why: 'there is a device without the action attach' };
+    return { value: { action: known, device: null, dry_run } };
+  }
+  if (!isWord(device)) return { why: 'device is not a device' };
+  return { value: { action: known, device, dry_run } };
+}
+
 // --- all of them --------------------------------------------------------------------------------
 
 /** A request that has been checked, under the name of its method. */
@@ -175,7 +209,8 @@ export type MemberCall =
   | { readonly method: 'member-fail' | 'member-remove'; readonly request: MemberChangeRequest }
   | { readonly method: 'member-replace'; readonly request: MemberReplaceRequest }
   | { readonly method: 'rebuild'; readonly request: RebuildRequest }
-  | { readonly method: 'check'; readonly request: CheckRequest };
+  | { readonly method: 'check'; readonly request: CheckRequest }
+  | { readonly method: 'cache'; readonly request: CacheRequest };
 
 export type MemberMethod = MemberCall['method'];
 
@@ -186,6 +221,7 @@ const DECODERS: Readonly<Record<MemberMethod, (value: unknown) => Decoded<object
   'member-replace': decodeMemberReplace,
   rebuild: decodeRebuild,
   check: decodeCheck,
+  cache: decodeCache,
 };
 
 export function isMemberMethod(method: Method): method is MemberMethod {
@@ -223,6 +259,17 @@ export function decodeMemberReply(value: unknown): Decoded<MemberReply> {
   }
   if (typeof health !== 'string') return { why: 'the health is missing' };
   return { value: value as unknown as MemberReply };
+}
+
+export function decodeCacheReply(value: unknown): Decoded<CacheReply> {
+  if (!isRecord(value)) return { why: 'the reply is not an object' };
+  if (!CACHE_ACTIONS.some((one) => one === value['action'])) return { why: 'the action is bad' };
+  if (typeof value['dry_run'] !== 'boolean') return { why: 'dry_run is not true or false' };
+  if (typeof value['device'] !== 'string') return { why: 'the device is missing' };
+  for (const key of ['size_bytes', 'undrained_bytes']) {
+    if (!isCount(value[key])) return { why: `${key} is not a size` };
+  }
+  return { value: value as unknown as CacheReply };
 }
 
 export function decodeActivityReply(value: unknown): Decoded<ActivityReply> {

@@ -26,6 +26,7 @@ export const METHODS = [
   'member-replace',
   'rebuild',
   'check',
+  'cache',
   'stop',
 ] as const;
 export type Method = (typeof METHODS)[number];

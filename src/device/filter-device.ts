@@ -30,14 +30,28 @@ const CLOSED: Geometry = {
 
 export abstract class FilterDevice implements BlockDevice, DeviceObserver {
   readonly name: string;
-  readonly lower: BlockDevice;
+  #lower: BlockDevice;
   geometry: Geometry = CLOSED;
   observer: DeviceObserver | null = null;
   protected reactor: Reactor | null = null;
 
   constructor(lower: BlockDevice, name = lower.name) {
-    this.lower = lower;
+    this.#lower = lower;
     this.name = name;
+  }
+
+  get lower(): BlockDevice {
+    return this.#lower;
+  }
+
+  /** It stands for this device from now on, which is open. Nothing is in flight. */
+  protected take(lower: BlockDevice): void {
+    if (lower === this.#lower) return;
+    // Another one may have taken its place already.
+    if (this.#lower.observer === this) this.#lower.observer = null;
+    lower.observer = this;
+    this.#lower = lower;
+    this.geometry = this.geometryOver(lower.geometry);
   }
 
   async open(reactor: Reactor): Promise<void> {
@@ -62,8 +76,9 @@ export abstract class FilterDevice implements BlockDevice, DeviceObserver {
     this.lower.observer = null;
   }
 
-  deviceFailed(_device: BlockDevice, status: number): void {
-    this.observer?.deviceFailed(this, status);
+  /** What fails beside the lower device, which does without it, is told of as itself. */
+  deviceFailed(device: BlockDevice, status: number): void {
+    this.observer?.deviceFailed(device === this.#lower ? this : device, status);
   }
 
   deviceResized(_device: BlockDevice): void {

@@ -5,7 +5,7 @@
  * per operation. Times are from `submit` to completion, by the clock readings of the turns.
  */
 
-import type { BlockDevice, DeviceDescription } from '../block/block-device.ts';
+import type { BlockDevice, DeviceDescription, Geometry } from '../block/block-device.ts';
 import {
   type BlockIo,
   OP_FLUSH,
@@ -36,14 +36,18 @@ export class OperationMeter {
 
 export class MeterDevice extends ForwardingDevice {
   readonly allocationAt?: NonNullable<BlockDevice['allocationAt']>;
+  /** What it stands for may change. */
+  readonly #isReplaceable: boolean;
   readonly #meters: readonly OperationMeter[];
   /** Kept apart from `reactor`, which is null while the last operations complete in `close`. */
   #clock: Reactor | null = null;
 
-  constructor(lower: BlockDevice) {
+  /** `isReplaceable`: another device that has a map, too, may take the place of `lower`. */
+  constructor(lower: BlockDevice, isReplaceable = false) {
     super(lower, lower.name);
+    this.#isReplaceable = isReplaceable;
     if (lower.allocationAt !== undefined) {
-      this.allocationAt = (block, blockCount) => lower.allocationAt!(block, blockCount);
+      this.allocationAt = (block, blockCount) => this.lower.allocationAt!(block, blockCount);
     }
     this.#meters = [OP_READ, OP_WRITE, OP_FLUSH, OP_TRIM, OP_WRITE_ZEROES].map(
       () => new OperationMeter(),
@@ -62,6 +66,11 @@ export class MeterDevice extends ForwardingDevice {
   override async open(reactor: Reactor): Promise<void> {
     this.#clock = reactor;
     await super.open(reactor);
+  }
+
+  /** Whoever uses it is told once whether to flush, and the next device may need it. */
+  protected override geometryOver(lower: Geometry): Geometry {
+    return this.#isReplaceable ? { ...lower, volatileCache: true } : lower;
   }
 
   protected override starting(_io: BlockIo, child: BlockIo): void {

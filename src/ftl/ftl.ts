@@ -324,6 +324,12 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
 
   // --- for a cache above -----------------------------------------------------------------------
 
+  /** A cache above keeps what is not settled from now on, or does so no more. */
+  setCached(isCached: boolean): void {
+    const { writer } = this.#engine!;
+    writer.answersAtOnce = isCached || (this.#options.buffer ?? null) !== null;
+  }
+
   /** What the superblock says of its NV cache. */
   get cache(): FtlCache | null {
     return this.#keeper!.current.cache;

@@ -32,7 +32,7 @@ export class Writer {
   readonly #durability: Durability;
   readonly #host: WriterHost;
   /** Writes are answered when they are in the write buffer. */
-  readonly #answersAtOnce: boolean;
+  answersAtOnce: boolean;
   readonly #queue = new BlockIoQueue();
   /** Blocks of the operation at the head that are done. */
   #done = 0;
@@ -52,7 +52,7 @@ export class Writer {
     this.#log = log;
     this.#durability = durability;
     this.#host = host;
-    this.#answersAtOnce = answersAtOnce;
+    this.answersAtOnce = answersAtOnce;
   }
 
   get waiting(): number {
@@ -92,7 +92,7 @@ export class Writer {
   #end(status: number): void {
     const io = this.#queue.shift()!;
     this.#done = 0;
-    const waits = !this.#answersAtOnce || (io.flags & FLAG_FUA) !== 0;
+    const waits = !this.answersAtOnce || (io.flags & FLAG_FUA) !== 0;
     if (status === OK && waits) this.#durability.wait(io);
     else this.#host.answer(io, status);
   }

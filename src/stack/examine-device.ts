@@ -5,8 +5,12 @@
  * permission to read; wiping opens exclusively, removes what is recognised as ours, nothing else.
  */
 
+import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import { FileDevice } from '../device/file-device.ts';
+import type { CacheHeader } from '../nv-cache/cache-header.ts';
+import { readCacheHeader } from '../nv-cache/cache-header-io.ts';
+import { wipeCache } from '../nv-cache/create-cache.ts';
 import { type Examination, examinationJson, examineDevice } from '../raid/examine.ts';
 import { type Wiped, wipeDevice } from '../raid/wipe.ts';
 import type { Ring } from '../reactor/ring.ts';
@@ -18,13 +22,21 @@ export interface ExaminedDevice {
   readonly device: string;
   readonly sizeBytes: number;
   readonly examination: Examination;
+  /** The header of an NV cache; null: there is none. */
+  readonly cache: ExaminedCache | null;
   /** Everything recognisable that is not ours. */
   readonly foreign: readonly Signature[];
   /** How it is used at the moment, or null. */
   readonly usage: string | null;
 }
 
-const OURS = ['spdk-raid', 'member-label'];
+/** One of them is null. */
+export interface ExaminedCache {
+  readonly header: CacheHeader | null;
+  readonly error: BandstandError | null;
+}
+
+const OURS = ['spdk-raid', 'member-label', 'nv-cache'];
 
 export async function examineAt(ring: Ring, path: string): Promise<ExaminedDevice> {
   const identity = identifyDevice(path);
@@ -36,10 +48,21 @@ export async function examineAt(ring: Ring, path: string): Promise<ExaminedDevic
       device: path,
       sizeBytes,
       examination: await examineDevice(ring, device),
+      cache: await examineCache(ring, device),
       foreign: foreignOn(identity, sizeBytes),
       usage: usageOf(identity),
     };
   });
+}
+
+/** A device that has no such header is none; what is damaged, or cannot be read, is told. */
+async function examineCache(ring: Ring, device: BlockDevice): Promise<ExaminedCache | null> {
+  try {
+    return { header: (await readCacheHeader(ring, device)).header, error: null };
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return error.code === 'BANDSTAND_CACHE_NOT_FOUND' ? null : { header: null, error };
+  }
 }
 
 function foreignOn(identity: DeviceIdentity, sizeBytes: number): Signature[] {
@@ -51,6 +74,7 @@ export function examinedJson(examined: ExaminedDevice): Record<string, unknown> 
   return {
     ...examinationJson(examined.examination),
     size_bytes: examined.sizeBytes,
+    nv_cache: examined.cache === null ? null : cacheJson(examined.cache),
     foreign: examined.foreign.map(({ kind, label, atByte }) => ({
       kind,
       label,
@@ -60,9 +84,31 @@ export function examinedJson(examined: ExaminedDevice): Record<string, unknown> 
   };
 }
 
+function cacheJson({ error, header }: ExaminedCache): Record<string, unknown> {
+  if (header === null) return { state: 'damaged', error: error!.message };
+  const { currentAddress, headSequence, lost, sequence, sizeBlocks, tailAddress, ...rest } = header;
+  return {
+    state: 'ok',
+    uuid: rest.uuid,
+    owner: rest.owner,
+    size_blocks: sizeBlocks,
+    header_sequence: sequence,
+    epoch: rest.epoch,
+    phase: rest.phase,
+    current_address: currentAddress,
+    head_sequence: headSequence,
+    tail_sequence: rest.tailSequence,
+    tail_address: tailAddress,
+    tail_phase: rest.tailPhase,
+    lost_ranges: lost.map(({ block, blockCount }) => ({ block, block_count: blockCount })),
+  };
+}
+
 export interface WipeOutcome {
   readonly device: string;
   readonly before: Examination;
+  /** It has, or had, the header of an NV cache. */
+  readonly cache: ExaminedCache | null;
   /** Null with dryRun. */
   readonly wiped: Wiped | null;
 }
@@ -76,7 +122,10 @@ export async function wipeAt(ring: Ring, path: string, dryRun: boolean): Promise
   try {
     return await withDevice(ring, device, async () => {
       const before = await examineDevice(ring, device);
-      return { device: path, before, wiped: dryRun ? null : await wipeDevice(ring, device) };
+      const cache = await examineCache(ring, device);
+      if (dryRun) return { device: path, before, cache, wiped: null };
+      if (cache !== null) await wipeCache(ring, device);
+      return { device: path, before, cache, wiped: await wipeDevice(ring, device) };
     });
   } catch (error) {
     if (!(error instanceof BandstandError) || error.code !== 'BANDSTAND_DEVICE_BUSY') throw error;

@@ -30,16 +30,35 @@ export interface LogLayersSource {
   readonly emit: (event: StackEvent) => void;
 }
 
+/** An open device that holds a new cache. */
+export interface NewCache {
+  readonly device: BlockDevice;
+  readonly path: string;
+  readonly uuid: string;
+}
+
 export class LogLayers {
   readonly ftl: FtlLayer;
-  /** Null without an NV cache. */
-  readonly cache: NvCache | null;
-  readonly #path: string | null;
+  readonly #source: LogLayersSource;
+  /** UUID of the FTL. */
+  readonly uuid: string;
+  #cache: NvCache | null = null;
+  #path: string | null = null;
 
-  private constructor(ftl: FtlLayer, cache: NvCache | null, path: string | null) {
+  private constructor(source: LogLayersSource, uuid: string, ftl: FtlLayer) {
+    this.#source = source;
+    this.uuid = uuid;
     this.ftl = ftl;
-    this.cache = cache;
-    this.#path = path;
+  }
+
+  /** Null without an NV cache. */
+  get cache(): NvCache | null {
+    return this.#cache;
+  }
+
+  /** Where the cache is; null without one. */
+  get cacheDevice(): string | null {
+    return this.#path;
   }
 
   /** Opens what is below `device`. Throws BandstandError; then nothing is left open. */
@@ -50,39 +69,79 @@ export class LogLayers {
     if (identity.cache === null || discards) {
       const ftl = new FtlLayer(array, reactor.surviving, { ...plan, discards }, emit);
       if (discards) emit({ event: 'cache-discarded', uuid: identity.cache!.uuid });
-      return new LogLayers(ftl, null, null);
+      return new LogLayers(source, identity.uuid, ftl);
     }
     return await LogLayers.#prepareCached(source, identity);
   }
 
   static async #prepareCached(
-    { array, emit, plan, reactor }: LogLayersSource,
+    source: LogLayersSource,
     { cache, uuid: owner }: FtlIdentity,
   ): Promise<LogLayers> {
-    const { epoch, uuid } = cache!;
-    const { readOnly } = plan;
+    const { array, emit, plan, reactor } = source;
     const path = await findCache(reactor, plan, cache!);
     const spec = nameless(parseDeviceSpec(path));
-    const leaf = makeLeaf(spec, { readOnly, deadlineUs: MEMBER_DEADLINE_US });
-    await leaf.open(reactor);
+    const device = makeLeaf(spec, { readOnly: plan.readOnly, deadlineUs: MEMBER_DEADLINE_US });
+    await device.open(reactor);
     const ftl = new FtlLayer(array, reactor.surviving, { ...plan, isCached: true }, emit);
     try {
       await ftl.device.open(reactor);
     } catch (error) {
-      await leaf.close();
+      await device.close();
       throw error;
     }
-    const device = new NvCache(leaf, ftl.device, {
-      owner,
+    const log = new LogLayers(source, owner, ftl);
+    log.#put({ device, path, uuid: cache!.uuid }, cache!.epoch);
+    return log;
+  }
+
+  #put({ device, path, uuid }: NewCache, epoch: number): NvCache {
+    const ftl = this.ftl.device;
+    const cache = new NvCache(device, ftl, {
+      owner: this.uuid,
       uuid,
       epoch,
       keepsDevices: true,
-      readOnly,
-      steps: stepEvents(emit),
-      epochBegins: (begun) => ftl.device.nameCache({ uuid, epoch: begun }),
-      forget: () => ftl.device.nameCache(null),
+      readOnly: this.#source.plan.readOnly,
+      steps: stepEvents(this.#source.emit),
+      epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
+      forget: () => ftl.nameCache(null),
     });
-    return new LogLayers(ftl, device, path);
+    this.#cache = cache;
+    this.#path = path;
+    return cache;
+  }
+
+  /** The FTL is open and nothing is in flight. Throws BandstandError; then it has no cache. */
+  async attach(reactor: Reactor, made: NewCache): Promise<BlockDevice> {
+    const ftl = this.ftl.device;
+    await ftl.nameCache({ uuid: made.uuid, epoch: 0 });
+    const cache = this.#put(made, 0);
+    try {
+      await cache.open(reactor);
+    } catch (error) {
+      this.#forgetCache();
+      await ftl.nameCache(null);
+      throw error;
+    }
+    ftl.setCached(true);
+    return cache;
+  }
+
+  /** The cache is empty and nothing is in flight. Gives it; its device is open. */
+  async detach(): Promise<NvCache> {
+    const ftl = this.ftl.device;
+    const cache = this.#cache!;
+    await ftl.nameCache(null);
+    await cache.close();
+    ftl.setCached(false);
+    this.#forgetCache();
+    return cache;
+  }
+
+  #forgetCache(): void {
+    this.#cache = null;
+    this.#path = null;
   }
 
   /** What the user of the stack sees. */
@@ -111,11 +170,12 @@ export class LogLayers {
   }
 
   async #closeBelow(): Promise<void> {
-    if (this.cache === null) return;
+    const cache = this.#cache;
+    if (cache === null) return;
     try {
       await this.ftl.device.close();
     } finally {
-      await this.cache.cache.close();
+      await cache.cache.close();
     }
   }
 

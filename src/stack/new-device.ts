@@ -82,9 +82,15 @@ export function refuseForeign(subject: Subject, path: string, found: readonly Si
     subject,
     'BANDSTAND_DEVICE_IN_USE',
     `it holds ${first.description}`,
-    `erase it if nothing on it is needed: wipefs --all ${path}`,
+    eraseHint(first.kind, path),
     { device: path, holds: first.kind, label: first.label },
   );
+}
+
+/** Programs of others know nothing of our metadata. */
+export function eraseHint(kind: string, path: string): string {
+  const command = kind === 'nv-cache' || OURS.includes(kind) ? 'bandstand wipe' : 'wipefs --all';
+  return `erase it if nothing on it is needed: ${command} ${path}`;
 }
 
 /** What the command can see; throws BandstandError. */

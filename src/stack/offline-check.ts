@@ -106,6 +106,8 @@ async function checkFtl(
   const ftl = new Ftl(array, {
     baseKept: true,
     readOnly: true,
+    // What lies in a cache has checksums of its own, which a start verifies.
+    isCached: true,
     redundancy: redundancyOf(array),
     found: (finding) => {
       if (starts) atStart.push(finding);

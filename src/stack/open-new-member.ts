@@ -121,7 +121,7 @@ const HEAD_BYTES = 256 * 1024;
 const TAIL_BYTES = 256 * 1024;
 
 /** Both ends of the device, as the table of signatures reads them. */
-async function readEnds(reactor: Reactor, device: BlockDevice): Promise<ByteSource> {
+export async function readEnds(reactor: Reactor, device: BlockDevice): Promise<ByteSource> {
   const { blockBytes, blockCount } = device.geometry;
   const sizeBytes = blockBytes * blockCount;
   const headBlocks = Math.min(blockCount, HEAD_BYTES / blockBytes);

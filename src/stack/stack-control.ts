@@ -1,13 +1,18 @@
 /**
  * StackControl: everything that a managed array adds to a stack, in one place.      (control plane)
  *
- * The requests of clients (stack-members.ts, stack-processes.ts), the events of the array, and the
+ * The requests of clients (stack-members.ts, stack-processes.ts, stack-cache.ts), the events of the array, and the
  * part of the status that only the array's manager knows. The stack has one and gives it the
  * manager once the array runs; an array without superblock never has a manager.
  */
 
 import type { StatusDocument } from '../control/schema.ts';
-import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
+import type {
+  ActivityReply,
+  CacheReply,
+  MemberCall,
+  MemberReply,
+} from '../control/schema-members.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import type { AbsentSpare } from './absent-spares.ts';
 import {
@@ -17,6 +22,7 @@ import {
   managedReason,
   managedSpares,
 } from './managed-status.ts';
+import { StackCache, type StackCacheHost } from './stack-cache.ts';
 import { StackMembers, type StackMembersHost } from './stack-members.ts';
 import { StackProcesses } from './stack-processes.ts';
 
@@ -28,11 +34,13 @@ export interface ManagedPart
 
 export class StackControl {
   readonly #host: StackMembersHost;
+  readonly #cache: StackCache;
   readonly members: StackMembers;
   readonly processes: StackProcesses;
 
-  constructor(host: StackMembersHost) {
+  constructor(host: StackMembersHost & StackCacheHost) {
     this.#host = host;
+    this.#cache = new StackCache(host);
     this.members = new StackMembers(host);
     this.processes = new StackProcesses(host, this.members);
   }
@@ -72,7 +80,7 @@ export class StackControl {
   }
 
   /** Throws a BandstandError that says what could not be done; then nothing has changed. */
-  change({ method, request }: MemberCall): Promise<MemberReply | ActivityReply> {
+  change({ method, request }: MemberCall): Promise<MemberReply | ActivityReply | CacheReply> {
     switch (method) {
       case 'member-add':
         return this.members.addMember(request);
@@ -86,6 +94,8 @@ export class StackControl {
         return this.processes.controlRebuild(request);
       case 'check':
         return this.processes.controlCheck(request);
+      case 'cache':
+        return this.#cache.change(request);
     }
   }
 }

@@ -84,6 +84,8 @@ export class Stack implements DeviceObserver {
       manager: () => this.#manager,
       spec: () => this.#array!.spec,
       ftl: () => this.#ftl?.device ?? null,
+      log: () => this.#log,
+      top: () => this.#top!,
       sizeBytes: () => this.#sizeBytes,
       emit,
     });
@@ -305,7 +307,7 @@ export class Stack implements DeviceObserver {
   }
 
   async #putOnTop(device: BlockDevice): Promise<void> {
-    const top = new MeterDevice(device);
+    const top = new MeterDevice(device, this.#assembly?.ftl === true);
     await top.open(this.#reactor);
     top.observer = this;
     this.#top = top;

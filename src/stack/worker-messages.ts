@@ -8,13 +8,18 @@
 
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
-import type { ActivityReply, MemberCall, MemberReply } from '../control/schema-members.ts';
+import type {
+  ActivityReply,
+  CacheReply,
+  MemberCall,
+  MemberReply,
+} from '../control/schema-members.ts';
 import type { Finding } from '../ftl/finding.ts';
 import type { LostBlocks } from '../ftl/lost-blocks.ts';
 import type { ArrayEvent } from '../raid/array-events.ts';
 import type { BufferFile } from './buffer-file.ts';
 import type { PresentMembers } from './remember-members.ts';
-import type { RememberedStack } from './state-store.ts';
+import type { RememberedCache, RememberedStack } from './state-store.ts';
 
 /** What is to be assembled. */
 export interface StackPlan {
@@ -81,7 +86,7 @@ export interface WorkerMethods {
   /** Everything but what the main thread adds: `server`. */
   status: { params: null; result: Omit<StatusDocument, 'server'> };
   /** What clients ask of members and processes. */
-  change: { params: MemberCall; result: MemberReply | ActivityReply };
+  change: { params: MemberCall; result: MemberReply | ActivityReply | CacheReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
 }
@@ -119,6 +124,8 @@ export type StackEvent =
     }
   /** It is being emptied, and not used afterwards. */
   | { readonly event: 'cache-failed'; readonly device: string; readonly why: string }
+  /** It has another NV cache now, or none: to be remembered. */
+  | { readonly event: 'cache-changed'; readonly cache: RememberedCache | null }
   /** The stack was started without its NV cache, which is given up. */
   | { readonly event: 'cache-discarded'; readonly uuid: string }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }

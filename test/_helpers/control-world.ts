@@ -47,6 +47,10 @@ export async function inWorld(
       ring,
       name: 'tank',
       readOnly: options.readOnly ?? false,
+      log: () => null,
+      top: () => {
+        throw new Error('nothing lies on a fake array');
+      },
       manager: () => (options.unmanaged === true ? null : manager),
       spec: () => ({
         name: 'tank',

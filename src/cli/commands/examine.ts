@@ -7,7 +7,8 @@
 
 import type { BandstandError } from '../../block/errors.ts';
 import { formatSize } from '../../block/quantities.ts';
-import type { ExaminedDevice } from '../../stack/examine-device.ts';
+import { CACHE_BLOCK_BYTES } from '../../nv-cache/cache-format.ts';
+import type { ExaminedCache, ExaminedDevice } from '../../stack/examine-device.ts';
 import { examineAt, examinedJson } from '../../stack/examine-device.ts';
 import { withRing } from '../../stack/offline-ring.ts';
 import type { Command } from '../command.ts';
@@ -28,7 +29,10 @@ export const examine: Command = {
       for (const path of args.many('DEVICE')) found.push(await examineAt(ring, path));
       return found;
     });
-    const damaged = devices.some(({ examination }) => examination.superblock.state === 'damaged');
+    const damaged = devices.some(
+      ({ cache, examination }) =>
+        cache?.header === null || examination.superblock.state === 'damaged',
+    );
     return {
       schema: 'bandstand.examine/1',
       data: { devices: devices.map(examinedJson) },
@@ -57,6 +61,7 @@ function examinedText(examined: ExaminedDevice): string {
       ['damage', superblock.error === null ? null : problem(superblock.error)],
       ['label', labelText(examined)],
       ['state', label === null ? null : label.state],
+      ['cache', examined.cache === null ? null : cacheText(examined.cache)],
       ['content', label?.ftl === true ? 'an FTL' : null],
       ['process', processText(examined)],
       ['holds', foreign.length === 0 ? null : foreign.map((one) => one.description).join(', ')],
@@ -66,7 +71,8 @@ function examinedText(examined: ExaminedDevice): string {
   ].join('\n');
 }
 
-function headline({ examination, foreign }: ExaminedDevice): string {
+function headline({ cache, examination, foreign }: ExaminedDevice): string {
+  if (cache !== null) return 'an NV cache';
   const { superblock, label } = examination;
   if (superblock.state === 'damaged') return 'a damaged superblock';
   if (superblock.value === null) {
@@ -80,6 +86,15 @@ function headline({ examination, foreign }: ExaminedDevice): string {
     slot === undefined ? 'slot unknown (no label)' : `slot ${slot} of ${members.length}`;
   const role = label?.role === 'target' ? 'target of a rebuild' : 'member';
   return `${role} of ${name} (${uuid}), ${place}, ${level}`;
+}
+
+function cacheText({ error, header }: ExaminedCache): string {
+  if (header === null) return `damaged: ${problem(error!)}`;
+  const { currentAddress, epoch, owner, phase, sizeBlocks, uuid } = header;
+  const state =
+    phase === 0 ? 'being scrubbed' : currentAddress === null ? 'not stopped cleanly' : 'clean';
+  const size = formatSize(sizeBlocks * CACHE_BLOCK_BYTES);
+  return `${uuid} of the FTL ${owner}, ${size}, phase ${phase}, started ${epoch} times, ${state}`;
 }
 
 /** What the label says was going on when it was written. */

@@ -14,15 +14,14 @@ import {
   type MemberReference,
   type MemberReply,
 } from '../../control/schema-members.ts';
-import { absolutePaths, formatDeviceSpec, parseDeviceSpec } from '../../stack/device-spec.ts';
 import { identifyDevice } from '../../stack/device-usage.ts';
-import { inspectNewDevice } from '../../stack/new-device.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, orList, usageError } from '../arguments.ts';
 import { askServer } from '../ask-server.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { memberLines } from '../member-text.ts';
+import { newDevice } from '../new-device-option.ts';
 
 export const member: Command = {
   name: 'member',
@@ -90,13 +89,6 @@ function chooseAction(args: Arguments): MemberAction {
     throw usageError(`cannot use --spare with member ${action}`, 'leave it out');
   }
   return action;
-}
-
-/** The specification for the server, which runs in another directory. */
-function newDevice(subject: string, text: string): string {
-  const device = formatDeviceSpec(absolutePaths(parseDeviceSpec(text)));
-  inspectNewDevice(subject, device);
-  return device;
 }
 
 /** What the word means here. A slot or a UUID is no path, and need not be one. */

@@ -1,7 +1,7 @@
 /**
  * `bandstand wipe DEVICE…`: erases bandstand's metadata from devices.               (control plane)
  *
- * Removes superblock and member labels, and nothing else: the data of the array stays where it is,
+ * Removes superblock, member labels and the header of an NV cache, and nothing else: the data of the array stays where it is,
  * but nothing can find it any more. So it is confirmed, device by device: by typing on a terminal,
  * by --confirm or --yes in scripts. A member of a running stack is refused.
  */
@@ -82,12 +82,13 @@ function arrayName({ before }: WipeOutcome): string | null {
   return before.superblock.value?.name ?? null;
 }
 
-function parts({ before }: WipeOutcome): string {
+function parts({ before, cache }: WipeOutcome): string {
   const found: string[] = [];
   if (before.superblock.state === 'ok') found.push('the superblock');
   if (before.superblock.state === 'damaged') found.push('a damaged superblock');
   const labels = before.labels.filter(({ state }) => state !== 'absent').length;
   if (labels > 0) found.push(labels === 1 ? 'one label' : 'both labels');
+  if (cache !== null) found.push('the header of an NV cache');
   return found.length === 0 ? 'nothing' : found.join(' and ');
 }
 
@@ -100,7 +101,13 @@ function outcomeJson(outcome: WipeOutcome) {
     array_uuid: before.superblock.value?.uuid ?? null,
     superblock: before.superblock.state,
     label_copies: labels,
-    wiped: wiped !== null && (wiped.superblock || wiped.labelCopies > 0 || wiped.bitmapBlocks > 0),
+    nv_cache: outcome.cache?.header?.uuid ?? null,
+    wiped:
+      wiped !== null &&
+      (outcome.cache !== null ||
+        wiped.superblock ||
+        wiped.labelCopies > 0 ||
+        wiped.bitmapBlocks > 0),
   };
 }
 

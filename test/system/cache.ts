@@ -1,0 +1,196 @@
+/**
+ * Stacks with an NV cache, whose servers are real processes: kills, a cache that has gone or is an
+ * old copy, and caches that come and go while a client writes.
+ */
+
+import { copyFileSync, readFileSync, renameSync } from 'node:fs';
+import test from 'ava';
+import { processAlive } from '../../src/cli/process-alive.ts';
+import { AcknowledgedWrites, generator, LOG_BLOCK_BYTES } from '../_helpers/acknowledged-writes.ts';
+import { eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
+
+const SEED = Number(process.env['BANDSTAND_SEED'] ?? 20261127);
+const KILLS = Number(process.env['BANDSTAND_KILLS'] ?? 4);
+const MIB = 2 ** 20;
+const DISK_BYTES = 32 * MIB;
+/** Small, so that a few thousand writes go round it. */
+const CACHE_BYTES = 6 * MIB;
+const ACKNOWLEDGED_MAX = 3000;
+
+async function cached(world: StackWorld): Promise<{ ssd: string }> {
+  const disks = world.files(3, DISK_BYTES);
+  const ssd = world.file('ssd.img', CACHE_BYTES);
+  await world.ok(
+    'create',
+    'tank',
+    '--raid',
+    'raid5f',
+    '--strip-size',
+    '32K',
+    ...disks,
+    '--cache',
+    ssd,
+  );
+  return { ssd: ssd };
+}
+
+async function kill(world: StackWorld): Promise<void> {
+  const pid = await world.serverPid('tank');
+  process.kill(pid, 'SIGKILL');
+  await eventually('the server is gone', () => !processAlive(pid));
+}
+
+test.serial(
+  'a stack with a cache loses nothing that was acknowledged when it is killed',
+  async (t) => {
+    t.log(`seed ${SEED}`);
+    t.timeout(100_000 + KILLS * 10_000);
+    const world = new StackWorld(t);
+    await cached(world);
+    await world.export('tank');
+    const random = generator(SEED);
+    const blocks = new Set<number>();
+    while (blocks.size < 3000) blocks.add(Math.floor((random() * 40 * MIB) / LOG_BLOCK_BYTES));
+    const log = new AcknowledgedWrites([...blocks], SEED);
+    for (let round = 0; round < KILLS; round += 1) {
+      const client = await world.connect('tank');
+      const pid = await world.serverPid('tank');
+      const after = 1 + Math.floor(random() * ACKNOWLEDGED_MAX);
+      const gone = await log.load(client, {
+        depth: 32,
+        acknowledged: (count) => {
+          if (count === after) process.kill(pid, 'SIGKILL');
+        },
+      });
+      t.true(gone, 'the load ends with its server');
+      await eventually('the server is gone', () => !processAlive(pid));
+      await world.export('tank');
+      const again = await world.connect('tank');
+      await log.verify(again);
+      await again.disconnect();
+    }
+    t.log(`${log.total} writes acknowledged, ${KILLS} kills`);
+    await world.ok('stop', 'tank');
+    await world.export('tank');
+    const last = await world.connect('tank');
+    await log.verify(last);
+    await last.disconnect();
+    await world.ok('stop', 'tank');
+  },
+);
+
+test.serial(
+  'a stack does not start without its cache, nor with another one or an old copy',
+  async (t) => {
+    const world = new StackWorld(t);
+    const { ssd } = await cached(world);
+    const data = noise(MIB, 1);
+    await world.export('tank');
+    await world.write('tank', data);
+    await world.ok('stop', 'tank');
+    copyFileSync(ssd, `${ssd}.old`);
+    renameSync(ssd, `${ssd}.away`);
+    const missing = await world.spawn('export', 'tank', '--via', 'nbd');
+    t.is(missing.status, 1);
+    t.regex(missing.stderr, /its NV cache .* is not there.*\n.*--discard-cache/);
+    await world.export('tank', '--cache', `${ssd}.away`);
+    t.deepEqual(await world.read('tank', data.length), data);
+    await world.ok('stop', 'tank');
+    const old = await world.spawn('export', 'tank', '--via', 'nbd', '--cache', `${ssd}.old`);
+    t.is(old.status, 1);
+    t.regex(old.stderr, /is an old copy/);
+    // Where it was last is remembered.
+    await world.export('tank');
+    t.deepEqual(await world.read('tank', data.length), data);
+    await world.ok('stop', 'tank');
+    const both = await world.spawn('export', 'tank', '--cache', ssd, '--discard-cache');
+    t.is(both.status, 2);
+    await world.export('tank', '--discard-cache');
+    const status = await world.status('tank');
+    t.is(status['cache'] as unknown, null);
+    await world.ok('stop', 'tank');
+    await world.export('tank');
+    await world.ok('stop', 'tank');
+  },
+);
+
+test.serial('read-only, what lies in the cache is shown, and nothing is written', async (t) => {
+  const world = new StackWorld(t);
+  const { ssd } = await cached(world);
+  const data = noise(MIB, 2);
+  await world.export('tank');
+  await world.write('tank', data);
+  await kill(world);
+  // The write buffer of the FTL is taken over by a start for writing only.
+  await world.export('tank');
+  await world.ok('stop', 'tank');
+  const before = readFileSync(ssd);
+  await world.export('tank', '--read-only');
+  t.deepEqual(await world.read('tank', data.length), data);
+  await world.ok('stop', 'tank');
+  t.deepEqual(readFileSync(ssd), before);
+});
+
+test.serial('a cache is attached and detached under a load', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, DISK_BYTES);
+  const ssd = world.file('ssd.img', CACHE_BYTES);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  await world.export('tank');
+  const refused = await world.spawn('cache', 'detach', 'tank');
+  t.is(refused.status, 1);
+  const log = new AcknowledgedWrites(
+    Array.from({ length: 2000 }, (_, block) => block),
+    SEED,
+  );
+  const client = await world.connect('tank');
+  const steps = [
+    ['cache', 'attach', 'tank', ssd],
+    ['cache', 'detach', 'tank'],
+    ['cache', 'attach', 'tank', ssd],
+  ];
+  for (const words of steps) {
+    let isOver = false;
+    const change = world.ok(...words).finally(() => {
+      isOver = true;
+    });
+    await log.load(client, { depth: 16, acknowledged: () => {}, until: () => isOver });
+    await change;
+  }
+  const status = await world.status('tank');
+  t.like(status['cache'], { device: ssd, health: 'ok' });
+  const second = await world.spawn('cache', 'attach', 'tank', disks[0]!);
+  t.is(second.status, 1);
+  t.regex(second.stderr, /it (has one|holds|is)/);
+  await client.disconnect();
+  await kill(world);
+  await world.export('tank');
+  const again = await world.connect('tank');
+  await log.verify(again);
+  await again.disconnect();
+  await world.ok('cache', 'detach', 'tank');
+  const { stdout } = await world.ok('examine', ssd);
+  t.regex(stdout, /nothing recognised/);
+  await world.ok('stop', 'tank');
+  await world.export('tank');
+  const last = await world.connect('tank');
+  await log.verify(last);
+  await last.disconnect();
+  await world.ok('stop', 'tank');
+});
+
+test.serial('examine shows a cache, and wipe takes its header away', async (t) => {
+  const world = new StackWorld(t);
+  const { ssd } = await cached(world);
+  const { stdout } = await world.ok('examine', ssd);
+  t.regex(stdout, /an NV cache/);
+  t.regex(stdout, /phase 1, started 0 times, clean/);
+  const json = JSON.parse((await world.ok('examine', '--json', ssd)).stdout);
+  t.like(json.data.devices[0].nv_cache, { state: 'ok', phase: 1, epoch: 0 });
+  const other = world.file('other.img', DISK_BYTES);
+  const taken = await world.spawn('create', 'two', '--raid', 'raid0', ssd, other);
+  t.is(taken.status, 1);
+  t.regex(taken.stderr, /holds bandstand's NV cache/);
+  await world.ok('wipe', ssd, '--yes');
+  t.regex((await world.ok('examine', ssd)).stdout, /nothing recognised/);
+});
