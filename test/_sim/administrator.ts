@@ -54,7 +54,10 @@ export class Administrator {
   async #member({ what, slot, disk: number }: Of<'member'>): Promise<void> {
     if (what === 'fail') return await this.#fail(slot);
     if (what === 'remove') return await this.#remove(slot);
-    const disks = this.#world.life.disks.filter(({ isOpen, gone }) => !isOpen && !gone);
+    const { cacheMedium, life } = this.#world;
+    const disks = life.disks.filter(
+      ({ gone, isOpen, medium }) => !isOpen && !gone && medium !== cacheMedium,
+    );
     if (disks.length === 0) return;
     const disk = disks[number % disks.length]!;
     if (what === 'add') await this.#add(disk);

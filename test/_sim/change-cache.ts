@@ -5,26 +5,43 @@
 
 import { BandstandError } from '../../src/block/errors.ts';
 import type { Step } from './step.ts';
+import type { SubjectCache } from './subject.ts';
 import type { World } from './world.ts';
 
 export type CacheRequest = Extract<Step, { do: 'cache' }>['what'];
 
 export async function changeCache(world: World, what: CacheRequest): Promise<void> {
-  const { life, options } = world;
   const { cache } = world.subject;
   // Where there is one there cannot be another, and the other way round.
   if (cache === null || cache.inUse === (what === 'attach')) return;
-  options.trace.say(`${what} the NV cache`);
-  if (what === 'detach') world.retiring = true;
+  const { trace } = world.options;
+  trace.say(`${what} the NV cache`);
   let isDone = true;
   try {
-    if (what === 'attach') await life.drive(cache.attach(), 'attaching an NV cache');
-    else if (what === 'drain') isDone = await life.drive(cache.drain(), 'draining the NV cache');
-    else isDone = await life.drive(cache.detach(), 'detaching the NV cache');
+    if (what === 'attach') await attach(world, cache);
+    else if (what === 'detach') isDone = await detach(world, cache);
+    else isDone = await world.life.drive(cache.drain(), 'draining the NV cache');
   } catch (error) {
     if (!(error instanceof BandstandError)) throw error;
-    options.trace.say(`refused: ${error.message}`);
+    trace.say(`refused: ${error.message}`);
     isDone = false;
   }
   if (!isDone && world.ios.strikes === 0) world.violate(`an NV cache cannot ${what}`);
+}
+
+async function detach(world: World, cache: SubjectCache): Promise<boolean> {
+  world.retiring = true;
+  if (!(await world.life.drive(cache.retire(), 'retiring the NV cache'))) return false;
+  await world.user.drain();
+  await world.life.drive(cache.leave(), 'leaving the NV cache');
+  world.cacheChanged();
+  return true;
+}
+
+async function attach(world: World, cache: SubjectCache): Promise<void> {
+  await world.life.drive(cache.make(), 'making an NV cache');
+  await world.user.drain();
+  await world.life.drive(cache.join(), 'attaching the NV cache');
+  world.retiring = false;
+  world.cacheChanged();
 }

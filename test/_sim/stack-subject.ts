@@ -6,6 +6,7 @@
  */
 
 import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';
+import { flushDevice } from '../../src/block/control-io.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { EIO } from '../../src/block/status.ts';
@@ -44,7 +45,11 @@ export class StackSubject implements Subject, DeviceObserver {
   readonly #steps = new StepRun<StackSubject>(this);
   readonly #cacheDisk: SimDisk | null;
   #ftl: Ftl | null = null;
+  /** Of the FTL. */
+  #uuid = '';
   #nvCache: NvCache | null = null;
+  /** Of the NV cache that was made, and is not in use yet. */
+  #made = '';
   #readOnly = false;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
@@ -82,6 +87,7 @@ export class StackSubject implements Subject, DeviceObserver {
   async #startLayers(): Promise<void> {
     const array = this.#array.device;
     const { cache, uuid } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
+    this.#uuid = uuid;
     if (cache === null) await this.#openFtl(false);
     else await this.#openCached(uuid, cache);
     this.device.observer = this;
@@ -105,7 +111,6 @@ export class StackSubject implements Subject, DeviceObserver {
 
   async #openCached(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
     const disk = this.#cacheDisk!;
-    const { drainBlocks, highMark, lowMark } = this.#options.cache!;
     await disk.open(this.#reactor);
     try {
       await this.#openFtl(true);
@@ -113,8 +118,18 @@ export class StackSubject implements Subject, DeviceObserver {
       await disk.close();
       throw error;
     }
+    try {
+      await this.#openNvCache(owner, { epoch, uuid });
+    } catch (error) {
+      await this.#closeLayers();
+      throw error;
+    }
+  }
+
+  async #openNvCache(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
+    const { drainBlocks, highMark, lowMark } = this.#options.cache!;
     const ftl = this.#ftl!;
-    const nvCache = new NvCache(disk, ftl, {
+    const nvCache = new NvCache(this.#cacheDisk!, ftl, {
       owner,
       uuid,
       epoch,
@@ -125,12 +140,7 @@ export class StackSubject implements Subject, DeviceObserver {
       epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
       forget: () => ftl.nameCache(null),
     });
-    try {
-      await nvCache.open(this.#reactor);
-    } catch (error) {
-      await this.#closeLayers();
-      throw error;
-    }
+    await nvCache.open(this.#reactor);
     this.#nvCache = nvCache;
   }
 
@@ -151,32 +161,58 @@ export class StackSubject implements Subject, DeviceObserver {
     const subject: SubjectCache = {
       inUse: false,
       drain: () => nvCache().drainAll(),
-      detach: () => this.#detach(),
-      attach: () => this.#attach(),
+      retire: () => nvCache().detach(),
+      leave: () => this.#leaveCache(),
+      make: () => this.#makeNewCache(),
+      join: () => this.#joinCache(),
     };
     return Object.defineProperty(subject, 'inUse', { get: () => this.#nvCache !== null });
   }
 
-  /** The cache stays in front, empty and out of use, until this life ends. */
-  async #detach(): Promise<boolean> {
-    if (!(await this.#nvCache!.detach())) return false;
-    await this.#ftl!.nameCache(null);
-    await wipeCache(this.#reactor, this.#cacheDisk!);
-    return true;
+  /** As LogLayers and StackCache do it. */
+  async #leaveCache(): Promise<void> {
+    const ftl = this.#ftl!;
+    await ftl.nameCache(null);
+    await this.#nvCache!.close();
+    ftl.setCached(false);
+    this.#nvCache = null;
+    ftl.observer = this;
+    try {
+      await wipeCache(this.#reactor, this.#cacheDisk!);
+    } finally {
+      await this.#cacheDisk!.close();
+    }
   }
 
-  async #attach(): Promise<void> {
-    const array = this.#array.device;
-    const { cache, uuid: owner } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
-    if (cache !== null) return;
+  async #makeNewCache(): Promise<void> {
     const disk = this.#cacheDisk!;
     await disk.open(this.#reactor);
     try {
-      const uuid = await makeCache(this.#reactor, disk, owner);
-      await this.#ftl!.nameCache({ uuid, epoch: 0 });
-    } finally {
+      this.#made = await makeCache(this.#reactor, disk, this.#uuid);
+    } catch (error) {
       await disk.close();
+      throw error;
     }
+  }
+
+  async #joinCache(): Promise<void> {
+    const ftl = this.#ftl!;
+    const made = { uuid: this.#made, epoch: 0 };
+    try {
+      await flushDevice(ftl);
+      await ftl.nameCache(made);
+      try {
+        await this.#openNvCache(this.#uuid, made);
+      } catch (error) {
+        await ftl.nameCache(null);
+        throw error;
+      }
+    } catch (error) {
+      await this.#cacheDisk!.close();
+      throw error;
+    }
+    ftl.setCached(true);
+    this.#nvCache!.observer = this;
   }
 
   get device(): BlockDevice {

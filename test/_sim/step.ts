@@ -58,10 +58,7 @@ export type Step =
       readonly slot: number;
       readonly disk: number;
     }
-  /**
-   * Of an NV cache: what is in it is drained; it is drained, forgotten and left; or it is made anew,
-   * and is there again from the next start on.
-   */
+  /** What is in the NV cache is drained; it is taken away; or there is another one, on its disk. */
   | { readonly do: 'cache'; readonly what: 'drain' | 'detach' | 'attach' }
   | { readonly do: 'process'; readonly what: 'pause' | 'resume' | 'cancel' }
   /** `alone`: nothing else goes on, so that what it finds can be counted beforehand. */

@@ -80,14 +80,18 @@ export interface SubjectAdmin {
 
 /** What an administrator can do with an NV cache. Requests throw BandstandError. */
 export interface SubjectCache {
-  /** This life has one. */
+  /** It is in front of the FTL. */
   readonly inUse: boolean;
-  /** All that is in it gets behind it; false: that is not possible. */
+  /** All that is in it now gets behind it; false: that is not possible. */
   drain(): Promise<boolean>;
-  /** Drained, forgotten by the FTL, and wiped; false: that is not possible. */
-  detach(): Promise<boolean>;
-  /** Makes one, for the next start; nothing may be in use. */
-  attach(): Promise<void>;
+  /** Empties it, and lets everything pass; false: that is not possible. */
+  retire(): Promise<boolean>;
+  /** It is in front no more. It was retired, and no operation of a user is in flight. */
+  leave(): Promise<void>;
+  /** Makes one; none is in use. */
+  make(): Promise<void>;
+  /** What was made is in front from now on. No operation of a user is in flight. */
+  join(): Promise<void>;
 }
 
 export interface Subject {

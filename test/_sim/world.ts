@@ -169,7 +169,7 @@ export class World {
     }
     this.started = true;
     this.erased = false;
-    this.model.volatileCache = isVolatile(this.options.config, this.#isCached);
+    this.cacheChanged();
     return true;
   }
 
@@ -282,6 +282,11 @@ export class World {
   /** What was answered in this life is in an NV cache. */
   get #isCached(): boolean {
     return this.subject.cache?.inUse === true;
+  }
+
+  /** What a power cut may take depends on what is in front. */
+  cacheChanged(): void {
+    this.model.volatileCache = isVolatile(this.options.config, this.#isCached);
   }
 
   /** A clean stop. */
