@@ -45,3 +45,12 @@ async function attach(world: World, cache: SubjectCache): Promise<void> {
   world.retiring = false;
   world.cacheChanged();
 }
+
+/** Something goes wrong with its disk. */
+export function disturbCache(world: World, step: Step): void {
+  const { cacheFaults, cacheMedium } = world;
+  if (cacheMedium === null || cacheMedium.away) return;
+  if (step.do === 'cache-fault') cacheFaults.add(step.op, step.skip);
+  else if (step.do === 'cache-latent') cacheFaults.spoil(step.block, step.count);
+  else if (step.do === 'cache-unplug') world.unplugCache();
+}

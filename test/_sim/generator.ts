@@ -4,6 +4,8 @@
  * seed of ten is a drill instead (drill.ts).
  */
 
+import { RING_START } from '../../src/nv-cache/cache-format.ts';
+import { CACHE_BLOCKS_LEAST } from '../../src/nv-cache/cache-header.ts';
 import { drawCache } from './cache-config.ts';
 import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
@@ -236,11 +238,27 @@ class Generator {
   }
 
   #addCacheRequests(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
     optional(0.3, 1, () => ({ do: 'cache', what: 'drain' }));
-    const leaves = this.#random.chance(0.2);
+    if (random.chance(0.25)) this.#addCacheFaults(optional);
+    const leaves = random.chance(0.2);
     optional(leaves ? 1 : 0, 1, () => ({ do: 'cache', what: 'detach' }));
     optional(leaves ? 0.7 : 0, 2, () => ({ do: 'cache', what: 'attach' }));
     optional(leaves ? 0.7 : 0, 2, () => ({ do: 'restart' }));
+  }
+
+  /** Its disk fails. */
+  #addCacheFaults(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
+    for (const op of ['read', 'write', 'flush'] as const) {
+      optional(0.4, 1, () => ({ do: 'cache-fault', op, skip: random.below(20) }));
+    }
+    optional(0.3, 1, () => ({
+      do: 'cache-latent',
+      block: RING_START + random.below(CACHE_BLOCKS_LEAST - RING_START),
+      count: random.between(1, 8),
+    }));
+    optional(0.2, 1, () => ({ do: 'cache-unplug' }));
   }
 
   #crash(): Step {

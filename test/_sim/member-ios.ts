@@ -33,14 +33,18 @@ export class MemberIos implements DiskHost {
   }
 
   ioSubmitted(disk: SimDisk, io: BlockIo): DiskFault | null {
-    const { atlas, media, options } = this.#world;
+    const { atlas, cacheFaults, cacheMedium, media, options } = this.#world;
     const { array, trace, trigger } = options;
     const slot = media.indexOf(disk.medium);
     const index = this.begun;
     this.begun += 1;
     trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    let fault = slot === -1 ? null : strike(atlas.faults[slot]!, io, array.dataOffset);
-    if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
+    const isCache = disk.medium === cacheMedium;
+    let fault = isCache ? cacheFaults.strike(io) : null;
+    if (slot !== -1) fault = strike(atlas.faults[slot]!, io, array.dataOffset);
+    if (trigger?.kind === 'fail' && trigger.at === index) {
+      fault ??= this.#triggerFault(slot, io, isCache);
+    }
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {
       const what = fault === null ? '' : `: ${fault.kind}`;
@@ -49,11 +53,15 @@ export class MemberIos implements DiskHost {
     return fault;
   }
 
-  #triggerFault(slot: number, io: BlockIo): DiskFault | null {
+  #triggerFault(slot: number, io: BlockIo, isCache: boolean): DiskFault | null {
     this.triggered = true;
-    if (slot === -1) return null;
     const op = faultOp(io);
-    const { leeway } = this.#world;
+    const { cacheFaults, leeway } = this.#world;
+    if (isCache) {
+      cacheFaults.struck(io);
+      return { kind: 'fail', op, skip: 0, dataOnly: false };
+    }
+    if (slot === -1) return null;
     return leeway.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
   }
 
@@ -61,7 +69,9 @@ export class MemberIos implements DiskHost {
     if (fault.kind !== 'fail') return;
     this.strikes += 1;
     const { atlas, media, options, user } = this.#world;
+    options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
     const slot = media.indexOf(disk.medium);
+    if (slot === -1) return;
     this.struckSlots.add(slot);
     atlas.struckAt[slot] = user.operations;
     atlas.striking.set(io, slot);
@@ -69,7 +79,6 @@ export class MemberIos implements DiskHost {
       this.crippled = true;
       this.flushLost = true;
     }
-    options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
   }
 
   ioStarted(_disk: SimDisk, io: BlockIo): void {

@@ -21,7 +21,7 @@ import {
   type Op,
 } from '../../src/block/block-io.ts';
 import { Administrator } from './administrator.ts';
-import { changeCache } from './change-cache.ts';
+import { changeCache, disturbCache } from './change-cache.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
 import { arrayBlocksMax, growDisk } from './grow.ts';
@@ -256,6 +256,8 @@ class Player {
     for (let tries = 0; tries < STARTS_MAX; tries += 1) {
       const again = this.#again.shift();
       if (again !== undefined) this.#arm(again);
+      // Without it nothing starts.
+      if (world.cacheMedium !== null) world.cacheMedium.away = false;
       try {
         if (!(await world.start())) continue;
         await world.user.readAll();
@@ -307,6 +309,8 @@ class Player {
     const counts = left > 0 ? [0, this.#random.between(1, left)] : [0];
     for (const count of counts) {
       const fork = world.fork(this.#random.fork());
+      fork.cacheFaults.mend();
+      if (fork.cacheMedium !== null) fork.cacheMedium.away = false;
       fork.media.forEach(({ bad }) => {
         bad.clear();
       });
@@ -435,6 +439,8 @@ class Player {
       const lost = world.extras.find(({ away }) => away);
       if (atlas.allowsPlug(step.disk)) media[step.disk]!.away = false;
       else if (lost !== undefined) lost.away = false;
+    } else {
+      disturbCache(world, step);
     }
   }
 }

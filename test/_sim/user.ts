@@ -174,6 +174,7 @@ export class User {
     const makesUp = (redundant || (log && !this.#world.ios.crippled)) && ejects;
     const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
+    if (this.#world.cacheFaults.excuses(io)) return;
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
     this.#world.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);
   }

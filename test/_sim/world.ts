@@ -10,6 +10,7 @@ import { BandstandError } from '../../src/block/errors.ts';
 import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
+import { CacheFaults } from './cache-faults.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { Leeway } from './leeway.ts';
@@ -45,6 +46,7 @@ export class World {
   readonly extras: SimMedium[];
   /** Of the NV cache. */
   readonly cacheMedium: SimMedium | null;
+  readonly cacheFaults: CacheFaults;
   readonly model: Model;
   readonly atlas: Atlas;
   readonly user: User;
@@ -92,6 +94,7 @@ export class World {
     const last = config.cache === null ? disks.length : disks.length - 1;
     this.extras = disks.slice(config.members, last);
     this.cacheMedium = disks[last] ?? null;
+    this.cacheFaults = new CacheFaults(this.cacheMedium, from?.cacheFaults);
     this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
     this.atlas = new Atlas(config.level, media, promises, from?.atlas);
     this.model = from?.model.clone() ?? new Model(modelOptions(options));
@@ -161,6 +164,7 @@ export class World {
         throw error;
       }
       trace.say(`refused: ${error.message}`);
+      this.cacheFaults.mend();
       // An array that ran may have lost somebody.
       if (this.#isOpen) this.atlas.unsure.fill(true);
       this.#isOpen = false;
@@ -321,6 +325,7 @@ export class World {
   /** The program has ended by itself. */
   #leave(): void {
     this.#forgetFlushes();
+    this.cacheMedium?.forgive();
     this.#memory?.kill();
     this.#life = null;
   }
@@ -371,8 +376,11 @@ export class World {
     this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     const disks = this.disks.map((medium) => ({ medium, flying: flying.get(medium) ?? [] }));
-    if (how === 'kill') this.#memory?.kill();
-    else {
+    if (how === 'kill') {
+      this.#memory?.kill();
+      // A program that does not know of it would trust what is lost: see docs/testing.md.
+      this.cacheMedium?.forgive();
+    } else {
       this.#memory?.powerCut();
       if (this.ios.triggered && this.options.keepsCut) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
@@ -422,6 +430,17 @@ export class World {
       if (decide !== null) medium.cutPower(decide, []);
       medium.away = true;
     }
+  }
+
+  /** The disk of the NV cache is pulled out. */
+  unplugCache(): void {
+    const medium = this.cacheMedium!;
+    this.options.trace.say(`unplug ${medium.name}`);
+    this.cacheFaults.pulled();
+    this.ios.strikes += 1;
+    const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
+    if (disk?.isOpen === true) disk.vanish(null);
+    else medium.away = true;
   }
 
   /** The same disks, or these, without a running program, to try something out. */
