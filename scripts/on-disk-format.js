@@ -1,6 +1,6 @@
 /**
- * Writes docs/on-disk-format.md, docs/on-disk-format-ftl.md and docs/on-disk-format-nv-cache.md from
- * the tables in src/raid, src/ftl and src/nv-cache.
+ * Writes docs/on-disk-format.md, docs/on-disk-format-ftl.md and docs/on-disk-format-nv-cache.md
+ * from the tables in src/raid, src/ftl and src/nv-cache.
  *
  * Run it as `node --import=tsx scripts/on-disk-format.js` after changing a table.
  */

@@ -99,6 +99,12 @@ export type HeaderChanges = Partial<
   >
 >;
 
+/** Who has begun to write a header. */
+export interface HeaderOwner {
+  /** It is durable when the status is OK. */
+  headerEnded(status: number): void;
+}
+
 /** Holds the newest header, and writes the next one: one at a time. */
 export class HeaderKeeper implements Completer {
   readonly #cache: BlockDevice;
@@ -107,7 +113,7 @@ export class HeaderKeeper implements Completer {
   readonly #io = new BlockIo();
   #current: CacheHeader;
   #next: CacheHeader | null = null;
-  #ended: ((status: number) => void) | null = null;
+  #owner: HeaderOwner | null = null;
   /** Headers that were written. */
   writes = 0;
 
@@ -131,11 +137,10 @@ export class HeaderKeeper implements Completer {
     return this.#next !== null;
   }
 
-  /** Calls `ended` with a status; the header is durable when that is OK. */
-  begin(changes: HeaderChanges, ended: (status: number) => void): void {
+  begin(changes: HeaderChanges, owner: HeaderOwner): void {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
     this.#next = next;
-    this.#ended = ended;
+    this.#owner = owner;
     this.#reactor.arena.u8.set(encodeCacheHeader(next), this.#buffer);
     const factor = CACHE_BLOCK_BYTES / this.#cache.geometry.blockBytes;
     const io = this.#io;
@@ -158,18 +163,20 @@ export class HeaderKeeper implements Completer {
     }
     // A copy that failed may be there all the same: the next one goes over it again.
     if (io.status === OK) this.#current = this.#next!;
-    const ended = this.#ended!;
+    const owner = this.#owner!;
     this.#next = null;
-    this.#ended = null;
-    ended(io.status);
+    this.#owner = null;
+    owner.headerEnded(io.status);
   }
 
   /** Durable when it resolves. Throws BANDSTAND_DEVICE_IO. */
   write(changes: HeaderChanges): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.begin(changes, (status) => {
-        if (status === OK) resolve();
-        else reject(headerNotWritten(this.#cache, status));
+      this.begin(changes, {
+        headerEnded: (status) => {
+          if (status === OK) resolve();
+          else reject(headerNotWritten(this.#cache, status));
+        },
       });
     });
   }

@@ -192,7 +192,7 @@ export class CacheRestore {
     if (header.epoch < expected.epoch) {
       throw this.#refusal(
         'BANDSTAND_CACHE_STALE',
-        `it was started ${header.epoch} times, the one that was last in use ${expected.epoch} times`,
+        `this is start ${header.epoch} of it, and start ${expected.epoch} was in use last`,
         'give the cache device that was last in use, not a copy of it',
       );
     }
@@ -296,17 +296,17 @@ export class CacheRestore {
 
   /** Throws BANDSTAND_CACHE_READ_ONLY when there are no epochs left. */
   async #beginEpoch(): Promise<void> {
-    const { cache, epochBegins, readOnly } = this.#source;
+    const { epochBegins, readOnly } = this.#source;
     const { epoch: last } = this.#header!;
     const epoch = Math.max(last, this.#records!.epoch) + 1;
     this.#epoch = epoch;
     if (readOnly) return;
     if (epoch > EPOCHS_MAX) {
-      throw new BandstandError('BANDSTAND_CACHE_READ_ONLY', {
-        message: `cannot use the NV cache on ${cache.name} for writing: this would be start number ${epoch}, and its format counts to ${EPOCHS_MAX}`,
-        hint: 'detach it, and create it anew',
-        details: { device: cache.name, epoch, epochs_max: EPOCHS_MAX },
-      });
+      throw this.#refusal(
+        'BANDSTAND_CACHE_READ_ONLY',
+        `this would be start ${epoch}, and its format counts to ${EPOCHS_MAX}`,
+        'detach it, and create it anew',
+      );
     }
     const { head, tail, tailSequence } = this.#place!;
     const blocks = this.#header!.sizeBlocks - RING_START;

@@ -6,9 +6,9 @@
  * the order of the device behind, and written in runs of neighbouring blocks. One batch at a time,
  * so that two copies of a block are never on their way together; and none while a trim is.
  *
- * What goes to the device behind was flushed on the cache device before: otherwise a power cut could
- * leave a part of a write there and take its record. What is left out was superseded by records that
- * have to be durable before the tail moves past it.
+ * What goes to the device behind was flushed on the cache device before: otherwise a power cut
+ * could leave a part of a write there and take its record. What is left out was superseded by
+ * records that have to be durable before the tail moves past it.
  *
  * Between reading and writing a block may become superseded: then it is left out, or written in
  * vain before its newer copy comes in a later batch. What cannot be read, or is not what its

@@ -44,13 +44,15 @@ what is left at the end of the ring is skipped, and the next record is in the ne
 
 ${RECORD_HEADER.markdown()}
 
-### Entry, ${LOG_ENTRY.bytes} bytes, at ${RECORD_HEADER_BYTES} + ${LOG_ENTRY.bytes} · i, for up to ${RECORD_DATA_MAX} data blocks
+### Entry, ${LOG_ENTRY.bytes} bytes, at ${RECORD_HEADER_BYTES} + ${LOG_ENTRY.bytes} · i
 
-The sequence is that of the record.
+There is room for ${RECORD_DATA_MAX}. The sequence is that of the record.
 
 ${LOG_ENTRY.markdown()}
 
-### Trim record, ${TRIM_RECORD.bytes} bytes, at ${TRIMS_AT} + ${TRIM_RECORD.bytes} · i, up to ${RECORD_TRIMS_MAX} of them
+### Trim record, ${TRIM_RECORD.bytes} bytes, at ${TRIMS_AT} + ${TRIM_RECORD.bytes} · i
+
+There is room for ${RECORD_TRIMS_MAX}.
 
 ${TRIM_RECORD.markdown()}
 

@@ -21,7 +21,6 @@ export class NvCacheStatistics {
   readFromRing = 0;
   readFromBacking = 0;
   cacheFlushes = 0;
-  headerWrites = 0;
   /** Asked the device behind to make durable what it has written. */
   settles = 0;
   /** Flushed the device behind, because the ring was full of what it held back. */

@@ -67,7 +67,7 @@ export interface NvCacheOptions {
   readonly keepsDevices?: boolean;
   /** Nothing is written to either device. */
   readonly readOnly?: boolean;
-  /** Shares of the ring that are not drained: above the first draining begins, and goes to the second. */
+  /** Shares of the ring: it is drained when so much is not, until so much is left. */
   readonly highMark?: number;
   readonly lowMark?: number;
   /** Blocks that are drained at once; 128 to 1024. */

@@ -16,7 +16,7 @@ import { TurnHook } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { CacheFlusher } from './cache-flusher.ts';
 import { LOST_RANGES_MAX } from './cache-format.ts';
-import type { HeaderChanges, HeaderKeeper } from './cache-header-io.ts';
+import type { HeaderChanges, HeaderKeeper, HeaderOwner } from './cache-header-io.ts';
 import { CacheReader } from './cache-reader.ts';
 import { Drainer } from './drainer.ts';
 import {
@@ -54,7 +54,7 @@ export interface EngineHost {
   settled(): void;
 }
 
-export class NvEngine extends TurnHook implements NvCoreHost {
+export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   readonly core: NvCore;
   readonly reader: CacheReader;
   readonly writer: RecordWriter;
@@ -70,6 +70,9 @@ export class NvEngine extends TurnHook implements NvCoreHost {
   /** What came while the ring is being emptied for good. */
   readonly #held = new BlockIoQueue();
   #graceTail = 0;
+  /** What the header that is being written makes durable. */
+  #headerTail = 0;
+  #headerSequence = 0;
   #drains = false;
   /** Everything up to this position is to be drained. */
   #drainTarget = 0;
@@ -287,15 +290,21 @@ export class NvEngine extends TurnHook implements NvCoreHost {
     const ahead = ring.tail - ring.durableTail;
     if (ahead === 0 || this.#keeper.busy || this.core.state !== STATE_ONLINE) return;
     if (!this.#isUrgent && ahead < this.#tailBlocks) return;
-    const { committedSequence, tail } = ring;
     if (!lost.fits(LOST_RANGES_MAX)) return;
-    this.core.statistics.headerWrites += 1;
-    this.#keeper.begin(this.headerNow(), (status) => {
-      ring.flushedSequence = Math.max(ring.flushedSequence, status === OK ? committedSequence : 0);
-      if (status === OK) ring.durableTail = Math.max(ring.durableTail, tail);
-      else this.cacheFailed(status, 'its header cannot be written');
-      this.wake();
-    });
+    this.#headerTail = ring.tail;
+    this.#headerSequence = ring.committedSequence;
+    this.#keeper.begin(this.headerNow(), this);
+  }
+
+  headerEnded(status: number): void {
+    const { ring } = this.core;
+    if (status === OK) {
+      ring.flushedSequence = Math.max(ring.flushedSequence, this.#headerSequence);
+      ring.durableTail = Math.max(ring.durableTail, this.#headerTail);
+    } else {
+      this.cacheFailed(status, 'its header cannot be written');
+    }
+    this.wake();
   }
 
   /** The tail in records says nothing of lost blocks, which only headers name. */

@@ -192,7 +192,7 @@ export class RingSpace {
     this.#superseded[segment % this.#capacity] = sequence;
   }
 
-  /** True when the oldest segment would leave the ring if a flush had made durable what it needs. */
+  /** The oldest segment needs a flush of the cache device before it can leave the ring. */
   get waitsForFlush(): boolean {
     return this.#superseded[this.#first % this.#capacity]! > this.flushedSequence;
   }

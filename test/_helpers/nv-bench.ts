@@ -159,6 +159,15 @@ export class NvBench {
     return this.reactor.drive(this.begin(block, count, byte, flags));
   }
 
+  trimBegin(block: number, count: number): Promise<number> {
+    return submitStatus(this.cache, OP_TRIM, block, count, 0);
+  }
+
+  /** A read into the arena that is not waited for. */
+  cacheRead(block: number, at: number): Promise<number> {
+    return submitStatus(this.cache, OP_READ, block, 1, at);
+  }
+
   trim(block: number, count: number): Promise<number> {
     return this.submit(OP_TRIM, block, count);
   }

@@ -2,9 +2,9 @@
  * NvHistory: random lives of an NV cache, each of which ends in a crash or a stop.
  *
  * The cache device is a simulated disk with a volatile cache; behind the cache is a device that
- * loses what was not settled. Power is cut, or the process killed, when a chosen operation of either
- * device is on its way; then the devices are opened again, which may be interrupted in turn, and all
- * blocks are compared with what the model allows.
+ * loses what was not settled. Power is cut, or the process killed, when a chosen operation of
+ * either device is on its way; then the devices are opened again, which may be interrupted in turn,
+ * and all blocks are compared with what the model allows.
  */
 
 import { Arena } from '../../src/block/arena.ts';
@@ -51,6 +51,10 @@ export interface HistoryOptions {
   readonly nativeFua: boolean;
   readonly blocksMax: number;
   readonly unitBlocks: number;
+  /** Share of the ring above which it is drained. */
+  readonly highMark: number;
+  /** Of 100 operations, so many are flushes. */
+  readonly flushes: number;
   /** The operation, counted over both devices, at which each life ends; chance where not given. */
   readonly crashAt?: readonly number[];
 }
@@ -118,13 +122,13 @@ class Load implements Completer {
     slot.buffer = slot.cookie;
     slot.flags = 0;
     slot.change = null;
-    if (kind < 12) {
+    if (kind < options.flushes) {
       slot.op = OP_FLUSH;
       slot.blockCount = 0;
-    } else if (kind < 27) {
+    } else if (kind < options.flushes + 15) {
       slot.op = OP_READ;
     } else {
-      const isZero = kind < 37;
+      const isZero = kind < options.flushes + 25;
       slot.op = isZero ? random.pick([OP_TRIM, OP_WRITE_ZEROES]) : OP_WRITE;
       if (random.chance(0.05)) slot.flags = FLAG_FUA;
       slot.change = model.begin(slot.block, slot.blockCount, isZero);
@@ -235,8 +239,8 @@ export class NvHistory {
     this.device = new NvCache(this.#disk, this.#backing, {
       owner: OWNER,
       uuid: UUID,
-      highMark: 0.5,
-      lowMark: 0.3,
+      highMark: this.options.highMark,
+      lowMark: this.options.highMark / 2,
       drainBlocks: 128,
     });
   }

@@ -3,8 +3,8 @@
  *
  * Every change has a number; its blocks are filled with it, or zero where it is a trim. One change
  * supersedes another when it was submitted after that one had been answered. A read gives a change
- * that no other one has superseded which was answered before the read began. A crash leaves one that
- * none has superseded which is durable: after a kill everything that was answered is.
+ * that no other one has superseded which was answered before the read began. A crash leaves one
+ * that none has superseded which is durable: after a kill everything that was answered is.
  */
 
 /** A write, trim or write-zeroes of the history. */

@@ -28,6 +28,9 @@ import { OK } from '../../src/block/status.ts';
 const BLOCK = 4096;
 const ZERO_BLOCK = new Uint8Array(BLOCK);
 
+const FEATURES =
+  FEATURE_TRIM | FEATURE_TRIM_ZEROES | FEATURE_WRITE_ZEROES | FEATURE_FUA | FEATURE_ATOMIC_BLOCK;
+
 interface Unsettled {
   readonly mark: number;
   readonly block: number;
@@ -42,6 +45,7 @@ export interface SettlingOptions {
   readonly unitBlocks?: number;
   readonly delayUsMax?: number;
   readonly requestBlocksMax?: number;
+  readonly features?: number;
 }
 
 class Later extends Timer {
@@ -112,12 +116,7 @@ export class SettlingBacking implements BlockDevice, Settling {
       physicalBlockBytes: BLOCK,
       rotational: true,
       volatileCache: true,
-      features:
-        FEATURE_TRIM |
-        FEATURE_TRIM_ZEROES |
-        FEATURE_WRITE_ZEROES |
-        FEATURE_FUA |
-        FEATURE_ATOMIC_BLOCK,
+      features: options.features ?? FEATURES,
       trimGranularityBlocks: 1,
     };
   }
@@ -165,6 +164,13 @@ export class SettlingBacking implements BlockDevice, Settling {
     const status = this.fault(io);
     const mark = this.acceptedMark;
     this.#later(() => this.#finish(io, status, mark));
+  }
+
+  allocationAt(block: number, blockCount: number): number {
+    const isData = this.#now.has(block);
+    let run = 1;
+    while (run < blockCount && this.#now.has(block + run) === isData) run += 1;
+    return isData ? run : -run;
   }
 
   describe(): DeviceDescription {

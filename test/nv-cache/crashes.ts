@@ -18,6 +18,8 @@ function optionsOf(seed: number): HistoryOptions {
     volatileCache: random.chance(0.8),
     nativeFua: random.chance(0.5),
     blocksMax,
+    highMark: random.pick([0, 0.05, 0.5]),
+    flushes: random.pick([3, 12]),
     unitBlocks: random.pick([1, 16, 100, 10_000]),
   };
 }

@@ -1,0 +1,209 @@
+import test from 'ava';
+import { OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import { EIO } from '../../src/block/status.ts';
+import { NvBench } from '../_helpers/nv-bench.ts';
+
+const RING_WRITE = (io: { op: number; block: number }): boolean =>
+  io.op === OP_WRITE && io.block >= 2;
+
+test('a record that cannot be written is tried at another place', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 1, 0x10);
+  let left = 1;
+  bench.disk.fault = (io) => {
+    if (!RING_WRITE(io) || left === 0) return 0;
+    left -= 1;
+    return EIO;
+  };
+  t.is(await bench.write(1, 2, 0x11), 0);
+  t.like(bench.status, { state: 'online', records_failed: 1 });
+  const places = bench.disk.log.filter(RING_WRITE).map(({ block }) => block);
+  t.deepEqual(places, [2, 4, 7]);
+  t.deepEqual(await bench.readAll([1, 2]), [0x11, 0x11]);
+  bench.kill();
+  await bench.open();
+  t.deepEqual(await bench.readAll([1, 2]), [0x11, 0x11]);
+  t.deepEqual(bench.failures, []);
+  await bench.close();
+});
+
+test('of writes on their way when one fails, the last one wins, also after a crash', async (t) => {
+  const bench = await NvBench.make({ cache: { delayUsMax: 50 } });
+  await bench.open();
+  let count = 0;
+  bench.disk.fault = (io) => {
+    if (!RING_WRITE(io)) return 0;
+    count += 1;
+    return count === 2 ? EIO : 0;
+  };
+  const writes: Promise<number>[] = [];
+  for (let byte = 1; byte <= 6; byte += 1) {
+    writes.push(bench.begin(5, 1, byte));
+    // Each in a record of its own.
+    bench.reactor.turn();
+  }
+  t.deepEqual(await bench.reactor.drive(Promise.all(writes)), [0, 0, 0, 0, 0, 0]);
+  t.is(bench.status.records_failed, 1);
+  t.is(await bench.read(5), 6);
+  bench.kill();
+  await bench.open();
+  t.is(await bench.read(5), 6);
+  await bench.close();
+});
+
+test('a cache that cannot be written is drained, and writes go to the device behind', async (t) => {
+  const bench = await NvBench.make();
+  const states: string[] = [];
+  await bench.open();
+  await bench.write(1, 3, 0x11);
+  bench.disk.fault = (io) => (RING_WRITE(io) ? EIO : 0);
+  t.is(await bench.write(2, 1, 0x22), 0);
+  states.push(bench.status.state);
+  t.deepEqual(states, ['through']);
+  t.is(bench.status.reason, 'a write to it has failed twice');
+  t.deepEqual(bench.failures, [`nvme ${EIO}`], 'the observer is told once');
+  t.deepEqual(await bench.readAll([1, 2, 3]), [0x11, 0x22, 0x11]);
+  // Answered means durable behind: a kill takes nothing, and the ring brings nothing back.
+  t.is(await bench.write(3, 1, 0x33), 0);
+  t.is(await bench.trim(1, 1), 0);
+  t.is(await bench.flush(), 0);
+  bench.kill();
+  await bench.open();
+  t.deepEqual(await bench.readAll([1, 2, 3]), [0, 0x22, 0x33]);
+  t.is(bench.status.cached_blocks, 0);
+  await bench.close();
+});
+
+test('a flush that fails is not repeated: what it was for is drained first', async (t) => {
+  const bench = await NvBench.make();
+  let forgotten = 0;
+  await bench.open({
+    forget: async () => {
+      forgotten += 1;
+    },
+  });
+  await bench.write(2, 1, 0x22);
+  bench.disk.fault = (io) => (io.op === OP_FLUSH ? EIO : 0);
+  t.is(await bench.flush(), 0);
+  t.is(bench.status.state, 'through');
+  // No header is durable without a flush: the owner has to forget the cache.
+  t.is(forgotten, 1);
+  t.true(bench.backing.settledMark >= 1);
+  t.is(bench.content.durable.get(2)![0], 0x22);
+  await bench.close();
+});
+
+test('where an empty cache cannot be put on record, nothing is changed any more', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(2, 1, 0x22);
+  bench.disk.fault = (io) => (io.op === OP_WRITE ? EIO : 0);
+  t.is(await bench.write(3, 1, 0x33), EIO);
+  t.is(bench.status.state, 'stopped');
+  t.regex(bench.status.reason!, /cannot be put on record/);
+  t.is(await bench.write(4, 1, 0x44), EIO);
+  t.deepEqual(await bench.readAll([2, 3]), [0x22, 0]);
+  await bench.close();
+  bench.disk.fault = () => 0;
+  await bench.open();
+  t.deepEqual(await bench.readAll([2, 3]), [0x22, 0]);
+  await bench.close();
+});
+
+test('blocks in the ring that cannot be read are lost until they are written again', async (t) => {
+  const bench = await NvBench.make();
+  bench.content.durable.set(2, new Uint8Array(4096).fill(0x77));
+  await bench.open();
+  await bench.write(1, 4, 0x11);
+  // The record is at 2, its data blocks at 3 to 6.
+  const isBad = (block: number, count: number): boolean => block <= 4 && block + count > 4;
+  bench.disk.fault = (io) => (io.op === OP_READ && isBad(io.block, io.blockCount) ? EIO : 0);
+  t.is(await bench.read(2), -EIO);
+  t.is(bench.status.state, 'online');
+  t.true(await bench.reactor.drive(bench.cache.drainAll()));
+  await bench.rest();
+  t.like(bench.status, { state: 'through', lost_blocks: 1 });
+  t.deepEqual(bench.status.lost_ranges, [{ block: 2, blockCount: 1 }]);
+  t.deepEqual(await bench.readAll([1, 2, 3, 4]), [0x11, -EIO, 0x11, 0x11]);
+  await bench.close();
+  // Not the older copy below, in the next life either.
+  bench.disk.fault = () => 0;
+  await bench.open();
+  t.deepEqual(await bench.readAll([1, 2, 3, 4]), [0x11, -EIO, 0x11, 0x11]);
+  t.is(await bench.write(2, 1, 0x22), 0);
+  t.is(await bench.read(2), 0x22);
+  t.is(bench.status.lost_blocks, 0);
+  await bench.close();
+  await bench.open();
+  t.is(await bench.read(2), 0x22);
+  await bench.close();
+});
+
+test('data in the ring that has rotted is lost, and not drained', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 2, 0x11);
+  bench.disk.bytes[4 * 4096 + 9]! ^= 1;
+  await bench.reactor.drive(bench.cache.drainAll());
+  await bench.rest();
+  t.deepEqual(await bench.readAll([1, 2]), [0x11, -EIO]);
+  t.is(bench.backing.byteOf(2), 0);
+  await bench.close();
+});
+
+test('what has rotted while the cache was stopped is lost, and nothing else', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 2, 0x11);
+  await bench.write(5, 1, 0x55);
+  await bench.close();
+  bench.disk.bytes[4 * 4096 + 9]! ^= 1;
+  await bench.open();
+  t.is(bench.status.start.found!.lost, 1);
+  t.deepEqual(await bench.readAll([1, 2, 5]), [0x11, -EIO, 0x55]);
+  await bench.close();
+});
+
+test('when the device behind cannot be written, reads and flushes go on', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 1, 0x11);
+  bench.backing.fault = (io) => (io.op === OP_WRITE ? EIO : 0);
+  t.false(await bench.reactor.drive(bench.cache.drainAll()));
+  t.like(bench.status, { state: 'stopped' });
+  t.deepEqual(bench.failures, [`backing ${EIO}`]);
+  t.is(await bench.write(2, 1, 0x22), EIO);
+  t.is(await bench.trim(1, 1), EIO);
+  t.is(await bench.flush(), 0);
+  t.is(await bench.read(1), 0x11);
+  await bench.close();
+  await bench.open();
+  t.is(await bench.read(1), 0x11);
+  await bench.close();
+});
+
+test('a stop that cannot flush says so, and the next start scans the whole ring', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 1, 0x11);
+  bench.disk.fault = (io) => (io.op === OP_FLUSH ? EIO : 0);
+  t.like(await t.throwsAsync(bench.close()), { code: 'BANDSTAND_DEVICE_IO' });
+  bench.disk.fault = () => 0;
+  await bench.open();
+  t.like(bench.status.start, { clean: false, scannedBlocks: 600 });
+  t.is(await bench.read(1), 0x11);
+  await bench.close();
+});
+
+test('a cache device that says it has failed is left', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  await bench.write(1, 1, 0x11);
+  bench.disk.observer!.deviceFailed(bench.disk, EIO);
+  bench.disk.observer!.deviceFailed(bench.disk, EIO);
+  t.is(await bench.write(2, 1, 0x22), 0);
+  t.is(bench.status.state, 'through');
+  t.deepEqual(bench.failures, [`nvme ${EIO}`]);
+  await bench.close();
+});
