@@ -5,22 +5,27 @@
  */
 
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
+import { CACHE_BLOCK_BYTES } from '../../src/nv-cache/cache-format.ts';
 import { type DiskFault, type FaultOp, strike } from './disk-fault.ts';
 import type { SimMedium } from './medium.ts';
 
 export class CacheFaults {
   readonly medium: SimMedium | null;
   readonly #waiting: DiskFault[] = [];
-  /** Something in it could not be read, once. */
-  #hurts = false;
+  /** How often something could not be read. */
+  #hurts = 0;
+  /** Blocks of the device that were written since it happened last. */
+  readonly #written = new Set<number>();
 
   /** `from`: those of a world of which this one is a copy. */
   constructor(medium: SimMedium | null, from?: CacheFaults) {
     this.medium = medium;
-    this.#hurts = from?.hurts ?? false;
+    if (from === undefined) return;
+    this.#hurts = from.#hurts;
+    for (const block of from.#written) this.#written.add(block);
   }
 
-  get hurts(): boolean {
+  get hurts(): number {
     return this.#hurts;
   }
 
@@ -37,20 +42,25 @@ export class CacheFaults {
 
   /** The operation fails. */
   struck(io: BlockIo): void {
-    if (io.op === OP_READ) this.#hurts = true;
+    if (io.op === OP_READ) this.#hurt();
   }
 
   /** Blocks of 4096 bytes cannot be read until they are written. */
   spoil(block: number, count: number): void {
     const { bad, options } = this.medium!;
-    const factor = 4096 / options.blockBytes;
-    this.#hurts = true;
+    const factor = CACHE_BLOCK_BYTES / options.blockBytes;
     for (let index = 0; index < count * factor; index += 1) bad.add(block * factor + index);
+    this.#hurt();
   }
 
   /** The disk is pulled out: what only it has is lost. */
   pulled(): void {
-    this.#hurts = true;
+    this.#hurt();
+  }
+
+  #hurt(): void {
+    this.#hurts += 1;
+    this.#written.clear();
   }
 
   /** What cannot be read is copied to another disk as far as it can, and that is all of it. */
@@ -58,8 +68,21 @@ export class CacheFaults {
     this.medium?.bad.clear();
   }
 
-  /** True when such an operation of a user may fail. */
-  excuses({ op }: BlockIo): boolean {
-    return this.#hurts && (op === OP_READ || op === OP_FLUSH);
+  /** A user's operation has succeeded that began when it had been hurt so often. */
+  succeeded({ block, blockCount }: BlockIo, hurts: number): void {
+    if (this.#hurts === 0 || hurts < this.#hurts) return;
+    for (let index = 0; index < blockCount; index += 1) this.#written.add(block + index);
+  }
+
+  /** True when such an operation of a user may fail that began when it had been hurt so often. */
+  excuses({ op, block, blockCount }: BlockIo, hurts: number): boolean {
+    if (this.#hurts === 0) return false;
+    if (hurts < this.#hurts && op === OP_READ) return true;
+    if (op === OP_FLUSH) return true;
+    if (op !== OP_READ) return false;
+    for (let index = 0; index < blockCount; index += 1) {
+      if (!this.#written.has(block + index)) return true;
+    }
+    return false;
   }
 }

@@ -108,6 +108,26 @@ function losing(): Step[] {
   ];
 }
 
+/** Blocks of a full ring cannot be read; they are written again, or trimmed, and some are not. */
+function spoiling(): Step[] {
+  return [
+    ...churn(8, 40, 4),
+    // Blocks 95 to 99.
+    { do: 'cache-latent', block: 218, count: 5 },
+    ...churn(4, 40, 4),
+    { do: 'verify' },
+    EMPTY,
+    write(95, 3),
+    trim(98, 1),
+    { do: 'verify' },
+    RESTART,
+    { do: 'verify' },
+    write(40, 70),
+    RESTART,
+    ...churn(4, 40, 2),
+  ];
+}
+
 export const CACHE_SCENARIOS: readonly Scenario[] = [
   scenario('C1 twice round the ring', churn(22, 60, 5)),
   scenario('C2 overwriting what is being drained', [...churn(40, 9, 7), EMPTY, ...churn(9, 9, 4)], {
@@ -177,4 +197,31 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
       cache: { highMark: 0.2, lowMark: 0.1 },
     },
   ),
+  scenario('C15 blocks of the ring cannot be read', spoiling(), { cache: LAZY }),
+  scenario('C16 the disk of the cache is lost, and is there again', [
+    ...churn(8, 40, 4),
+    { do: 'cache-unplug' },
+    ...churn(4, 20, 2),
+    { do: 'verify' },
+    RESTART,
+    ...churn(4, 20, 2),
+  ]),
+  scenario('C17 a flush of the cache fails', [
+    ...churn(5, 40, 9),
+    { do: 'cache-fault', op: 'flush', skip: 0 },
+    ...churn(5, 40, 2),
+    FLUSH,
+    RESTART,
+    ...churn(5, 40, 2),
+  ]),
+  scenario('C18 writes of the cache fail', [
+    ...churn(5, 40, 9),
+    { do: 'cache-fault', op: 'write', skip: 0 },
+    ...churn(5, 40, 2),
+    { do: 'cache-fault', op: 'write', skip: 0 },
+    { do: 'cache-fault', op: 'write', skip: 0 },
+    ...churn(5, 40, 2),
+    RESTART,
+    ...churn(5, 40, 2),
+  ]),
 ];

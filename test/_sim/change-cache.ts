@@ -53,4 +53,5 @@ export function disturbCache(world: World, step: Step): void {
   if (step.do === 'cache-fault') cacheFaults.add(step.op, step.skip);
   else if (step.do === 'cache-latent') cacheFaults.spoil(step.block, step.count);
   else if (step.do === 'cache-unplug') world.unplugCache();
+  if (cacheFaults.hurts > 0) world.retiring = true;
 }

@@ -45,6 +45,8 @@ export class MemberIos implements DiskHost {
     if (trigger?.kind === 'fail' && trigger.at === index) {
       fault ??= this.#triggerFault(slot, io, isCache);
     }
+    // From then on it may be emptied, and what passes it by is not whole.
+    if (isCache && fault !== null) this.#world.retiring = true;
     if (fault !== null) this.#noteStrike(disk, io, fault);
     if (trace.verbose) {
       const what = fault === null ? '' : `: ${fault.kind}`;

@@ -33,6 +33,8 @@ export class User {
   operations = 0;
   readonly #world: World;
   readonly #pending = new Set<UserIo>();
+  /** Reads that have failed, as they may: for one of their blocks at least. */
+  #excused: UserIo[] = [];
 
   constructor(world: World) {
     this.#world = world;
@@ -85,6 +87,7 @@ export class User {
     this.#world.syncHealth();
     this.operations += 1;
     io.strikes = this.#world.ios.strikes;
+    io.hurts = this.#world.cacheFaults.hurts;
     if (op === OP_READ || op === OP_WRITE) {
       io.bufferBytes = blockCount * blockBytes;
       io.buffer = this.#world.life.reactor.arena.allocate(io.bufferBytes);
@@ -136,6 +139,7 @@ export class User {
       if (io.status === OK) this.#world.model.flushDone(io.flushStamp);
     } else {
       this.#world.model.writeDone(io.value, io.status === OK, (io.flags & FLAG_FUA) !== 0);
+      if (io.status === OK) this.#world.cacheFaults.succeeded(io, io.hurts);
       if (io.status !== OK) this.#world.forgetHoles(this.#world.slotsOut());
     }
     if (io.bufferBytes > 0) this.#world.life.reactor.arena.release(io.buffer, io.bufferBytes);
@@ -174,7 +178,10 @@ export class User {
     const makesUp = (redundant || (log && !this.#world.ios.crippled)) && ejects;
     const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
-    if (this.#world.cacheFaults.excuses(io)) return;
+    if (this.#world.cacheFaults.excuses(io, io.hurts)) {
+      this.#excused.push(io);
+      return;
+    }
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
     this.#world.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);
   }
@@ -196,14 +203,30 @@ export class User {
     await this.readAll(VERIFY_BLOCKS / 2 + 1);
   }
 
+  /** Which of the blocks it is shows when each is read by itself. */
+  async #readSingly(): Promise<void> {
+    const failed = this.#excused.filter(({ op, blockCount }) => op === OP_READ && blockCount > 1);
+    this.#excused = [];
+    for (const { block, blockCount } of failed) {
+      for (let index = 0; index < blockCount; index += 1) {
+        await this.#world.life.until(() => this.#pending.size < VERIFY_DEPTH, 'a read');
+        this.submit(OP_READ, block + index, 1, false);
+      }
+    }
+    await this.drain();
+    this.#excused = [];
+  }
+
   async readAll(step = VERIFY_BLOCKS): Promise<void> {
     await this.drain();
+    this.#excused = [];
     this.#world.options.trace.say('read everything');
     for (let block = 0; block < this.#world.blockCount; block += step) {
       await this.#world.life.until(() => this.#pending.size < VERIFY_DEPTH, 'a read');
       this.submit(OP_READ, block, Math.min(step, this.#world.blockCount - block), false);
     }
     await this.drain();
+    await this.#readSingly();
     const torn = this.#world.whole.judge();
     if (torn !== null) this.#world.violate(`a write was torn: ${torn}`);
   }

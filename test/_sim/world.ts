@@ -187,7 +187,7 @@ export class World {
     life.begin(disks, factory(life.reactor, disks, array));
     this.#life = life;
     this.ios.crippled = false;
-    this.retiring = false;
+    this.retiring = this.cacheFaults.hurts > 0;
     return life;
   }
 
@@ -437,6 +437,7 @@ export class World {
     const medium = this.cacheMedium!;
     this.options.trace.say(`unplug ${medium.name}`);
     this.cacheFaults.pulled();
+    this.retiring = true;
     this.ios.strikes += 1;
     const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
     if (disk?.isOpen === true) disk.vanish(null);
