@@ -106,7 +106,15 @@ export const CACHE_HEADER = new Layout('Cache header', CACHE_BLOCK_BYTES, [
     type: 'u32',
     meaning: 'ranges of blocks of the owner that nobody has any more',
   },
-  { name: 'reserved_3', offset: 100, bytes: 28, type: 'zero', meaning: 'zero' },
+  { name: 'reserved_3', offset: 100, bytes: 4, type: 'zero', meaning: 'zero' },
+  {
+    name: 'lost_sequence',
+    offset: 104,
+    bytes: 8,
+    type: 'u64',
+    meaning: 'records up to this sequence have only older copies of these blocks',
+  },
+  { name: 'reserved_4', offset: 112, bytes: 16, type: 'zero', meaning: 'zero' },
   {
     name: 'lost_ranges',
     offset: LOST_RANGES_AT,

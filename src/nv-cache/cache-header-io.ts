@@ -92,6 +92,7 @@ export type HeaderChanges = Partial<
     | 'epoch'
     | 'headSequence'
     | 'lost'
+    | 'lostSequence'
     | 'phase'
     | 'tailAddress'
     | 'tailPhase'

@@ -54,6 +54,8 @@ export interface CacheHeader {
   readonly tailAddress: number;
   readonly tailPhase: number;
   readonly lost: readonly BlockRange[];
+  /** Records up to this one have only older copies of what is lost. */
+  readonly lostSequence: number;
 }
 
 export function headerCopy(sequence: number): 0 | 1 {
@@ -84,6 +86,7 @@ export function encodeCacheHeader(header: CacheHeader): Uint8Array {
       epoch: header.epoch,
       tail_phase: header.tailPhase,
       lost_range_count: header.lost.length,
+      lost_sequence: header.lostSequence,
       lost_ranges: new Uint8Array(ranges.buffer),
       crc: 0,
     },
@@ -102,6 +105,7 @@ type Values = LayoutValues<(typeof CACHE_HEADER)['fields']>;
 type Counter =
   | 'head_sequence'
   | 'header_sequence'
+  | 'lost_sequence'
   | 'size_blocks'
   | 'tail_address'
   | 'tail_sequence';
@@ -156,6 +160,7 @@ export function decodeCacheHeader(bytes: Uint8Array, where: string): CacheHeader
     tailAddress: safe(values, 'tail_address', RING_START, BigInt(sizeBlocks), where),
     tailPhase,
     lost: decodeLost(values, bytes, where),
+    lostSequence: safe(values, 'lost_sequence', 0, SAFE, where),
   };
 }
 

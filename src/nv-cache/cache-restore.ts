@@ -258,6 +258,13 @@ export class CacheRestore {
     const { place, trims } = records.apply(this.#lost);
     this.#place = place;
     this.#refuseHoles(place);
+    if (!this.#lost.fits(LOST_RANGES_MAX)) {
+      throw this.#refusal(
+        'BANDSTAND_CACHE_UNREADABLE',
+        `${this.#lost.count} blocks in it cannot be read, more than can be put on record`,
+        'copy what can be read to another device, or give up what is in the cache',
+      );
+    }
     if (readOnly) {
       this.#trims = trims;
       return;
@@ -308,7 +315,7 @@ export class CacheRestore {
         'detach it, and create it anew',
       );
     }
-    const { head, tail, tailSequence } = this.#place!;
+    const { head, newestSequence, tail, tailSequence } = this.#place!;
     const blocks = this.#header!.sizeBlocks - RING_START;
     await this.#keeper!.write({
       epoch,
@@ -319,6 +326,7 @@ export class CacheRestore {
       tailAddress: RING_START + (tail % blocks),
       tailPhase: phaseOf(tail, blocks),
       lost: this.#lost.ranges(LOST_RANGES_MAX),
+      lostSequence: newestSequence,
     });
     await epochBegins(epoch);
   }

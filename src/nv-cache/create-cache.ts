@@ -92,6 +92,7 @@ export async function createCache(
     tailAddress: RING_START,
     tailPhase: 1,
     lost: [],
+    lostSequence: 0,
   };
   await writeCacheHeader(reactor, cache, first);
   await scrubRing(reactor, cache, sizeBlocks, (done) => options.progress?.(done, total));

@@ -18,7 +18,7 @@ import type { BlockMap } from './block-map.ts';
 import { RECORD_BLOCKS_MAX, RING_START, recordEntryAt, recordTrimAt } from './cache-format.ts';
 import type { CacheHeader } from './cache-header.ts';
 import type { ScannedRecord } from './cache-scan.ts';
-import type { LostBlocks } from './lost-blocks.ts';
+import { LostBlocks } from './lost-blocks.ts';
 import type { TrimRange } from './pending-trims.ts';
 
 /** Records of one phase in the ring, counting or not. */
@@ -82,6 +82,8 @@ export class FoundRecords {
   /** Blocks of the device that are lost unless there is a newer copy, by record. */
   readonly #lost = new Map<number, number[]>();
   #tailSequence: number;
+  /** What the header says to be lost. */
+  readonly #lostBefore: LostBlocks;
   readonly report: FoundReport = {
     phases: Array.from({ length: 4 }, () => ({
       records: 0,
@@ -103,6 +105,7 @@ export class FoundRecords {
     this.#parts = parts;
     this.#ringBlocks = parts.header.sizeBlocks - RING_START;
     this.#tailSequence = parts.header.tailSequence;
+    this.#lostBefore = new LostBlocks(parts.header.lost);
   }
 
   /** Takes a record from a scan. */
@@ -201,26 +204,36 @@ export class FoundRecords {
     const place = this.#place(order);
     const trims: TrimRange[] = [];
     const everLost = lost.everLost;
+    const { lostSequence } = this.#parts.header;
     for (const record of order) {
+      const isOlder = this.#sequence[record]! <= lostSequence;
       for (const trim of this.#trims.get(record) ?? []) {
         map.deleteRange(trim.block, trim.blockCount);
-        lost.deleteRange(trim.block, trim.blockCount);
+        if (!isOlder) lost.deleteRange(trim.block, trim.blockCount);
         trims.push(trim);
       }
       for (const block of this.#lost.get(record) ?? []) {
         map.delete(block);
         lost.add(block);
       }
-      const address = this.#address[record]!;
-      for (let index = 1; index <= this.#dataCount[record]!; index += 1) {
-        if (map.isNothing(address + index)) continue;
-        map.set(address + index);
-        lost.delete(map.blockAt(address + index));
-      }
+      this.#applyData(record, lost, isOlder);
     }
     this.report.lost = lost.everLost - everLost;
     this.report.trims = trims.length;
     return { place, trims };
+  }
+
+  /** `isOlder`: what the header says to be lost was newer than this record. */
+  #applyData(record: number, lost: LostBlocks, isOlder: boolean): void {
+    const { map } = this.#parts;
+    const address = this.#address[record]!;
+    for (let index = 1; index <= this.#dataCount[record]!; index += 1) {
+      if (map.isNothing(address + index)) continue;
+      const block = map.blockAt(address + index);
+      if (isOlder && this.#lostBefore.has(block)) continue;
+      map.set(address + index);
+      lost.delete(block);
+    }
   }
 
   /** Checks that records lie in their order, and fills what is between them. */

@@ -33,7 +33,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import { CACHED_BLOCKS_MAX, NOT_CACHED } from './block-map.ts';
-import { CACHE_BLOCK_BYTES } from './cache-format.ts';
+import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
 import { NvCacheStatistics } from './nv-cache-statistics.ts';
@@ -99,8 +99,6 @@ export class NvCache implements BlockDevice, DeviceObserver {
   #closing: Promise<void> | null = null;
   /** While the cache is being retired, and after it. */
   #retirement: Promise<void> | null = null;
-  /** The observer knows that the cache device has failed. */
-  #cacheIsTold = false;
   #waiters: (() => void)[] = [];
 
   constructor(cache: BlockDevice, backing: Backing, options: NvCacheOptions) {
@@ -129,7 +127,6 @@ export class NvCache implements BlockDevice, DeviceObserver {
     this.#reactor = reactor;
     this.#closing = null;
     this.#retirement = null;
-    this.#cacheIsTold = false;
     let opened = 0;
     const below = this.#options.keepsDevices === true ? [] : [this.backing, this.cache];
     try {
@@ -225,7 +222,10 @@ export class NvCache implements BlockDevice, DeviceObserver {
     engine.runs = false;
     await this.#until(() => engine.idle);
     let failure: unknown = null;
-    if (engine.core.state === STATE_ONLINE && !this.#readOnly) {
+    const { lost, state } = engine.core;
+    if (state === STATE_THROUGH && lost.everLost > 0) await this.#noteMended(engine);
+    // Where the header has no room for what was lost, the ring still tells it to the next start.
+    if (state === STATE_ONLINE && !this.#readOnly && lost.fits(LOST_RANGES_MAX)) {
       await this.#stopCleanly(engine).catch((error: unknown) => {
         if (!(error instanceof BandstandError)) throw error;
         failure = error;
@@ -249,6 +249,17 @@ export class NvCache implements BlockDevice, DeviceObserver {
       ...engine.headerNow(),
       currentAddress: ring.addressOf(ring.head),
       headSequence: ring.committedSequence,
+    });
+  }
+
+  /** What was lost and has been written again is no error in the next life, if that can be told. */
+  async #noteMended(engine: NvEngine): Promise<void> {
+    const { core, writer } = engine;
+    const lost = core.lost.ranges(LOST_RANGES_MAX);
+    const changes = { ...engine.headerNow(), lost, tailSequence: writer.lastSequence + 1 };
+    await this.#restored!.keeper.write(changes).catch((error: unknown) => {
+      // Then an error is given where there is none any more, which is no harm to the data.
+      if (!(error instanceof BandstandError)) throw error;
     });
   }
 
@@ -299,8 +310,9 @@ export class NvCache implements BlockDevice, DeviceObserver {
 
   /** The cache device is told of once; what is in the ring is drained. */
   #cacheFailed(reason: string): void {
-    if (this.#cacheIsTold) return;
-    this.#cacheIsTold = true;
+    const { core } = this.#engine!;
+    if (core.isCacheFailed) return;
+    core.isCacheFailed = true;
     this.#retire(reason);
     this.observer?.deviceFailed(this.cache, EIO);
   }
@@ -334,6 +346,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
     const { keeper } = this.#restored!;
     const empty = { ...engine.headerNow(), tailSequence: writer.lastSequence + 1 };
     try {
+      if (!core.lost.fits(LOST_RANGES_MAX)) throw lossesTooMany(this.cache);
       await keeper.write(empty);
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;
@@ -436,6 +449,14 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (engine === null) return null;
     return nvCacheStatus(engine.core, this.#restored!.keeper, this.#restore!.report);
   }
+}
+
+function lossesTooMany(cache: BlockDevice): BandstandError {
+  return new BandstandError('BANDSTAND_CACHE_READ_ONLY', {
+    message: `cannot put on record which blocks ${cache.name} has lost: they are too many`,
+    hint: 'look at the kernel log for this device (dmesg)',
+    details: { device: cache.name },
+  });
 }
 
 /** Throws BANDSTAND_CACHE_UNSUITABLE. */

@@ -72,6 +72,8 @@ export class NvCore {
   state: NvState = STATE_ONLINE;
   /** Why it is in this state; null while everything is well. */
   reason: string | null = null;
+  /** A flush of the cache device proves nothing any more. */
+  isCacheFailed = false;
   /** Nothing is written to either device; the only changes that come are flushes. */
   readOnly = false;
   /** With which operations that change something are refused in state `stopped`. */

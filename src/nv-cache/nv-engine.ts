@@ -127,6 +127,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
       tailAddress: ring.addressOf(ring.tail),
       tailPhase: ring.phaseOf(ring.tail),
       lost: lost.ranges(LOST_RANGES_MAX),
+      lostSequence: ring.committedSequence,
     };
   }
 
@@ -167,12 +168,13 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   }
 
   #change(io: BlockIo): void {
-    const { state, stoppedStatus } = this.core;
+    const { isCacheFailed, state, stoppedStatus } = this.core;
     if (this.core.readOnly) this.#host.answer(io, OK);
     else if (state === STATE_THROUGH) this.through.submit(io);
     else if (state === STATE_RETIRING) this.#held.push(io);
-    else if (io.op === OP_FLUSH) this.flusher.wait(io);
-    else if (state === STATE_STOPPED) this.#host.answer(io, stoppedStatus);
+    else if (state === STATE_STOPPED && (io.op !== OP_FLUSH || isCacheFailed)) {
+      this.#host.answer(io, stoppedStatus);
+    } else if (io.op === OP_FLUSH) this.flusher.wait(io);
     else this.writer.submit(io);
   }
 

@@ -384,7 +384,7 @@ export class RecordWriter implements Completer {
       const address = ring.addressOf(slot.position);
       map.nameRecord(address, slot.dataCount);
       for (let index = 1; index <= slot.dataCount; index += 1) map.nameSkipped(address + index);
-      ring.commit(slot.position, slot.length, slot.sequence);
+      ring.abandon(slot.position, slot.length);
     }
     assert(ring.committed === ring.head || this.#sent.head === null, 'nothing else was sent');
   }

@@ -148,6 +148,11 @@ export class RingSpace {
     return this.#open;
   }
 
+  /** Blocks that were written in vain: they hold nothing, and are walked over. */
+  abandon(position: number, length: number): void {
+    this.committed = position + length;
+  }
+
   /** What was committed up to now becomes a segment of its own, if there is anything. */
   closeSegment(): void {
     if (this.#start[this.#open % this.#capacity]! === this.committed || this.#isFull) return;

@@ -226,6 +226,7 @@ export class NvBench {
       tailAddress: 2,
       tailPhase: 1,
       lost: [],
+      lostSequence: 0,
       ...changes,
     };
     for (const sequence of [header.sequence - 1, header.sequence]) {
