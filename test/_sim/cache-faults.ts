@@ -63,6 +63,11 @@ export class CacheFaults {
     this.#written.clear();
   }
 
+  /** The list of what is lost may be as it was before some of it was written. */
+  crashed(): void {
+    this.#written.clear();
+  }
+
   /** What cannot be read is copied to another disk as far as it can, and that is all of it. */
   mend(): void {
     this.medium?.bad.clear();

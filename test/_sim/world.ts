@@ -393,6 +393,7 @@ export class World {
     if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
+    this.cacheFaults.crashed();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
     if (!promises.log && config.level === 'raid5f') this.atlas.dropReadFaults();
