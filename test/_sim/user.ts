@@ -150,9 +150,12 @@ export class User {
       this.#world.model.readDropped(io.ticket!);
       return;
     }
+    const { atlas, options, retiring, settling } = this.#world;
+    const { settles, log } = options.promises;
     // A member that is lost before a resync has made it equal takes its version with it.
-    const { settles, log } = this.#world.options.promises;
-    const pin = log || (settles && !this.#world.settling) || this.#world.atlas.tolerates === 0;
+    const stays = log || (settles && !settling) || atlas.tolerates === 0;
+    // A cache that has failed may be back, with a write that had failed for its user.
+    const pin = stays && !retiring;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
