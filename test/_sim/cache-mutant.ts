@@ -15,9 +15,16 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
   {
     name: 'cache: a record counts as soon as it is complete',
     file: 'src/nv-cache/record-writer.ts',
-    find: '      this.#commit(this.#sent.shift()!);\n    }\n    if (this.#hasFailed &&',
-    replace:
-      '      this.#commit(this.#sent.shift()!);\n    }\n    if (slot.state === DONE && this.#sent.head !== null && slot.position > this.#sent.head.position) {\n      const { map, ring } = this.#core;\n      for (let index = 0; index < slot.dataCount; index += 1) {\n        const at = ring.addressOf(slot.position) + 1 + index;\n        map.name(at, nameBlock(this.#core.reactor.arena.u32, recordEntryAt(slot.buffer, index)));\n        map.set(at);\n      }\n    }\n    if (this.#hasFailed &&',
+    find: '    while (this.#sent.head?.state === DONE && this.#core.state === STATE_ONLINE) {\n      this.#commit(this.#sent.shift()!);\n    }\n',
+    replace: `    if (slot.state === DONE && this.#core.state === STATE_ONLINE) {
+      const others: RecordSlot[] = [];
+      for (let one = this.#sent.shift(); one !== null; one = this.#sent.shift()) {
+        if (one !== slot) others.push(one);
+      }
+      for (const one of others) this.#sent.push(one);
+      this.#commit(slot);
+    }
+`,
     found: { by: 'histories', seed: 1 },
   },
   {

@@ -256,8 +256,6 @@ class Player {
     for (let tries = 0; tries < STARTS_MAX; tries += 1) {
       const again = this.#again.shift();
       if (again !== undefined) this.#arm(again);
-      // Without it nothing starts.
-      if (world.cacheMedium !== null) world.cacheMedium.away = false;
       try {
         if (!(await world.start())) continue;
         await world.user.readAll();
@@ -310,7 +308,6 @@ class Player {
     for (const count of counts) {
       const fork = world.fork(this.#random.fork());
       fork.cacheFaults.mend();
-      if (fork.cacheMedium !== null) fork.cacheMedium.away = false;
       fork.media.forEach(({ bad }) => {
         bad.clear();
       });

@@ -138,6 +138,8 @@ export class World {
   /** False when it was refused because a disk failed meanwhile. */
   async start(): Promise<boolean> {
     const { trace } = this.options;
+    // Without it nothing starts.
+    if (this.cacheMedium !== null) this.cacheMedium.away = false;
     const life = this.#newLife();
     const missing = this.atlas.missing();
     trace.say(`start with ${life.disks.map(({ name }) => name).join(', ')}`);
