@@ -80,7 +80,7 @@ export const CACHE_HEADER = new Layout('Cache header', CACHE_BLOCK_BYTES, [
     offset: 64,
     bytes: 8,
     type: 'u64',
-    meaning: 'records up to this sequence had been written completely',
+    meaning: 'records up to this sequence that count had been whole, and durable',
   },
   {
     name: 'tail_sequence',
@@ -181,10 +181,6 @@ const ALL_ONES = 0xffffffff;
 export function uuidWords(uuid: Uint8Array): Uint32Array {
   const view = new DataView(uuid.buffer, uuid.byteOffset, 16);
   return Uint32Array.from([0, 4, 8, 12], (at) => view.getUint32(at, true));
-}
-
-export function nextPhase(phase: number): number {
-  return (phase % 3) + 1;
 }
 
 // data path

@@ -7,23 +7,25 @@
  *   scrub the ring       only where that was interrupted
  *   begin a new epoch    the header says that this life may write records
  *
- * Until the last step nothing on the cache device has changed, unless it was being scrubbed: a
- * start may be interrupted at any point and begins anew. Trims that are told twice do no harm: what
- * is newer than they are is in the ring.
+ * Until the last step nothing that counts has changed on the cache device: a start may be
+ * interrupted at any point and begins anew. Trims that are told twice do no harm: what is newer
+ * than they are is in the ring. Descriptions of records that a crash has torn are taken away, and
+ * what was found is flushed; then the header says that all of it is whole, and whatever is not at a
+ * later start was lost, not torn.
  *
  * Read-only, nothing is written anywhere, and the trims that were found are kept in memory.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
 import { OP_TRIM } from '../block/block-io.ts';
-import { submitOrThrow } from '../block/control-io.ts';
+import { flushDevice, submitOrThrow, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { EPOCHS_MAX } from '../block/log-entry.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Step } from '../block/steps.ts';
 import { uuidBytes } from '../block/uuid.ts';
 import { BlockMap } from './block-map.ts';
-import { LOST_RANGES_MAX, RING_START, uuidWords } from './cache-format.ts';
+import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX, RING_START, uuidWords } from './cache-format.ts';
 import type { CacheHeader } from './cache-header.ts';
 import { HeaderKeeper, readCacheHeader } from './cache-header-io.ts';
 import { CacheScan } from './cache-scan.ts';
@@ -273,6 +275,16 @@ export class CacheRestore {
       await submitOrThrow(backing, OP_TRIM, block, blockCount, 0);
     }
     this.#trimMark = backing.acceptedMark;
+    await this.#blotOut(records.tornAddresses);
+  }
+
+  /** Takes the descriptions of torn records away: in the next life they would pass for damaged. */
+  async #blotOut(addresses: readonly number[]): Promise<void> {
+    const { cache, reactor } = this.#source;
+    const factor = CACHE_BLOCK_BYTES / cache.geometry.blockBytes;
+    for (const address of addresses) {
+      await writeBlocks(reactor, cache, address * factor, new Uint8Array(CACHE_BLOCK_BYTES));
+    }
   }
 
   /** What cannot be read may have been the description of a record that is needed. */
@@ -303,7 +315,7 @@ export class CacheRestore {
 
   /** Throws BANDSTAND_CACHE_READ_ONLY when there are no epochs left. */
   async #beginEpoch(): Promise<void> {
-    const { epochBegins, readOnly } = this.#source;
+    const { cache, epochBegins, readOnly } = this.#source;
     const { epoch: last } = this.#header!;
     const epoch = Math.max(last, this.#records!.epoch) + 1;
     this.#epoch = epoch;
@@ -317,11 +329,13 @@ export class CacheRestore {
     }
     const { head, newestSequence, tail, tailSequence } = this.#place!;
     const blocks = this.#header!.sizeBlocks - RING_START;
+    // The header is about to say that all of it is whole: no power cut may take a part then.
+    if (cache.geometry.volatileCache) await flushDevice(cache);
     await this.#keeper!.write({
       epoch,
       phase: phaseOf(head, blocks),
       currentAddress: null,
-      headSequence: 0,
+      headSequence: newestSequence,
       tailSequence,
       tailAddress: RING_START + (tail % blocks),
       tailPhase: phaseOf(tail, blocks),

@@ -82,6 +82,7 @@ export class FoundRecords {
   /** Blocks of the device that are lost unless there is a newer copy, by record. */
   readonly #lost = new Map<number, number[]>();
   #tailSequence: number;
+  readonly #torn: { readonly address: number; readonly sequence: number }[] = [];
   /** What the header says to be lost. */
   readonly #lostBefore: LostBlocks;
   readonly report: FoundReport = {
@@ -117,6 +118,7 @@ export class FoundRecords {
     this.#tailSequence = Math.max(this.#tailSequence, header.tailSequence);
     if (wrong.length > 0 && unreadable.length === 0 && !this.#wasWhole(sequence)) {
       this.report.torn += 1;
+      this.#torn.push({ address, sequence });
       return;
     }
     const { blockCount, map, reactor } = this.#parts;
@@ -168,10 +170,19 @@ export class FoundRecords {
     count.highestAddress = Math.max(count.highestAddress ?? 0, address + dataCount);
   }
 
-  /** The last life had seen it complete, and said so in the header. */
+  /** It had been complete, and the header says so. */
   #wasWhole(sequence: number): boolean {
-    const { epoch, headSequence } = this.#parts.header;
-    return epochOf(sequence) === epoch && sequence <= headSequence;
+    return sequence <= this.#parts.header.headSequence;
+  }
+
+  /**
+   * Where records begin that were torn. Their descriptions have to go before the next life: then
+   * whatever is not whole later on is known to have been.
+   */
+  get tornAddresses(): readonly number[] {
+    return this.#torn
+      .filter(({ address, sequence }) => sequence >= this.#tailSequence && !this.covers(address))
+      .map(({ address }) => address);
   }
 
   /** Records that count, oldest first. */

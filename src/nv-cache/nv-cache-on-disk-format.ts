@@ -63,12 +63,14 @@ A record counts if
 - its description is whole, has the UUID of the header, and the address at which it lies;
 - its sequence is not below the greatest tail_sequence of the header and of any such description;
 - each of its data blocks is as its entry says. A block which is not is lost, and the others count,
-  when the header has the epoch of the record and a head_sequence that is not below its sequence, or
-  when the block cannot be read.
+  when the head_sequence of the header is not below the sequence of the record, or when the block
+  cannot be read. Otherwise the record was torn; its description is zeroed before the header is
+  written.
 
 For each block of the device the record with the greatest sequence counts; within a record trims
 come before data, and later entries before earlier ones. Blocks beyond the end of the device are left
-out. A block in lost_ranges for which there is no such record can be read nowhere.
+out. A block in lost_ranges can be read nowhere, unless a record with a sequence above lost_sequence
+has it.
 
 Where current_address is a block, all records that count lie between tail_address and it. The next
 record goes there; otherwise behind the record with the greatest sequence. Its sequence has an epoch

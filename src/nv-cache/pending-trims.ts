@@ -31,7 +31,6 @@ export class PendingTrims implements Completer {
   active = 0;
   readonly #backing: BlockDevice;
   readonly #host: PendingTrimsHost;
-  readonly #capacity: number;
   readonly #state: Uint8Array;
   readonly #block: Float64Array;
   readonly #blockCount: Float64Array;
@@ -46,7 +45,6 @@ export class PendingTrims implements Completer {
   constructor(backing: BlockDevice, host: PendingTrimsHost, capacity = PENDING_TRIMS_MAX) {
     this.#backing = backing;
     this.#host = host;
-    this.#capacity = capacity;
     this.#state = new Uint8Array(capacity);
     this.#block = new Float64Array(capacity);
     this.#blockCount = new Float64Array(capacity);
@@ -150,10 +148,6 @@ export class PendingTrims implements Completer {
     const trims = new PendingTrims(backing, host, Math.max(1, ranges.length));
     for (const { block, blockCount } of ranges) trims.activate(trims.take(block, blockCount), 0);
     return trims;
-  }
-
-  get capacity(): number {
-    return this.#capacity;
   }
 }
 

@@ -74,14 +74,14 @@ export class RingSpace {
     this.#openAt(tail, tailSequence);
   }
 
-  /** What is in use ends at `head`. All of it needs `mark` to be durable behind. */
+  /** What is in use is durable, and ends at `head`. All of it needs `mark` to be durable behind. */
   found(head: number, newestSequence: number, mark: number): void {
     assert(this.committed <= head, 'what is in use ends behind its last record');
     assert(head - this.tail <= this.blocks, 'what is in use fits the ring');
     this.head = head;
     this.committed = head;
     this.committedSequence = newestSequence;
-    this.flushedSequence = 0;
+    this.flushedSequence = newestSequence;
     for (let segment = this.#first; segment <= this.#open; segment += 1) {
       this.raiseMark(segment, mark);
     }

@@ -55,7 +55,7 @@ export interface ImageRecord {
 export class NvBench {
   readonly reactor = new SimulatedReactor({
     seed: 11,
-    arena: new Arena(new ArrayBuffer(24 * 2 ** 20), 0),
+    arena: new Arena(new ArrayBuffer(96 * 2 ** 20), 0),
   });
   readonly disk: RamDevice;
   readonly content = new BackingContent();

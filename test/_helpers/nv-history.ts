@@ -36,7 +36,10 @@ import { BackingContent, SettlingBacking } from './settling-backing.ts';
 const OWNER = '0f71f71f-0000-4000-8000-000000000001';
 const UUID = '0ca40ca4-0000-4000-8000-000000000001';
 const BLOCK = 4096;
+/** Of all histories, which therefore run one after the other. */
 const MEMORY = new ArrayBuffer(26 * 2 ** 20);
+/** The simulated disk takes 256 KiB at once, a description among them. */
+const ATOMIC_BLOCKS = 63;
 const LATENCY = { leastUs: 5, mostUs: 60, slowChance: 0 };
 
 export interface HistoryOptions {
@@ -66,6 +69,8 @@ export interface HistoryResult {
   /** Operations of the devices, over all lives. */
   readonly deviceOperations: number;
   readonly drainedBlocks: number;
+  /** How often a life ended in another phase than it had begun in. */
+  readonly wraps: number;
 }
 
 class Slot extends BlockIo {
@@ -177,11 +182,12 @@ export class NvHistory {
   #cleanStops = 0;
   #operations = 0;
   #drained = 0;
+  #wraps = 0;
 
   private constructor(options: HistoryOptions, medium: SimMedium) {
     this.options = options;
     this.#medium = medium;
-    this.model = new NvModel(options.blockCount, options.volatileCache);
+    this.model = new NvModel(options.blockCount, options.volatileCache, ATOMIC_BLOCKS);
     this.#random = new Random(options.seed);
   }
 
@@ -207,6 +213,7 @@ export class NvHistory {
       cleanStops: history.#cleanStops,
       deviceOperations: history.#operations,
       drainedBlocks: history.#drained,
+      wraps: history.#wraps,
     };
   }
 
@@ -276,7 +283,9 @@ export class NvHistory {
     });
     const work = async (): Promise<void> => {
       await this.device.open(this.reactor);
+      const phase = this.device.status()?.phase;
       await new Load(this, random, operations, depth).run();
+      if (this.device.status()?.phase !== phase) this.#wraps += 1;
       this.#drained += this.device.status()?.drained_blocks ?? 0;
       await this.device.close();
     };

@@ -34,10 +34,15 @@ export class NvModel {
   #clock = 0;
   #ids = 0;
   readonly #isVolatile: boolean;
+  readonly #atomicBlocks: number;
   readonly #changes: Change[][];
 
-  /** `isVolatile`: a power cut may take what was answered and not flushed. */
-  constructor(blockCount: number, isVolatile: boolean) {
+  /**
+   * `isVolatile`: a power cut may take what was answered and not flushed. Writes of up to
+   * `atomicBlocks` fit a record.
+   */
+  constructor(blockCount: number, isVolatile: boolean, atomicBlocks: number) {
+    this.#atomicBlocks = atomicBlocks;
     this.#isVolatile = isVolatile;
     this.#changes = Array.from({ length: blockCount }, () => [FIRST]);
   }
@@ -102,7 +107,7 @@ export class NvModel {
     const newest = new Map<Change, number[]>();
     this.#changes.forEach((changes, block) => {
       const last = changes.at(-1)!;
-      if (last.value === 0 || last.blockCount > 127) return;
+      if (last.value === 0 || last.blockCount > this.#atomicBlocks) return;
       newest.set(last, [...(newest.get(last) ?? []), block]);
     });
     for (const [change, blocks] of newest) {
@@ -128,19 +133,22 @@ export class NvModel {
       const changes = this.#changes[block]!;
       const found = changes.findLast((change) => change.value === value);
       if (found === undefined) return;
-      found.answeredAt = Math.min(found.answeredAt, now);
+      // Of this block alone: other blocks of a change may not be there.
+      const settled = new Change(found.id, block, 1, value, isCut ? now : found.submittedAt);
+      settled.answeredAt = Math.min(found.answeredAt, now);
+      settled.durableAt = found.durableAt;
       if (isCut) {
-        const settled = new Change(found.id, block, 1, value, now);
         settled.answeredAt = now;
         settled.durableAt = now;
         this.#changes[block] = [settled];
         return;
       }
       // What was in flight and is not there has not landed, unless something newer hides it.
-      this.#changes[block] = changes.filter(
-        (change) =>
-          change.answeredAt < Number.POSITIVE_INFINITY || change.submittedAt < found.submittedAt,
-      );
+      this.#changes[block] = changes.flatMap((change) => {
+        if (change === found) return settled;
+        const isAnswered = change.answeredAt < Number.POSITIVE_INFINITY;
+        return isAnswered || change.submittedAt < found.submittedAt ? change : [];
+      });
     });
   }
 }
