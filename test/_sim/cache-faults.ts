@@ -1,10 +1,11 @@
 /**
  * What goes wrong with the disk of an NV cache, and what may follow from it: reads of users fail
- * where the newest copy cannot be read, and then flushes may, because what they stand for is lost;
- * an older copy must never show. A write or a flush of the cache that fails harms nobody.
+ * where the newest copy cannot be read, and then flushes may, because what they stand for is lost,
+ * and writes, where that cannot be put on record; an older copy must never show. A write or a flush
+ * of the cache that fails harms nobody by itself.
  */
 
-import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
+import { type BlockIo, OP_READ } from '../../src/block/block-io.ts';
 import { CACHE_BLOCK_BYTES } from '../../src/nv-cache/cache-format.ts';
 import { type DiskFault, type FaultOp, strike } from './disk-fault.ts';
 import type { SimMedium } from './medium.ts';
@@ -64,7 +65,7 @@ export class CacheFaults {
   }
 
   /** The list of what is lost may be as it was before some of it was written. */
-  crashed(): void {
+  forgetWritten(): void {
     this.#written.clear();
   }
 
@@ -82,9 +83,7 @@ export class CacheFaults {
   /** True when such an operation of a user may fail that began when it had been hurt so often. */
   excuses({ op, block, blockCount }: BlockIo, hurts: number): boolean {
     if (this.#hurts === 0) return false;
-    if (hurts < this.#hurts && op === OP_READ) return true;
-    if (op === OP_FLUSH) return true;
-    if (op !== OP_READ) return false;
+    if (hurts < this.#hurts || op !== OP_READ) return true;
     for (let index = 0; index < blockCount; index += 1) {
       if (!this.#written.has(block + index)) return true;
     }

@@ -115,8 +115,8 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
   {
     name: 'cache: a flush does not flush the cache device',
     file: 'src/nv-cache/cache-flusher.ts',
-    find: '    if (!cache.geometry.volatileCache) {\n',
-    replace: '    if (!cache.geometry.volatileCache || this.#waiting.length === 0) {\n',
+    find: '    cache.submit(this.#io);\n',
+    replace: '    this.#io.status = OK;\n    this.complete(this.#io);\n',
     found: { by: 'histories', seed: 1 },
   },
   {
@@ -143,8 +143,8 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
   {
     name: 'cache: a start lets what lies further back win',
     file: 'src/nv-cache/found-records.ts',
-    find: '    for (const record of order) {\n      for (const trim of',
-    replace: '    for (const record of order.toReversed()) {\n      for (const trim of',
+    find: '    for (const record of order) {\n      const isOlder',
+    replace: '    for (const record of order.toReversed()) {\n      const isOlder',
     found: { by: 'histories', seed: 1 },
   },
 ];

@@ -319,6 +319,8 @@ export class World {
     if (this.options.promises.rebuilds) this.#noteLosses();
     for (const slot of mayReturn) this.atlas.unsure[slot] = true;
     if (this.options.promises.rebuilds && this.ios.strikes > strikes) this.atlas.unsure.fill(true);
+    // What the cache could not write down any more, the next start does not know.
+    if (this.ios.strikes > strikes || this.cacheMedium?.away === true) this.cacheFaults.forgetWritten();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#leave();
@@ -395,7 +397,7 @@ export class World {
     if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
-    this.cacheFaults.crashed();
+    this.cacheFaults.forgetWritten();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
     if (!promises.log && config.level === 'raid5f') this.atlas.dropReadFaults();
