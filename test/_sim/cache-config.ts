@@ -1,6 +1,6 @@
 /**
- * Configurations of histories with an NV cache. It is as small as one may be, so that a history goes
- * round its ring several times.
+ * Configurations of histories with an NV cache. It is as small as one may be, so that a history
+ * goes round its ring several times.
  */
 
 import { CACHE_BLOCK_BYTES } from '../../src/nv-cache/cache-format.ts';

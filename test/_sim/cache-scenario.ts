@@ -155,7 +155,7 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
     },
   ),
   scenario('C8 FUA', [...Array.from({ length: 30 }, (_, at) => write(at * 3, 20, at % 2 === 0))], {
-    cache: { nativeFua: true, blockBytes: 4096 },
+    cache: { blockBytes: 4096 },
   }),
   scenario('C9 long writes, and many in one record', [
     ...churn(6, 100, 2),

@@ -1,8 +1,8 @@
 /**
  * An FTL over a managed array as a subject, with an NV cache in front or without, put together and
- * taken apart as src/stack/stack.ts and log-layers.ts do it: the array waits for the FTL, and copies
- * and compares no more than the FTL uses. The write buffer lies in the reactor's surviving memory,
- * where there is any.
+ * taken apart as src/stack/stack.ts and log-layers.ts do it: the array waits for the FTL, and
+ * copies and compares no more than the FTL uses. The write buffer lies in the reactor's surviving
+ * memory, where there is any.
  */
 
 import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';

@@ -39,7 +39,7 @@ export type Step =
   | { readonly do: 'latent'; readonly disk: number; readonly block: number; readonly count: number }
   /** The disk is pulled out, its cache with it when `power` is lost. */
   | { readonly do: 'unplug'; readonly disk: number; readonly power: boolean }
-  /** The same of the disk of an NV cache: its blocks have 4096 bytes; it is back at the next start. */
+  /** The same of the disk of an NV cache: in blocks of 4096 bytes; it is back at the next start. */
   | { readonly do: 'cache-fault'; readonly op: FaultOp; readonly skip: number }
   | { readonly do: 'cache-latent'; readonly block: number; readonly count: number }
   | { readonly do: 'cache-unplug' }

@@ -85,7 +85,7 @@ export class World {
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
-  /** `disks` are those of the slots, then the extras, and that of the NV cache where there is one. */
+  /** `disks` are those of the slots, then the extras, then that of the NV cache, if any. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
     const { config, array, promises } = options;
     const media = disks.slice(0, config.members);
@@ -320,7 +320,8 @@ export class World {
     for (const slot of mayReturn) this.atlas.unsure[slot] = true;
     if (this.options.promises.rebuilds && this.ios.strikes > strikes) this.atlas.unsure.fill(true);
     // What the cache could not write down any more, the next start does not know.
-    if (this.ios.strikes > strikes || this.cacheMedium?.away === true) this.cacheFaults.forgetWritten();
+    const isGone = this.cacheMedium?.away === true;
+    if (this.ios.strikes > strikes || isGone) this.cacheFaults.forgetWritten();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#leave();
