@@ -170,7 +170,7 @@ export function cacheMedium(cache: CacheConfig, content?: SparseBytes): SimMediu
   );
 }
 
-/** Makes an empty NV cache on an open disk for the FTL with UUID `owner`; gives that of the cache. */
+/** Makes an empty NV cache on an open disk for the FTL with UUID `owner`; gives its own UUID. */
 export async function makeCache(reactor: Reactor, disk: SimDisk, owner: string): Promise<string> {
   const uuid = `ca0ca0ca-0000-4000-8000-${reactor.random().toString(16).padStart(12, '0')}`;
   await createCache(reactor, disk, { uuid, owner });
