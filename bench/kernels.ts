@@ -23,6 +23,9 @@ export function kernelRates(): Record<string, number> {
       portable.xor(262144, sources, 4, bytes),
     );
     rates[`kernels: crc32c of ${size}`] = rate(bytes, () => kernels.crc32c(0, bytes));
+    rates[`kernels: crc32c of ${size}, copied`] = rate(bytes, () =>
+      kernels.copyCrc32cRaw(0, 1 << 20, 0, bytes),
+    );
     rates[`kernels: copy of ${size}`] = rate(bytes, () => kernels.copy(1 << 20, 0, bytes));
   }
   return rates;

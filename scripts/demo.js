@@ -3,12 +3,12 @@
  *
  * Makes disks out of sparse files in a temporary folder and does with the real command line what a
  * person would do with real disks: a mirror, written and read through its export, stopped, exported
- * again, and exported with a disk missing; then a parity array under the log-structured layer,
- * which takes small writes anywhere, and whose server is killed behind them; then a parity array
- * whose content this script computed and wrote by itself, without any code of bandstand, read
- * through the export and reconstructed with each disk missing in turn. Every byte that is read is
- * compared. Nothing outside the folder is touched, and the folder is removed at the end, also after
- * a failure or Ctrl-C.
+ * again, and exported with a disk missing; then a parity array under the log-structured layer, and
+ * an NV cache, which takes small writes anywhere, and whose server is killed behind them; then a
+ * parity array whose content this script computed and wrote by itself, without any code of
+ * bandstand, read through the export and reconstructed with each disk missing in turn. Every byte
+ * that is read is compared. Nothing outside the folder is touched, and the folder is removed at the
+ * end, also after a failure or Ctrl-C.
  */
 
 import { spawn } from 'node:child_process';
@@ -29,6 +29,7 @@ const DISK_BYTES = 256 * MIB;
 const MIRROR_BYTES = 32 * MIB;
 const PARITY_DISK_BYTES = 16 * MIB;
 const LOG_DISK_BYTES = 64 * MIB;
+const CACHE_BYTES = 16 * MIB;
 const SMALL_WRITES = 1500;
 const SMALL_BYTES = 4096;
 const STRIP_BYTES = 64 * 1024;
@@ -273,9 +274,11 @@ async function mirror() {
 async function log() {
   const disks = ['disk6.img', 'disk7.img', 'disk8.img', 'disk9.img'];
 
-  step('A parity array that takes small writes');
+  step('A parity array that takes small writes, with a fast device in front');
   await makeDisks(disks, LOG_DISK_BYTES);
-  await create('log', '--raid', 'raid5f', '--strip-size', '64K', ...disks);
+  await makeDisks(['ssd.img'], CACHE_BYTES);
+  const cache = ['--cache', 'ssd.img'];
+  await create('log', '--raid', 'raid5f', '--strip-size', '64K', ...disks, ...cache);
 
   step('Write small blocks all over it, and kill its server');
   let device = await openExport('log');
@@ -287,6 +290,11 @@ async function log() {
   device = await openExport('log');
   await compareSmall('all of them are there', device, places);
   await bandstand('status', 'log');
+  fact('the new server has found them in the NV cache');
+
+  step('Take the fast device away, while it is in use');
+  await bandstand('cache', 'detach', 'log');
+  await compareSmall('read without the cache', device, places);
   await device.close();
 
   step('Stop it, and lose a disk');

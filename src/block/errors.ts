@@ -83,6 +83,7 @@ export const ERROR_CODES = {
   BANDSTAND_SUPERBLOCK_VERSION: 'the superblock has a version that is not supported',
   // log-structured devices (FTL)
   BANDSTAND_FTL_BUFFER: 'the write buffer of a process that died cannot be taken over',
+  BANDSTAND_FTL_BUFFER_LOST: 'the write buffer of a process that died is gone',
   BANDSTAND_FTL_CACHE: 'a log-structured device has an NV cache that is not there',
   BANDSTAND_FTL_INCONSISTENT: 'parts of a log-structured device contradict each other',
   BANDSTAND_FTL_MAP: 'a page of the map of a log-structured device is damaged',

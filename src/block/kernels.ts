@@ -18,6 +18,8 @@ export interface Kernels {
   crc32c(at: number, bytes: number): number;
   /** SPDK's raw form: no initial or final inversion. Seed 0: "123456789" → 0x58E3FA20. */
   crc32cRaw(seed: number, at: number, bytes: number): number;
+  /** Copies within the arena, and gives the raw CRC-32C of it; the ranges do not overlap. */
+  copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number;
   /** Copies within the arena; the ranges do not overlap. */
   copy(to: number, from: number, bytes: number): void;
   zero(at: number, bytes: number): void;

@@ -10,6 +10,7 @@
  * counter within it; sequences have 53 bits of 56.
  */
 
+import type { Arena } from './arena.ts';
 import { crc32cRaw } from './crc32c.ts';
 import type { Kernels } from './kernels.ts';
 import { Layout } from './layout.ts';
@@ -50,6 +51,8 @@ export const EPOCHS_MAX = 2 ** 21 - 2;
 const TWO_32 = 2 ** 32;
 const TWO_24 = 2 ** 24;
 const ALL_ONES = 0xffffffff;
+/** Block and sequence, which come before everything else in entries and trim records. */
+const NAME_BYTES = 12;
 
 export function makeSequence(epoch: number, number: number): number {
   return epoch * TWO_32 + number;
@@ -82,8 +85,26 @@ export function nameSequence(u32: Uint32Array, at: number): number {
 
 /** The checksum that the entry at `entry` has to have for the data at `data`. */
 export function blockCrc(kernels: Kernels, entry: number, data: number): number {
-  const seed = kernels.crc32cRaw(ALL_ONES, entry, 12);
+  const seed = kernels.crc32cRaw(ALL_ONES, entry, NAME_BYTES);
   return ~kernels.crc32cRaw(seed, data, LOG_BLOCK_BYTES) >>> 0;
+}
+
+/** Copies the data of a block, and gives the checksum that the entry at `entry` has to have. */
+export function copyBlock(
+  arena: Arena,
+  kernels: Kernels,
+  to: number,
+  from: number,
+  entry: number,
+): number {
+  const seed = crc32cRaw(ALL_ONES, arena.u8, entry, entry + NAME_BYTES);
+  return ~kernels.copyCrc32cRaw(seed, to, from, LOG_BLOCK_BYTES) >>> 0;
+}
+
+/** As if nothing had been put there. */
+export function clearEntry(u32: Uint32Array, at: number): void {
+  const word = at >>> 2;
+  u32.fill(0, word, word + LOG_ENTRY_BYTES / 4);
 }
 
 export function entryCrc(u32: Uint32Array, at: number): number {

@@ -44,6 +44,11 @@ export class PortableKernels implements Kernels {
     return crc32cRaw(seed, this.#arena.u8, at, at + bytes);
   }
 
+  copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number {
+    this.copy(to, from, bytes);
+    return crc32cRaw(seed, this.#arena.u8, to, to + bytes);
+  }
+
   copy(to: number, from: number, bytes: number): void {
     this.#check(to, bytes);
     this.#check(from, bytes);

@@ -26,6 +26,8 @@ import { arenaBytesFor } from './server-memory.ts';
 /** Something is wrong and was left so, as `wait --exit-code` says it. */
 const EXIT_FINDINGS = 4;
 const FINDINGS_SHOWN = 20;
+const BUFFER_GONE =
+  'the write buffer that a killed server has left is gone: writes since the last flush may be lost, and were not looked at';
 
 /** What is to be assembled; `name` is null where only devices are given. */
 export async function offlinePlan(
@@ -80,7 +82,7 @@ export async function checkStopped(
       }),
     arenaBytes,
   );
-  const notes = [...report.warnings, ...bufferNote(context, plan)];
+  const notes = [...report.warnings, ...bufferNote(context, plan, report.bufferLost)];
   for (const note of notes) context.note(`note: ${note}`);
   const wrong = wrongCount(report);
   return {
@@ -93,9 +95,13 @@ export async function checkStopped(
 }
 
 /** What was answered by a killed server, and is perhaps on no member yet, was not looked at. */
-function bufferNote({ directories }: CommandContext, { name, remembered }: StackPlan): string[] {
+function bufferNote(
+  { directories }: CommandContext,
+  { name, remembered }: StackPlan,
+  isNamed: boolean,
+): string[] {
   const buffer = bufferFile({ name, remembered }, directories.runDir);
-  if (buffer === null || !existsSync(buffer.path)) return [];
+  if (buffer === null || !existsSync(buffer.path)) return isNamed ? [BUFFER_GONE] : [];
   return [
     `a killed server has left its write buffer, which was not looked at; export ${name} and stop it to have what is in it on the members`,
   ];

@@ -40,7 +40,8 @@ export async function rebuildStopped(
   await confirm(context, args, name);
   const request = { via: 'nbd' as const, nbd: null, queues: null, depth: null };
   const arenaBytes = arenaBytesFor({ remembered, request, bufferSurvives: false });
-  const strict = { ...plan, degraded: false };
+  const discardBuffer = args.flag('discard-buffer');
+  const strict = { ...plan, degraded: false, discardBuffer };
   const rebuilt = await rebuildMap(strict, arenaBytes, bufferFile(plan, runDir), (event) => {
     if (event.event === 'step-started') context.detail(`${name}: ${event.step}`);
     const told = eventOf(event, name);

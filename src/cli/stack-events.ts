@@ -5,8 +5,9 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
-import { cacheFailedAction, cacheFailedWords } from '../stack/cache-words.ts';
-import { findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
+import { formatSize } from '../block/quantities.ts';
+import { BUFFER_LOST, findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
+import { cacheFailedAction, cacheFailedWords } from '../stack/layer-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
@@ -69,6 +70,22 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
       };
     case 'ftl-found':
       return findingEvent(event.finding, name);
+    case 'ftl-grown': {
+      const { bytes, bytesBefore } = event;
+      const sizes = `from ${formatSize(bytesBefore)} to ${formatSize(bytes)}`;
+      return {
+        ...plainEvent('ftl-grown', 'info', `the stack has grown ${sizes}`),
+        reason: 'its array had grown: the FTL uses it as a whole from this start on',
+        action: 'none; a file system on it has to be told',
+        details: { bytes_before: bytesBefore, bytes },
+      };
+    }
+    case 'ftl-buffer-lost':
+      return {
+        ...plainEvent('buffer-lost', 'warning', BUFFER_LOST),
+        reason: 'it is gone or cannot be used, and --discard-buffer was given',
+        action: 'check the file system or the data on it',
+      };
     case 'ftl-lost': {
       const { band, count } = event.lost;
       return {

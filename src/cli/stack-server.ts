@@ -359,6 +359,9 @@ export class StackServer {
     } else if (event.event === 'step-ended') {
       const { step, error } = event;
       logger[error === null ? 'info' : 'warn']({ step, error }, event.event);
+    } else if (event.event === 'ftl-restored') {
+      const { bytesRead, clean, unitsPlayed } = event;
+      logger.info({ clean, units_played: unitsPlayed, bytes_read: bytesRead }, event.event);
     } else if (event.event === 'members-changed') {
       const before = this.#remembered;
       if (before !== null) this.#remember(rememberMembers(before, event.status, stableDevicePath));

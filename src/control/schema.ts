@@ -257,7 +257,7 @@ export interface FtlStatusDocument {
   readonly unreadable_blocks: number;
 }
 
-/** Blocks are of 4096 bytes; those written, drained, dropped and read are counted since the start. */
+/** Blocks are of 4096 bytes; those written, drained, dropped and read are of this start. */
 export interface CacheStatusDocument {
   readonly device: string;
   readonly uuid: string;

@@ -10,6 +10,7 @@
  *   relocating  its valid blocks are being moved
  *   damaged     some of its blocks could not be moved; it stays until they are written or mended
  *   emptied     nothing in it is valid, but something still needs it
+ *   map         it holds pages of the map, and never anything else
  *
  * An emptied band is free again when a crash can do without it: whatever superseded its blocks is
  * durable, a checkpoint covers the trims that it recorded (an older copy of a trimmed block may
@@ -39,6 +40,7 @@ export const BAND_CLOSED = 4;
 export const BAND_RELOCATING = 5;
 export const BAND_DAMAGED = 6;
 export const BAND_EMPTIED = 7;
+export const BAND_MAP = 8;
 
 export const BAND_STATES = [
   'free',
@@ -49,6 +51,7 @@ export const BAND_STATES = [
   'relocating',
   'damaged',
   'emptied',
+  'map',
 ] as const;
 
 export class Bands {
@@ -75,6 +78,9 @@ export class Bands {
     this.count = bandCount;
     this.bandBlocks = geometry.bandBlocks;
     this.state = new Uint8Array(bandCount);
+    for (const { first, count } of geometry.mapBands) {
+      this.state.fill(BAND_MAP, first, first + count);
+    }
     this.valid = new Uint32Array(bandCount);
     this.sequence = new Float64Array(bandCount);
     this.nextUnit = new Uint32Array(bandCount);

@@ -100,7 +100,7 @@ export class Checkpointer {
   async finish(): Promise<void> {
     await this.settled();
     await this.#durability.barrier();
-    await this.write(true);
+    await this.write(true, { bufferBoot: null });
   }
 
   /** Does something during which no checkpoint is written. */
@@ -158,8 +158,8 @@ export class Checkpointer {
     }
   }
 
-  /** Throws what kept it from being complete. */
-  async write(clean: boolean): Promise<void> {
+  /** `changes`: what the superblock says besides. Throws what kept it from being complete. */
+  async write(clean: boolean, changes: Partial<FtlSuperblock> = {}): Promise<void> {
     const core = this.#core;
     const unitsBefore = this.#unitsBefore;
     this.#unitsBefore = core.statistics.unitsWritten;
@@ -177,7 +177,7 @@ export class Checkpointer {
       this.#mustGoOn();
       if (core.statistics.unitsFailed !== unitsFailed) throw new UnitMoved('a unit has moved');
       const state = { clean, checkpoint, checkpointStart: start, writeSequence, openBands, pages };
-      await this.#writeSuperblock({ ...state, checkpointEpoch: core.epoch });
+      await this.#writeSuperblock({ ...state, checkpointEpoch: core.epoch, ...changes });
     } catch (error) {
       this.#unitsBefore = unitsBefore;
       for (const page of copied) core.l2p.dirty[page] = 1;

@@ -40,6 +40,7 @@ export async function createFtl(
     checkpointEpoch: 0,
     writeSequence: 0,
     openBands: [],
+    bufferBoot: null,
     cache: options.cache ?? null,
     pages: new Uint32Array(geometry.pageCount),
   };

@@ -11,6 +11,8 @@
  *   barrier        internal: everything, relocated blocks too
  *   metadata       internal: only the flush, for pages and superblocks
  *   band           internal: what an emptied band waits for, and nothing else
+ *   floor          internal: only the flush, when none has come for long: what a start has to read,
+ *                  verify and write again is what was not flushed
  *
  * A flush of the base that fails is not repeated: what it should have made durable is unknown. From
  * then on the device changes nothing and says why. For the same reason all flushes go through here:
@@ -59,6 +61,10 @@ export class Durability extends TurnHook implements Completer {
   #callers: (() => void)[] = [];
   /** The next round seals everything. */
   #sealsAll = false;
+  /** A flush is wanted for its own sake. */
+  #isFloorAsked = false;
+  /** Units on the base when the last flush was submitted. */
+  #unitsBefore = 0;
 
   constructor(core: FtlCore, log: Log, host: DurabilityHost) {
     super();
@@ -101,7 +107,18 @@ export class Durability extends TurnHook implements Completer {
   // data path
 
   get #isAsked(): boolean {
-    return this.#nextCallers.length > 0 || this.#band !== -1;
+    return this.#nextCallers.length > 0 || this.#band !== -1 || this.#isFloorAsked;
+  }
+
+  /** Units that came to the base since it was last flushed. */
+  get unitsSince(): number {
+    return this.#core.statistics.unitsWritten - this.#unitsBefore;
+  }
+
+  /** What is on the base becomes durable soon, though nobody waits for it; no unit is sealed. */
+  askFloor(): void {
+    this.#isFloorAsked = true;
+    this.#core.reactor.atTurnEnd(this);
   }
 
   /** The operation is answered when what it depends on is on the base. */
@@ -130,6 +147,7 @@ export class Durability extends TurnHook implements Completer {
     const sealsAll = this.#sealsAll;
     if (this.#nextCallers.length > 0) this.#takeCallers();
     this.#sealsAll = false;
+    this.#isFloorAsked = false;
     this.#band = -1;
     const rides = this.#waiting.length > 0;
     for (;;) {
@@ -167,6 +185,7 @@ export class Durability extends TurnHook implements Completer {
     this.#state = FLUSHES;
     this.#sequence = this.#floor();
     this.#writes = this.#writeFloor();
+    this.#unitsBefore = statistics.unitsWritten;
     this.#core.superseders.flushBegins();
     statistics.baseFlushes += 1;
     base.submit(this.#flush);

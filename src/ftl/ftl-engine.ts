@@ -22,7 +22,7 @@ import { L2p } from './l2p.ts';
 import { Log, STALL_BAND, STALL_NONE } from './log.ts';
 import { Mender, type MenderHost } from './mender.ts';
 import { Placement } from './placement.ts';
-import { Reader } from './reader.ts';
+import { Reader, type ReaderHost } from './reader.ts';
 import { Relocator, type RelocatorHost } from './relocator.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
 import { Superseders } from './superseders.ts';
@@ -48,13 +48,13 @@ export interface EngineOptions {
   readonly slotCount: number;
   /** Writes are answered when they are in the write buffer. */
   readonly answersAtOnce: boolean;
-  /** Units written after which a checkpoint is due. */
+  /** Units written after which a checkpoint is due, and after which a flush is. */
   readonly checkpointUnits: number;
+  readonly flushUnits: number;
   readonly host: EngineHost;
 }
 
-export interface EngineHost extends RelocatorHost, MenderHost {
-  answer(io: BlockIo, status: number): void;
+export interface EngineHost extends ReaderHost, RelocatorHost, MenderHost {
   failed(status: number, reason: string): void;
   /** Something has changed: perhaps nothing is in flight any more. */
   settled(): void;
@@ -71,6 +71,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
   readonly checkpointer: Checkpointer;
   readonly #host: EngineHost;
   readonly #checkpointUnits: number;
+  readonly #flushUnits: number;
   /** Fewer free and emptied bands than this: relocation works. */
   readonly #bandsLow: number;
   /** False until the restore is over, and again when the device is being closed. */
@@ -82,6 +83,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     const placement = new Placement(geometry.bandCount, geometry.classCount);
     this.#host = host;
     this.#checkpointUnits = options.checkpointUnits;
+    this.#flushUnits = base.geometry.volatileCache ? options.flushUnits : Number.POSITIVE_INFINITY;
     this.#bandsLow = geometry.relocationBands + bandsAhead(geometry.bandCount);
     this.core = new FtlCore({
       reactor,
@@ -156,10 +158,14 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     return this.writer.stall === STALL_BAND || this.relocator.stall === STALL_BAND;
   }
 
-  /** Makes durable what keeps emptied bands from being free, once somebody waits for them. */
+  /**
+   * Keeps starts short; and makes durable what keeps emptied bands from being free, once somebody
+   * waits for them.
+   */
   #relieve(): void {
     const { bands, checkpointed, superseders } = this.core;
     const { checkpointer, durability, relocator } = this;
+    if (durability.unitsSince >= this.#flushUnits && durability.idle) durability.askFloor();
     const due = checkpointer.unitsSince >= this.#checkpointUnits;
     const wanted = this.#isStalled && bands.emptiedCount > 0;
     if (due || (wanted && bands.waitsForCheckpoint(checkpointed))) checkpointer.ask();

@@ -19,13 +19,19 @@ device below is divided into write units, which are written as wholes, and these
 
 | Units | Content |
 |---|---|
-| U | superblock, copy 0: superblock, table of map pages, zeroes |
-| U | superblock, copy 1 |
-| 2 · P | map pages: page 0 in slot 0, page 0 in slot 1, page 1 in slot 0 … |
+| superblock_units | superblock, copy 0: superblock, table of map pages, zeroes |
+| superblock_units | superblock, copy 1 |
+| 2 · front_pages | map pages: page 0 in slot 0, page 0 in slot 1, page 1 in slot 0 … |
 | band_count · band_units | bands |
 
-P is block_count / page_entries and U is (4096 + 4 · P) / (4096 · unit_blocks), both rounded up. A
-*place* is the number of a block counted from the start of band 0.
+The map has block_count / page_entries pages, rounded up. A device that has grown has more of them
+than front_pages: the others lie in the bands that map_bands names, in the order of the runs there,
+band_units / 2 of them (rounded down) in each band, two slots next to each other from the band's
+start. Such a band holds nothing else. A *place* is the number of a block counted from the start of
+band 0.
+
+A copy is written as far as its table of pages needs it, in whole units. Each copy is read by what it
+says itself: while a device grows, the older one has fewer bands, blocks and pages.
 
 ## Superblock
 
@@ -43,7 +49,8 @@ page, plus the slot that holds it; 0 when the page was never written and nothing
 
 One write unit: the header, then the lower 32 bits of the place of each block, then, with
 place_bytes 5, bits 32 to 39 of each; the rest is zero. All ones is a block that is not mapped. The
-last page has fewer entries.
+last page has fewer entries, and so has one that was the last before the device grew: what a page
+lacks is not mapped.
 
 ${MAP_PAGE_HEADER.markdown()}
 

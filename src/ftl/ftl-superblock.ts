@@ -10,6 +10,14 @@
  * the sequence of every unit. `checkpoint_start` is the sequence from which on units are not in
  * the checkpoint; the bands that were open then are listed, because units may follow in them.
  *
+ * A device that has grown has another shape than at its creation: more bands, and runs of them that
+ * hold the pages which the map has more (growth.ts). The copies stay where they are: they have had
+ * room for a larger table from the beginning.
+ *
+ * `buffer_boot` says that writes were answered out of a write buffer that a killed process leaves
+ * behind, and until when it can be there: a start in the same boot that does not find it has lost
+ * writes, and in another boot power was cut. A clean stop takes it back.
+ *
  * Decoding trusts nothing: a refusal names the copy and the field.
  */
 
@@ -26,8 +34,12 @@ import {
   FTL_BLOCK_BYTES,
   type FtlGeometry,
   type FtlShape,
+  isMapBand,
   pageEntriesMax,
+  pageRoom,
   SUPERBLOCK_BYTES,
+  SUPERBLOCK_COPY_BYTES_MAX,
+  superblockUnitsOf,
   UNIT_BLOCKS_MAX,
 } from './geometry.ts';
 import { EPOCHS_MAX } from './unit-format.ts';
@@ -36,6 +48,9 @@ export const FTL_SIGNATURE = 'BSTNDFTL';
 const VERSION_MAJOR = 1;
 const VERSION_MINOR = 0;
 const OPEN_BANDS_MAX = 64;
+export const MAP_RUNS_MAX = 64;
+/** As many as the table of the largest copy names. */
+const FRONT_PAGES_MAX = SUPERBLOCK_COPY_BYTES_MAX / 4;
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, [
@@ -113,7 +128,15 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     type: 'u32',
     meaning: 'epoch of the life that has made the checkpoint',
   },
-  { name: 'reserved', offset: 108, bytes: 20, type: 'zero', meaning: 'zero' },
+  {
+    name: 'buffer_boot',
+    offset: 108,
+    bytes: 16,
+    type: 'uuid',
+    meaning:
+      'boot of the machine in whose memory the write buffer has acknowledged writes; zero: none',
+  },
+  { name: 'superblock_units', offset: 124, bytes: 4, type: 'u32', meaning: 'units of a copy' },
   {
     name: 'open_bands',
     offset: 128,
@@ -135,7 +158,28 @@ export const SUPERBLOCK_LAYOUT = new Layout('FTL superblock', SUPERBLOCK_BYTES, 
     type: 'u32',
     meaning: 'epoch of the cache when it was last started; one with an older epoch is an old copy',
   },
-  { name: 'reserved_end', offset: 404, bytes: 3692, type: 'zero', meaning: 'zero' },
+  {
+    name: 'front_pages',
+    offset: 404,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'pages of the map that lie before band 0',
+  },
+  {
+    name: 'map_run_count',
+    offset: 408,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'runs of bands that hold the other pages',
+  },
+  {
+    name: 'map_bands',
+    offset: 412,
+    bytes: 8 * MAP_RUNS_MAX,
+    type: 'bytes',
+    meaning: 'first band and number of bands of each run, 4 bytes each',
+  },
+  { name: 'reserved_end', offset: 924, bytes: 3172, type: 'zero', meaning: 'zero' },
 ]);
 
 /** The NV cache that has newer copies of some blocks. */
@@ -156,6 +200,8 @@ export interface FtlSuperblock {
   readonly checkpointEpoch: number;
   readonly writeSequence: number;
   readonly openBands: readonly number[];
+  /** The boot that the write buffer of the last life is of; null: it had none that outlives it. */
+  readonly bufferBoot: string | null;
   /** Null: it has none. */
   readonly cache: FtlCache | null;
   /** One entry per map page: 2 · checkpoint + slot, or 0 when the page was never written. */
@@ -170,20 +216,30 @@ export function superblockCopy(sequence: number): 0 | 1 {
 }
 
 /** Bytes of one copy: whole units. */
-export function superblockCopyBytes(geometry: FtlGeometry): number {
-  return geometry.superblockUnits * geometry.unitBlocks * FTL_BLOCK_BYTES;
+export function superblockCopyBytes(shape: FtlShape): number {
+  return shape.superblockUnits * shape.unitBlocks * FTL_BLOCK_BYTES;
 }
 
-/** The copy as it goes to the base. */
+/** Bytes of a copy that are written: whole units, as many as the table needs; the rest is zero. */
+export function superblockUsedBytes({ pageCount, unitBlocks }: FtlGeometry): number {
+  return superblockUnitsOf(pageCount, unitBlocks) * unitBlocks * FTL_BLOCK_BYTES;
+}
+
+/** The copy as it goes to the base, as far as it is used. */
 export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
   const { shape, pages, openBands } = superblock;
   const geometry = deriveGeometry(shape);
   assert(pages.length === geometry.pageCount, 'the table has an entry for each page');
   assert(openBands.length <= OPEN_BANDS_MAX, 'the open bands fit their list');
-  const bytes = new Uint8Array(superblockCopyBytes(geometry));
+  const bytes = new Uint8Array(superblockUsedBytes(geometry));
   const bands = new DataView(new ArrayBuffer(4 * openBands.length));
   openBands.forEach((band, index) => {
     bands.setUint32(4 * index, band, true);
+  });
+  const runs = new DataView(new ArrayBuffer(8 * shape.mapBands.length));
+  shape.mapBands.forEach(({ first, count }, index) => {
+    runs.setUint32(8 * index, first, true);
+    runs.setUint32(8 * index + 4, count, true);
   });
   const values = {
     signature: new TextEncoder().encode(FTL_SIGNATURE),
@@ -201,11 +257,16 @@ export function encodeFtlSuperblock(superblock: FtlSuperblock): Uint8Array {
     block_count: shape.blockCount,
     page_entries: shape.pageEntries,
     place_bytes: shape.placeBytes,
+    superblock_units: shape.superblockUnits,
+    front_pages: shape.frontPages,
+    map_run_count: shape.mapBands.length,
+    map_bands: new Uint8Array(runs.buffer),
     checkpoint: superblock.checkpoint,
     open_band_count: openBands.length,
     checkpoint_start: superblock.checkpointStart,
     checkpoint_epoch: superblock.checkpointEpoch,
     write_sequence: superblock.writeSequence,
+    buffer_boot: superblock.bufferBoot ?? UUID_NULL,
     open_bands: new Uint8Array(bands.buffer),
     cache_uuid: superblock.cache?.uuid ?? UUID_NULL,
     cache_epoch: superblock.cache?.epoch ?? 0,
@@ -254,9 +315,6 @@ export function hasFtlSignature(bytes: Uint8Array): boolean {
 /** Who a device is, and how it is divided. */
 export type SuperblockHead = Pick<FtlSuperblock, 'shape' | 'uuid'>;
 
-/** A copy that claims more bytes is damaged: no base has a map of so many pages. */
-export const SUPERBLOCK_COPY_BYTES_MAX = 64 * 2 ** 20;
-
 /**
  * Bytes that `decodeFtlSuperblock` needs, from the first 4096 of them. These are not verified, so
  * what they say has to be possible before so much is read.
@@ -283,11 +341,7 @@ function possibleShape(
 ): { readonly shape: FtlShape; readonly geometry: FtlGeometry } {
   const refuse = new Refusal(where);
   const shape = decodeShape(checkKind(bytes, refuse), refuse);
-  const geometry = deriveGeometry(shape);
-  if (superblockCopyBytes(geometry) > SUPERBLOCK_COPY_BYTES_MAX) {
-    refuse.throw('page_entries', `is ${shape.pageEntries}: a table of ${geometry.pageCount} pages`);
-  }
-  return { shape, geometry };
+  return { shape, geometry: deriveGeometry(shape) };
 }
 
 function checkKind(bytes: Uint8Array, refuse: Refusal): Values {
@@ -338,16 +392,54 @@ function decodeShape(values: Values, refuse: Refusal): FtlShape {
   if (placeBytes === 4 && places >= 2 ** 32) {
     refuse.throw('place_bytes', `is 4, which is too few for ${places} places`);
   }
-  return {
-    unitBlocks,
-    bandUnits,
-    bandCount,
-    overProvisioning,
-    blockCount,
-    pageEntries,
-    placeBytes,
-  };
+  const shape = { unitBlocks, bandUnits, bandCount, overProvisioning, blockCount, pageEntries };
+  return { ...shape, placeBytes, ...decodeMapArea(values, shape, refuse) };
 }
+
+/** Where the map lies; whether there is room for it. */
+function decodeMapArea(
+  values: Values,
+  shape: Omit<FtlShape, 'placeBytes' | keyof MapArea>,
+  refuse: Refusal,
+): MapArea {
+  const {
+    superblock_units: superblockUnits,
+    front_pages: frontPages,
+    map_run_count: count,
+  } = values;
+  const { bandCount, blockCount, pageEntries, unitBlocks } = shape;
+  const pageCount = Math.ceil(blockCount / pageEntries);
+  const least = superblockUnitsOf(pageCount, unitBlocks);
+  const most = Math.floor(SUPERBLOCK_COPY_BYTES_MAX / (unitBlocks * FTL_BLOCK_BYTES));
+  if (least > most)
+    refuse.throw('page_entries', `is ${pageEntries}: a table of ${pageCount} pages`);
+  if (superblockUnits < least || superblockUnits > most) {
+    refuse.throw('superblock_units', `is ${superblockUnits}, it may be ${least} to ${most}`);
+  }
+  if (count > MAP_RUNS_MAX) refuse.throw('map_run_count', `is ${count}`);
+  const list = new DataView(values.map_bands.buffer, values.map_bands.byteOffset);
+  const mapBands = Array.from({ length: count }, (_, index) => ({
+    first: list.getUint32(8 * index, true),
+    count: list.getUint32(8 * index + 4, true),
+  }));
+  let end = 0;
+  for (const run of mapBands) {
+    const isPossible = run.first >= end && run.count > 0 && run.first + run.count <= bandCount;
+    if (!isPossible) refuse.throw('map_bands', `name ${run.count} bands from ${run.first} on`);
+    end = run.first + run.count;
+  }
+  const area = { superblockUnits, frontPages, mapBands };
+  const room = pageRoom({ ...shape, placeBytes: 4, ...area });
+  if (frontPages === 0 || room < pageCount || frontPages > FRONT_PAGES_MAX) {
+    refuse.throw(
+      'front_pages',
+      `is ${frontPages}: there is room for ${room} of ${pageCount} pages`,
+    );
+  }
+  return area;
+}
+
+type MapArea = Pick<FtlShape, 'superblockUnits' | 'frontPages' | 'mapBands'>;
 
 type Ranged =
   | 'unit_blocks'
@@ -370,7 +462,7 @@ function decodeRest(
   if (count > OPEN_BANDS_MAX) refuse.throw('open_band_count', `is ${count}`);
   const list = new DataView(values.open_bands.buffer, values.open_bands.byteOffset);
   const openBands = Array.from({ length: count }, (_, index) => list.getUint32(4 * index, true));
-  const stray = openBands.find((band) => band >= shape.bandCount);
+  const stray = openBands.find((band) => band >= shape.bandCount || isMapBand(shape, band));
   if (stray !== undefined) refuse.throw('open_bands', `name band ${stray}`);
   const view = new DataView(bytes.buffer);
   const pages = Uint32Array.from({ length: geometry.pageCount }, (_, page) =>
@@ -389,6 +481,7 @@ function decodeRest(
     checkpointEpoch: epochFrom(values.checkpoint_epoch, 'checkpoint_epoch', refuse),
     writeSequence: refuse.number(values, 'write_sequence', 0),
     openBands,
+    bufferBoot: values.buffer_boot === UUID_NULL ? null : values.buffer_boot,
     cache: cacheFrom(values, refuse),
     pages,
   };

@@ -19,12 +19,6 @@ import {
   checkIo,
   type DeviceDescription,
   type DeviceObserver,
-  FEATURE_ATOMIC_BLOCK,
-  FEATURE_FUA,
-  FEATURE_READ_ONLY,
-  FEATURE_TRIM,
-  FEATURE_TRIM_ZEROES,
-  FEATURE_WRITE_ZEROES,
   type Geometry,
 } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
@@ -43,9 +37,11 @@ import { FtlEngine } from './ftl-engine.ts';
 import { type FtlStatus, ftlStatus } from './ftl-status.ts';
 import type { FtlCache, FtlSuperblock } from './ftl-superblock.ts';
 import { deriveGeometry, FTL_BLOCK_BYTES, type FtlGeometry, type FtlShape } from './geometry.ts';
+import { type FtlGrowth, growFtl, grownShape } from './growth.ts';
 import { LiveBands } from './live-bands.ts';
 import { SLOTS_FOR_RELOCATION } from './log.ts';
 import type { LostBlocks } from './lost-blocks.ts';
+import { outerGeometry } from './outer-geometry.ts';
 import { Restore, type RestoreReport } from './restore.ts';
 import { readSuperblock, SuperblockKeeper } from './superblock-io.ts';
 import { refuseForeignBuffer } from './survivors.ts';
@@ -55,11 +51,12 @@ import { WrittenUnits } from './written-units.ts';
 const SLOTS_DEFAULT = 32;
 /** Large stripes make large units: fewer of them then. */
 const BUFFER_BYTES_AIM = 64 * 2 ** 20;
-const REQUEST_BYTES_MAX = 2 ** 20;
 /** A checkpoint is due when so much of the device's size was written since the last one. */
 const CHECKPOINT_SHARE = 0.1;
 const CHECKPOINT_UNITS_LEAST = 64;
 const CHECKPOINT_BYTES_MAX = 64 * 2 ** 30;
+/** What is not flushed is read, verified and written again by a start: at most so much. */
+const FLUSH_BYTES = 128 * 2 ** 20;
 
 export interface FtlOptions {
   /** The caller has opened the base; `close` closes it. */
@@ -68,6 +65,10 @@ export interface FtlOptions {
   readonly baseKept?: boolean;
   /** Null: the write buffer dies with the process, and writes wait for the base. */
   readonly buffer?: SurvivingMemory | null;
+  /** Identifies the time since the machine was started; null: a lost buffer is not noticed. */
+  readonly bootId?: string | null;
+  /** Goes on where the write buffer of a killed process is gone or cannot be taken over. */
+  readonly discardBuffer?: boolean;
   /**
    * A cache above keeps what was written until it is settled: writes are answered at once, though
    * the write buffer dies with the process.
@@ -78,6 +79,8 @@ export interface FtlOptions {
   /** Units that the write buffer holds, where it is not given. */
   readonly slotCount?: number;
   readonly checkpointUnits?: number;
+  /** Units after which the base is flushed, if nobody has asked for that. */
+  readonly flushUnits?: number;
   /**
    * Where the units of this life are numbered from, below 2^31. A random number, where the base can
    * get members that were used apart from it: two lives that began alike then differ in this.
@@ -114,6 +117,8 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   /** Memory that was allocated here: position and bytes. */
   #memory: { readonly at: number; readonly bytes: number } | null = null;
   #check: FtlCheck | null = null;
+  #growth: FtlGrowth | null = null;
+  #namesBuffer = false;
   #inFlight = 0;
   #closing: Promise<void> | null = null;
   #drained: (() => void) | null = null;
@@ -135,6 +140,16 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   /** What the last start found. */
   get restoreReport(): RestoreReport | null {
     return this.#report;
+  }
+
+  /** What the last start has made of a base that had grown; null: nothing. */
+  get growth(): FtlGrowth | null {
+    return this.#growth;
+  }
+
+  /** The base says that the write buffer exists: it must not vanish, whether a start succeeds. */
+  get namesBuffer(): boolean {
+    return this.#namesBuffer;
   }
 
   /** What it needs of its base; null until a start is complete. */
@@ -169,15 +184,18 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     const redundancy = this.#options.redundancy ?? null;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
     this.#refuseWithoutCache(found.superblock);
-    const geometry = deriveGeometry(found.superblock.shape);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
     const buffer = this.#options.buffer ?? null;
-    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, found.superblock.uuid, buffer);
+    const { bootId = null, discardBuffer = false } = this.#options;
+    const { uuid } = found.superblock;
+    if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
     const answersAtOnce = buffer !== null || this.#options.isCached === true;
-    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     // Where a copy is damaged the other was durable before that was begun, and may be all there is.
     if (found.isSound && !readOnly) await keeper.confirm();
+    if (!readOnly) this.#growth = await this.#grow(reactor, keeper);
+    const geometry = deriveGeometry(keeper.current.shape);
+    const { memory, slotCount } = this.#placeBuffer(reactor, geometry);
     const engine = new FtlEngine({
       reactor,
       base,
@@ -188,8 +206,10 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
       slotCount,
       answersAtOnce,
       checkpointUnits: this.#options.checkpointUnits ?? checkpointUnits(geometry),
+      flushUnits: this.#options.flushUnits ?? flushUnits(geometry),
       host: {
         answer: (io, status) => this.#answer(io, status),
+        answerNow: (io, status) => this.#answerNow(io, status),
         failed: (status) => this.observer?.deviceFailed(this, status),
         settled: () => this.#settled(),
         found: (finding) => this.#options.found?.(finding),
@@ -201,18 +221,21 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     const { core, log, mender } = engine;
     const survived = buffer?.isAdopted === true ? buffer : null;
     const firstUnit = this.#options.firstUnit ?? 0;
-    const parts = { core, log, mender, keeper, survived, firstUnit, readOnly, rebuild };
+    const boot = { bootId, discardBuffer, survived };
+    const parts = { core, log, mender, keeper, firstUnit, readOnly, rebuild, ...boot };
     const restore = new Restore(parts);
     try {
       await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
     } finally {
       restore.dispose();
     }
-    // From here on what was decided holds, and the write buffer belongs to this life.
+    // From here on what was decided holds, and the write buffer belongs to this life. It is one
+    // before the superblock says so; what an earlier life had left in it is flushed by now.
     if (!readOnly) {
-      await engine.checkpointer.write(false);
+      core.buffer.format(uuid, core.epoch);
+      this.#namesBuffer = buffer !== null;
+      await engine.checkpointer.write(false, { bufferBoot: buffer === null ? null : bootId });
       if (this.#options.discardsCache === true) await engine.checkpointer.nameCache(null);
-      core.buffer.format(found.superblock.uuid, core.epoch);
     }
     for (const finding of found.findings) mender.note(finding);
     this.#report = restore.report;
@@ -236,15 +259,22 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     });
   }
 
+  /** Null when the base is no larger, or the write buffer would be too small. */
+  async #grow(reactor: Reactor, keeper: SuperblockKeeper): Promise<FtlGrowth | null> {
+    const shape = grownShape(this.base.geometry, keeper.current.shape);
+    const buffer = this.#options.buffer ?? null;
+    if (shape === null) return null;
+    const geometry = deriveGeometry(shape);
+    const isHeld = buffer === null || slotsIn(buffer, geometry) >= slotsLeast(geometry);
+    return isHeld ? await growFtl(reactor, this.base, keeper, shape) : null;
+  }
+
   #placeBuffer(reactor: Reactor, geometry: FtlGeometry) {
-    const least = geometry.classCount + SLOTS_FOR_RELOCATION + 2;
+    const least = slotsLeast(geometry);
     const given = this.#options.buffer ?? null;
     // What another process has left is not touched by one that only reads.
     if (given !== null && !this.#readOnly) {
-      let slotCount = Math.min(SLOTS_MAX, Math.floor(given.bytes / bufferBytes(geometry, 1)));
-      while (bufferBytes(geometry, slotCount + 1) <= given.bytes && slotCount < SLOTS_MAX) {
-        slotCount += 1;
-      }
+      const slotCount = slotsIn(given, geometry);
       if (slotCount >= least) return { memory: given.at, slotCount };
       throw new BandstandError('BANDSTAND_FTL_BUFFER', {
         message: `cannot use a write buffer of ${given.bytes} bytes for ${this.name}: it holds ${slotCount} units, ${least} are needed`,
@@ -374,6 +404,13 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     if (this.#inFlight === 0) this.#settled();
   }
 
+  #answerNow(io: BlockIo, status: number): void {
+    this.#inFlight -= 1;
+    io.status = status;
+    io.completer.complete(io);
+    if (this.#inFlight === 0) this.#settled();
+  }
+
   // end data path
 
   // --- the base says ----------------------------------------------------------------------------
@@ -382,7 +419,7 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     this.observer?.deviceFailed(this, status);
   }
 
-  /** The device keeps the size that it was made with. */
+  /** The device keeps its size until it is started again. */
   deviceResized(_device: BlockDevice): void {}
 
   deviceOverdue(_device: BlockDevice): boolean {
@@ -436,6 +473,18 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   }
 }
 
+/** One to fill for each class, and some on their way. */
+function slotsLeast({ classCount }: FtlGeometry): number {
+  return classCount + SLOTS_FOR_RELOCATION + 2;
+}
+
+/** Units that the memory holds. */
+function slotsIn({ bytes }: SurvivingMemory, geometry: FtlGeometry): number {
+  let slotCount = Math.min(SLOTS_MAX, Math.floor(bytes / bufferBytes(geometry, 1)));
+  while (bufferBytes(geometry, slotCount + 1) <= bytes && slotCount < SLOTS_MAX) slotCount += 1;
+  return slotCount;
+}
+
 function bandBytes({ bandUnits, unitBlocks }: FtlShape): number {
   return bandUnits * unitBlocks * FTL_BLOCK_BYTES;
 }
@@ -446,28 +495,6 @@ function checkpointUnits(geometry: FtlGeometry): number {
   return Math.max(CHECKPOINT_UNITS_LEAST, Math.ceil(Math.min(units, most)));
 }
 
-function outerGeometry(
-  base: Geometry,
-  geometry: FtlGeometry,
-  answersAtOnce: boolean,
-  readOnly: boolean,
-): Geometry {
-  return {
-    blockBytes: FTL_BLOCK_BYTES,
-    blockCount: geometry.blockCount,
-    writeUnitBlocks: 1,
-    optimalBoundaryBlocks: 0,
-    requestBlocksMax: REQUEST_BYTES_MAX / FTL_BLOCK_BYTES,
-    physicalBlockBytes: FTL_BLOCK_BYTES,
-    rotational: base.rotational,
-    volatileCache: answersAtOnce || base.volatileCache,
-    features:
-      (readOnly ? FEATURE_READ_ONLY : 0) |
-      FEATURE_TRIM |
-      FEATURE_TRIM_ZEROES |
-      FEATURE_WRITE_ZEROES |
-      FEATURE_FUA |
-      FEATURE_ATOMIC_BLOCK,
-    trimGranularityBlocks: 1,
-  };
+function flushUnits({ unitBlocks }: FtlGeometry): number {
+  return Math.max(1, Math.floor(FLUSH_BYTES / (unitBlocks * FTL_BLOCK_BYTES)));
 }

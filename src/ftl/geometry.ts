@@ -3,13 +3,18 @@
  *
  *   | superblock 0 | superblock 1 | map pages, two slots each | band 0 | band 1 | … | rest |
  *
+ * A device that has grown has more bands behind the last one, and the first of those hold the map
+ * pages that it has more, two slots each (growth.ts):
+ *
+ *   | superblocks | map pages | band 0 | … | band n, n + 1: map pages | band n + 2 | … | rest |
+ *
  * Everything is counted in write units: what one write to the base carries. A unit is the full
  * stripe of a base that has one, or as many as make 256 KiB. Its first blocks are its summary
  * (unit-format.ts), the others hold data. A band is a run of units that is filled from its start,
  * and that becomes free as a whole.
  *
  * Blocks are 4096 bytes, whatever the base has. A *place* is a block number counted from the start
- * of band 0: what the map of an FTL holds.
+ * of band 0: what the map of an FTL holds. Bands are contiguous, so that a place says where it is.
  *
  * Over-provisioning is (physical - logical) / logical in per cent; physical counts the data blocks
  * of all bands, including those that are open or kept in reserve.
@@ -38,6 +43,10 @@ export const BANDS_LEAST = 16;
 const BAND_UNITS_LEAST = 4;
 export const BAND_UNITS_MAX = 2 ** 20;
 export const BANDS_MAX = 2 ** 22;
+/** A copy that claims more bytes is damaged: no base has a map of so many pages. */
+export const SUPERBLOCK_COPY_BYTES_MAX = 64 * 2 ** 20;
+/** A superblock has room for a table of so many times the pages that it is made with. */
+const TABLE_ROOM = 8;
 /** Free bands that only relocation may open: one is filled, one is there in any case. */
 const BANDS_FOR_RELOCATION = 2;
 /**
@@ -56,7 +65,13 @@ const TRIMS_LEAST = 16;
 export const MAP_PAGE_HEADER_BYTES = 64;
 export const SUPERBLOCK_BYTES = 4096;
 
-/** What is chosen at creation and stored in the superblock. */
+/** Bands one after another. */
+export interface BandRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** What is chosen at creation, or when the device grows, and stored in the superblock. */
 export interface FtlShape {
   readonly unitBlocks: number;
   readonly bandUnits: number;
@@ -67,6 +82,12 @@ export interface FtlShape {
   readonly pageEntries: number;
   /** Bytes of a place in a page: 4, or 5 where places do not fit. */
   readonly placeBytes: number;
+  /** Units of one superblock copy, with its table of pages and room for a larger one. */
+  readonly superblockUnits: number;
+  /** Pages of the map that lie before band 0. */
+  readonly frontPages: number;
+  /** Bands that hold the pages after those, in this order, and never data. */
+  readonly mapBands: readonly BandRun[];
 }
 
 export interface FtlShapeOptions {
@@ -87,9 +108,9 @@ export interface FtlGeometry extends FtlShape {
   /** Lifetime classes, each with an open band. */
   readonly classCount: number;
   readonly bandBlocks: number;
+  /** Bands that can hold data. */
+  readonly dataBandCount: number;
   readonly pageCount: number;
-  /** Units of one superblock copy, with its table of pages. */
-  readonly superblockUnits: number;
   readonly firstPageUnit: number;
   readonly firstBandUnit: number;
   /** Units of the base that are used. */
@@ -106,34 +127,69 @@ function summaryBlocksOf(unitBlocks: number): number {
 
 export function deriveGeometry(shape: FtlShape): FtlGeometry {
   const { unitBlocks, bandUnits, bandCount, blockCount, pageEntries } = shape;
+  const { frontPages, mapBands, superblockUnits } = shape;
   const summaryBlocks = summaryBlocksOf(unitBlocks);
   const dataBlocks = unitBlocks - summaryBlocks;
   const used = UNIT_HEADER_BYTES + dataBlocks * UNIT_ENTRY_BYTES;
   const trimsMax = Math.floor((summaryBlocks * FTL_BLOCK_BYTES - used) / TRIM_RECORD_BYTES);
   const pageCount = Math.ceil(blockCount / pageEntries);
-  const superblockUnits = superblockUnitsOf(pageCount, unitBlocks);
   const firstPageUnit = 2 * superblockUnits;
-  const firstBandUnit = firstPageUnit + 2 * pageCount;
-  const perBand = bandUnits * dataBlocks;
-  const spareBands = bandCount - Math.ceil(blockCount / perBand);
+  const firstBandUnit = firstPageUnit + 2 * frontPages;
+  const dataBandCount = mapBands.reduce((sum, { count }) => sum - count, bandCount);
+  const spareBands = dataBandCount - Math.ceil(blockCount / (bandUnits * dataBlocks));
   return {
     ...shape,
     summaryBlocks,
     dataBlocks,
     trimsMax,
-    relocationBands: relocationBandsOf(bandUnits, bandCount, spareBands),
+    relocationBands: relocationBandsOf(bandUnits, dataBandCount, spareBands),
     classCount: classCountFor(spareBands),
     bandBlocks: bandUnits * unitBlocks,
+    dataBandCount,
     pageCount,
-    superblockUnits,
     firstPageUnit,
     firstBandUnit,
     units: firstBandUnit + bandCount * bandUnits,
   };
 }
 
-function superblockUnitsOf(pageCount: number, unitBlocks: number): number {
+/** Units of a superblock with a table of so many pages. */
+export function superblockUnitsOf(pageCount: number, unitBlocks: number): number {
   return Math.ceil((SUPERBLOCK_BYTES + 4 * pageCount) / (unitBlocks * FTL_BLOCK_BYTES));
+}
+
+/** With room for more pages, as far as a copy may be so large. */
+function roomySuperblockUnits(pageCount: number, unitBlocks: number): number {
+  const most = Math.floor(SUPERBLOCK_COPY_BYTES_MAX / (unitBlocks * FTL_BLOCK_BYTES));
+  const roomy = Math.min(most, superblockUnitsOf(TABLE_ROOM * pageCount, unitBlocks));
+  return Math.max(roomy, superblockUnitsOf(pageCount, unitBlocks));
+}
+
+/** Pages, two slots each, that a band holds instead of data. */
+export function pagesPerBand(bandUnits: number): number {
+  return Math.floor(bandUnits / 2);
+}
+
+/** Pages of the map that there is room for. */
+export function pageRoom({ bandUnits, frontPages, mapBands }: FtlShape): number {
+  const inBands = mapBands.reduce((sum, { count }) => sum + count, 0);
+  return frontPages + inBands * pagesPerBand(bandUnits);
+}
+
+export function isMapBand({ mapBands }: FtlShape, band: number): boolean {
+  return mapBands.some(({ first, count }) => band >= first && band < first + count);
+}
+
+/** Blocks that a device has with so many bands for data. */
+export function blocksOf(
+  { bandUnits, overProvisioning }: Pick<FtlShape, 'bandUnits' | 'overProvisioning'>,
+  bandCount: number,
+  dataBlocks: number,
+): number {
+  const perBand = bandUnits * dataBlocks;
+  const wanted = Math.floor((bandCount * perBand * 100) / (100 + overProvisioning));
+  const spareBands = bandCount - Math.ceil(wanted / perBand);
+  return Math.min(wanted, (bandCount - reservedBands(bandUnits, bandCount, spareBands)) * perBand);
 }
 
 function relocationBandsOf(bandUnits: number, bandCount: number, spareBands: number): number {
@@ -194,20 +250,17 @@ export function planShape(name: string, base: Geometry, options: FtlShapeOptions
   const perUnit = unitBlocks < 2 ? 1 : unitBlocks - summaryBlocksOf(unitBlocks);
   // Each unit of the bands takes its share of the map along, two slots for each page of it.
   const perPage = (perUnit * 100) / (100 + overProvisioning) / pageEntries;
-  const fixed = 2 * superblockUnitsOf(Math.ceil(baseUnits * perPage), unitBlocks) + 2;
+  const fixed = 2 * roomySuperblockUnits(Math.ceil(baseUnits * perPage), unitBlocks) + 2;
   const left = Math.max(0, Math.floor((baseUnits - fixed) / (1 + 2 * perPage)));
   const pageCount = Math.max(1, Math.ceil(left * perPage));
   const bandUnits = chooseBandUnits(left, unitBytes, options.bandBytes);
   const bandCount = Math.min(BANDS_MAX, Math.floor(left / bandUnits));
   if (bandCount < BANDS_LEAST || unitBlocks < 2) throw tooSmall(name, base, bandUnits * unitBytes);
-  const perBand = bandUnits * perUnit;
-  const wanted = Math.floor((bandCount * perBand * 100) / (100 + overProvisioning));
-  const spareBands = bandCount - Math.ceil(wanted / perBand);
   const blockCount = Math.min(
-    wanted,
-    (bandCount - reservedBands(bandUnits, bandCount, spareBands)) * perBand,
+    blocksOf({ bandUnits, overProvisioning }, bandCount, perUnit),
     pageCount * pageEntries,
   );
+  const frontPages = Math.ceil(blockCount / pageEntries);
   return {
     unitBlocks,
     bandUnits,
@@ -216,6 +269,9 @@ export function planShape(name: string, base: Geometry, options: FtlShapeOptions
     blockCount,
     pageEntries,
     placeBytes,
+    superblockUnits: roomySuperblockUnits(frontPages, unitBlocks),
+    frontPages,
+    mapBands: [],
   };
 }
 

@@ -26,13 +26,18 @@ import type { FtlCore } from './ftl-core.ts';
 import { UNMAPPED } from './l2p.ts';
 import { NO_BAND, NO_CLASS } from './placement.ts';
 import { entryAt, nameBlock, UnitHeader, writeHeader } from './unit-format.ts';
-import { SLOT_FLYING, SLOT_FREE, SLOT_OPEN, SLOT_SEALED } from './write-buffer.ts';
+import { SLOT_FLYING, SLOT_FREE, SLOT_OPEN, SLOT_SEALED, WRONG_BLOCK } from './write-buffer.ts';
 
 /** Slots of the write buffer that only relocation may take. */
 export const SLOTS_FOR_RELOCATION = 2;
 /** Failed units in a row after which the device gives up. */
 const FAILURES_MAX = 16;
 const NO_SLOT = -1;
+
+/** What became of a block that relocation wanted to put into the log. */
+export const PUT_DONE = 0;
+export const PUT_STALLED = 1;
+export const PUT_WRONG = 2;
 
 /** Why nothing could be put into the log. */
 export const STALL_NONE = 0;
@@ -128,14 +133,17 @@ export class Log implements Completer {
     return true;
   }
 
-  /** Moves a block from the band `from` lies in; its sequence and checksum stay. */
-  putRelocated(block: number, sequence: number, from: number, crc: number, band: number): boolean {
+  /**
+   * Moves a block from the band `from` lies in; its sequence and checksum stay. Gives PUT_DONE,
+   * PUT_STALLED (`stall` says for what it has to wait) or PUT_WRONG: it is not what `crc` says.
+   */
+  putRelocated(block: number, sequence: number, from: number, crc: number, band: number): number {
     const core = this.#core;
     const slot = this.#relocationSlot(core.bands.placement.relocatedClass(band));
-    if (slot === NO_SLOT) return false;
+    if (slot === NO_SLOT) return PUT_STALLED;
+    if (!this.#put(slot, block, sequence, from, crc)) return PUT_WRONG;
     core.statistics.relocatedBlocks += 1;
-    this.#put(slot, block, sequence, from, crc);
-    return true;
+    return PUT_DONE;
   }
 
   /** Records that a range reads as zeroes, and takes it out of the map. */
@@ -165,14 +173,17 @@ export class Log implements Completer {
     bands.lose(band);
   }
 
-  #put(slot: number, block: number, sequence: number, from: number, crc: number): void {
+  /** False when the block is not what `crc` says; a unit that was opened for it stays open. */
+  #put(slot: number, block: number, sequence: number, from: number, crc: number): boolean {
     const { bands, buffer, geometry, l2p } = this.#core;
     const before = l2p.get(block);
     const place = buffer.addBlock(slot, block, sequence, from, crc);
+    if (place === WRONG_BLOCK) return false;
     bands.gain(bands.bandOf(place));
     l2p.set(block, place);
     if (before !== UNMAPPED) this.#supersede(slot, before);
     if (buffer.dataCount[slot] === geometry.dataBlocks) this.#sealOpen(slot);
+    return true;
   }
 
   // --- open units and bands ---------------------------------------------------------------------

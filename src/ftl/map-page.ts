@@ -11,10 +11,16 @@
  * All ones is a block that is not mapped.
  */
 
+import { assert } from '../block/assert.ts';
 import type { Kernels } from '../block/kernels.ts';
 import { Layout } from '../block/layout.ts';
 import type { Reactor } from '../block/reactor.ts';
-import { FTL_BLOCK_BYTES, type FtlGeometry, MAP_PAGE_HEADER_BYTES } from './geometry.ts';
+import {
+  FTL_BLOCK_BYTES,
+  type FtlGeometry,
+  MAP_PAGE_HEADER_BYTES,
+  pagesPerBand,
+} from './geometry.ts';
 import type { L2p } from './l2p.ts';
 
 /** ASCII `BSMP`, as a little-endian word. */
@@ -53,7 +59,18 @@ export function pageEntryCount(geometry: FtlGeometry, page: number): number {
 
 /** The unit of the base, counted from its start, that holds the page in this slot. */
 export function pageUnit(geometry: FtlGeometry, page: number, slot: number): number {
-  return geometry.firstPageUnit + 2 * page + slot;
+  const { bandUnits, firstBandUnit, firstPageUnit, frontPages, mapBands } = geometry;
+  if (page < frontPages) return firstPageUnit + 2 * page + slot;
+  const perBand = pagesPerBand(bandUnits);
+  let left = page - frontPages;
+  for (const { first, count } of mapBands) {
+    if (left < count * perBand) {
+      const band = Math.floor(left / perBand);
+      return firstBandUnit + (first + band) * bandUnits + 2 * (left - band * perBand) + slot;
+    }
+    left -= count * perBand;
+  }
+  assert(false, 'there is room for each page of the map');
 }
 
 function pageCrc(kernels: Kernels, at: number, bytes: number): number {
@@ -114,7 +131,8 @@ export function pageProblem(
   if (u32[word + 2] !== device[0] || u32[word + 3] !== device[1]) return 'it is of another device';
   if (u32[word + 4] !== page) return `it is page ${u32[word + 4]}`;
   if (u32[word + 5] !== checkpoint) return `it is of checkpoint ${u32[word + 5]}`;
-  if (u32[word + 6] !== count) return `it has ${u32[word + 6]} entries instead of ${count}`;
+  // One that was the last before the device grew may be shorter: what it lacks is not mapped.
+  if (u32[word + 6]! > count) return `it has ${u32[word + 6]} entries, more than ${count}`;
   return null;
 }
 
@@ -129,7 +147,7 @@ export function decodePage(
   const problem = pageProblem(reactor, geometry, at, name);
   if (problem !== null) return problem;
   const { u8, u32 } = reactor.arena;
-  const count = pageEntryCount(geometry, name.page);
+  const count = u32[(at >>> 2) + 6]!;
   const content = (at + MAP_PAGE_HEADER_BYTES) >>> 2;
   const first = name.page * geometry.pageEntries;
   l2p.low.set(u32.subarray(content, content + count), first);

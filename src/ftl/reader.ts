@@ -4,7 +4,8 @@
  * A read is cut into runs: blocks that are not mapped are zeroes; blocks of units in memory are
  * copied; blocks that lie one behind the other on the base are read in one operation. What goes to
  * the base has a place; the band there is not overwritten while it is being read, because reads in
- * flight are counted. Where operations or tasks run out, reads wait in their order.
+ * flight are counted. Where operations or tasks run out, reads wait in their order. A read of one
+ * block needs no task: its operation on the base remembers it (`parent`).
  */
 
 import { assert } from '../block/assert.ts';
@@ -19,7 +20,10 @@ const TASKS = 256;
 const CHILDREN = 512;
 
 export interface ReaderHost {
+  /** In a later turn: a device never completes what is being submitted. */
   answer(io: BlockIo, status: number): void;
+  /** At once, from a completion of the base. */
+  answerNow(io: BlockIo, status: number): void;
 }
 
 /** A read under way. */
@@ -64,8 +68,22 @@ export class Reader implements Completer {
   // data path
 
   submit(io: BlockIo): void {
+    const waits = io.blockCount !== 1 || this.#stalled !== null || this.#waiting.length > 0;
+    if (!waits && this.#readBlock(io)) return;
     this.#waiting.push(io);
     this.#pump();
+  }
+
+  /** Reads one block from the base, without a task; false when it is not there or has to wait. */
+  #readBlock(io: BlockIo): boolean {
+    const { buffer, l2p } = this.#core;
+    const place = l2p.get(io.block);
+    if (place === UNMAPPED || buffer.slotOf(place) !== -1) return false;
+    const child = this.#children.take();
+    if (child === null) return false;
+    child.parent = io;
+    this.#send(child, place, 1, io.buffer);
+    return true;
   }
 
   #pump(): void {
@@ -116,20 +134,24 @@ export class Reader implements Completer {
   #readBase(task: ReadTask, place: number, into: number): boolean {
     const child = this.#children.take();
     if (child === null) return false;
-    const { base, bands, factor } = this.#core;
     const run = this.#runOf(task, place);
+    child.cookie = task.index;
+    task.done += run;
+    task.pending += 1;
+    this.#send(child, place, run, into);
+    return true;
+  }
+
+  #send(child: BlockIo, place: number, blocks: number, into: number): void {
+    const { base, bands, factor } = this.#core;
     const band = bands.bandOf(place);
     bands.readers[band]! += 1;
     child.op = OP_READ;
     child.block = this.#core.baseBlock(place);
-    child.blockCount = run * factor;
+    child.blockCount = blocks * factor;
     child.buffer = into;
-    child.cookie = task.index;
     child.stamp = band;
-    task.done += run;
-    task.pending += 1;
     base.submit(child);
-    return true;
   }
 
   /** How many blocks from `task.done` on lie one behind the other in the same unit. */
@@ -145,16 +167,23 @@ export class Reader implements Completer {
 
   complete(child: BlockIo): void {
     const { bands } = this.#core;
-    const task = this.#tasks[child.cookie]!;
+    const { parent } = child;
     const band = child.stamp;
     assert(bands.readers[band]! > 0, 'a band that was read has a reader');
     bands.readers[band]! -= 1;
-    if (child.status !== OK && task.status === OK) task.status = child.status;
+    if (bands.readers[band] === 0 && bands.emptiedCount > 0) this.#core.wake();
+    const { cookie, status } = child;
     this.#children.give(child);
+    if (parent === null) this.#partDone(this.#tasks[cookie]!, status);
+    if (this.#stalled !== null || this.#waiting.length > 0) this.#pump();
+    // Last, because whoever has asked may ask for more.
+    if (parent !== null) this.#host.answerNow(parent, status);
+  }
+
+  #partDone(task: ReadTask, status: number): void {
+    if (status !== OK && task.status === OK) task.status = status;
     task.pending -= 1;
     if (task.pending === 0 && task !== this.#stalled) this.#end(task);
-    if (bands.readers[band] === 0 && bands.emptiedCount > 0) this.#core.wake();
-    this.#pump();
   }
 
   #end(task: ReadTask): void {

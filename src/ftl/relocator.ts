@@ -20,11 +20,10 @@ import { BlockIo, type Completer, FLAG_BACKGROUND, OP_READ } from '../block/bloc
 import { OK } from '../block/status.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
-import { type Log, STALL_NONE } from './log.ts';
+import { type Log, PUT_STALLED, PUT_WRONG, STALL_NONE } from './log.ts';
 import { type LostBlocks, lostBlocksOf } from './lost-blocks.ts';
 import type { Mender } from './mender.ts';
 import {
-  blockCrc,
   dataAt,
   entryAt,
   entryCrc,
@@ -267,12 +266,13 @@ export class Relocator implements Completer {
     if (!this.#isValid(lane, block)) return true;
     const from = dataAt(geometry, lane.memory, lane.index);
     const crc = entryCrc(u32, entry);
-    if (crc !== blockCrc(reactor.kernels, entry, from)) {
+    const sequence = nameSequence(u32, entry);
+    const outcome = this.#log.putRelocated(block, sequence, from, crc, this.#band);
+    if (outcome === PUT_WRONG) {
       this.#mendBlock(lane);
       return false;
     }
-    const sequence = nameSequence(u32, entry);
-    if (!this.#log.putRelocated(block, sequence, from, crc, this.#band)) {
+    if (outcome === PUT_STALLED) {
       this.stall = this.#log.stall;
       return false;
     }

@@ -22,6 +22,9 @@
  *
  * Read-only, the same is done in memory alone. A write buffer that has something which the base
  * lacks is then a refusal: what would be shown is older than what has been answered.
+ *
+ * A write buffer that should be there and is not is a refusal, too, unless it is given up on
+ * purpose: only a power cut may take it.
  */
 
 import { OP_READ } from '../block/block-io.ts';
@@ -29,7 +32,7 @@ import { flushDevice, submitStatus } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { OK, statusText } from '../block/status.ts';
 import type { Step } from '../block/steps.ts';
-import { BAND_CLOSED, BAND_DAMAGED, BAND_OPEN } from './bands.ts';
+import { BAND_CLOSED, BAND_DAMAGED, BAND_MAP, BAND_OPEN } from './bands.ts';
 import { findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
@@ -41,9 +44,17 @@ import type { Mender } from './mender.ts';
 import { NO_BAND } from './placement.ts';
 import { type RollForward, UnitScan } from './roll-forward.ts';
 import type { SuperblockKeeper } from './superblock-io.ts';
-import { type Adoption, type BufferMemory, NOTHING_ADOPTED, Survivors } from './survivors.ts';
+import {
+  type Adoption,
+  type BufferMemory,
+  bufferLost,
+  NOTHING_ADOPTED,
+  Survivors,
+} from './survivors.ts';
 import { EPOCHS_MAX, epochOf } from './unit-format.ts';
 import { UnitReader } from './unit-reader.ts';
+
+const BUFFER_ERRORS: readonly string[] = ['BANDSTAND_FTL_BUFFER', 'BANDSTAND_FTL_BUFFER_LOST'];
 
 /** What a restore found, for events and status. */
 export interface RestoreReport {
@@ -52,6 +63,8 @@ export interface RestoreReport {
   readonly unitsPlayed: number;
   readonly tornBlocks: number;
   readonly blocksRead: number;
+  /** What was answered and not flushed may be lost: the write buffer was given up. */
+  readonly bufferLost: boolean;
   /** Of a map that was made anew; null: it was not. */
   readonly rebuilt: MapRebuildReport | null;
 }
@@ -63,6 +76,10 @@ export interface RestoreParts {
   readonly keeper: SuperblockKeeper;
   /** The write buffer's memory when it outlived the last process. */
   readonly survived: BufferMemory | null;
+  /** Identifies this boot of the machine; null: not known. */
+  readonly bootId: string | null;
+  /** Goes on where the write buffer is gone, or cannot be taken over. */
+  readonly discardBuffer: boolean;
   /** The units of this life are numbered from here on. */
   readonly firstUnit: number;
   /** Nothing is written to the base. */
@@ -81,10 +98,13 @@ export class Restore {
   readonly #wasClean: boolean;
   readonly #firstUnit: number;
   readonly #survived: BufferMemory | null;
+  readonly #bootId: string | null;
+  readonly #discardBuffer: boolean;
   #reader: UnitReader | null = null;
   #scan: UnitScan | null = null;
   #found: RollForward | null = null;
   #adoption = NOTHING_ADOPTED;
+  #bufferLost = false;
   #blocksRead = 0;
   #rebuilt: MapRebuildReport | null = null;
 
@@ -97,6 +117,8 @@ export class Restore {
     this.#rebuild = parts.rebuild;
     this.#wasClean = parts.keeper.current.clean;
     this.#survived = parts.survived;
+    this.#bootId = parts.bootId;
+    this.#discardBuffer = parts.discardBuffer;
     this.#firstUnit = parts.firstUnit;
   }
 
@@ -128,6 +150,7 @@ export class Restore {
     return {
       clean: this.#wasClean,
       adoption: this.#adoption,
+      bufferLost: this.#bufferLost,
       unitsPlayed: this.#found?.units ?? 0,
       tornBlocks: this.#found?.torn ?? 0,
       blocksRead: this.#reader?.blocksRead ?? this.#blocksRead,
@@ -213,14 +236,31 @@ export class Restore {
   }
 
   async #adopt(): Promise<void> {
-    const survived = this.#survived;
-    if (this.#wasClean || survived === null) return;
-    const survivors = new Survivors(this.#core, survived, this.#reader!);
-    if (this.#readOnly) {
-      survivors.refuseAny(this.#keeper.current);
-      return;
+    if (this.#wasClean) return;
+    try {
+      this.#adoption = await this.#survivors();
+    } catch (error) {
+      const isBuffer = error instanceof BandstandError && BUFFER_ERRORS.includes(error.code);
+      if (!isBuffer || !this.#discardBuffer) throw error;
+      this.#bufferLost = true;
     }
-    this.#adoption = await survivors.adopt(this.#keeper.current);
+  }
+
+  /** Throws BANDSTAND_FTL_BUFFER or BANDSTAND_FTL_BUFFER_LOST. */
+  async #survivors(): Promise<Adoption> {
+    const superblock = this.#keeper.current;
+    if (this.#survived !== null) {
+      const survivors = new Survivors(this.#core, this.#survived, this.#reader!);
+      if (survivors.isOfThisLife(superblock)) {
+        if (!this.#readOnly) return await survivors.adopt(superblock);
+        survivors.refuseAny();
+        return NOTHING_ADOPTED;
+      }
+    }
+    // In another boot it was a power cut that took it.
+    const { bufferBoot } = superblock;
+    if (bufferBoot === null || bufferBoot !== this.#bootId) return NOTHING_ADOPTED;
+    throw bufferLost(this.#core.base.name, this.#rebuild);
   }
 
   #readHeads(): Promise<void> {
@@ -268,6 +308,12 @@ export class Restore {
         throw this.#damaged(Math.floor(block / geometry.pageEntries), `block ${block} is nowhere`);
       }
       const band = bands.bandOf(place);
+      if (bands.state[band] === BAND_MAP) {
+        throw this.#damaged(
+          Math.floor(block / geometry.pageEntries),
+          `block ${block} is in a page`,
+        );
+      }
       bands.gain(band);
       if (scanned[band] === 0) continue;
       // A unit whose summary is lost is still not written over while blocks in it are needed.
@@ -276,7 +322,7 @@ export class Restore {
     }
     this.#resumeBands();
     const order = Array.from({ length: bands.count }, (_, band) => band)
-      .filter((band) => bands.state[band] !== BAND_OPEN)
+      .filter((band) => bands.state[band] !== BAND_OPEN && bands.state[band] !== BAND_MAP)
       .sort((one, other) => bands.sequence[one]! - bands.sequence[other]!);
     const sequence = this.#core.writeSequence;
     for (const [rank, band] of order.entries()) {

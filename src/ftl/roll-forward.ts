@@ -29,11 +29,13 @@
 
 import { BandstandError } from '../block/errors.ts';
 import { EIO, OK, statusText } from '../block/status.ts';
+import { BAND_MAP } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
 import { UNMAPPED } from './l2p.ts';
 import type { Mender } from './mender.ts';
+import { NewestRecords } from './newest-records.ts';
 import {
   blockCrc,
   dataAt,
@@ -49,9 +51,6 @@ import {
   UnitHeader,
 } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
-
-/** Blocks whose newest records are kept together. */
-const CHUNK = 1024;
 
 export interface RollForward {
   /** Units that were newer than the checkpoint. */
@@ -75,8 +74,7 @@ export class UnitScan {
   /** Places of units without a summary: 1 where something claims to be one. */
   readonly #holes = new Map<number, number>();
   readonly #filled = new Map<number, Uint8Array>();
-  /** Newest write sequence, and sequence of its unit, per block: two numbers each, in chunks. */
-  readonly #newest = new Map<number, Float64Array>();
+  readonly #newest = new NewestRecords();
   #floor: number;
   #units = 0;
   #torn = 0;
@@ -134,13 +132,18 @@ export class UnitScan {
     const seen = new Map<number, number>();
     const mapped = this.#mappedBands();
     const unitOf = (band: number): number => band * geometry.bandUnits;
+    const wanted = Array.from({ length: bands.count }, (_, band) => band).filter(
+      (band) => bands.state[band] !== BAND_MAP,
+    );
+    const headOf = (index: number): number => unitOf(wanted[index]!);
     const isHead = ({ bandSequence, sequence, unit }: UnitHeader): boolean =>
       unit === 0 && bandSequence === sequence;
     const isThere = (band: number, at: number): boolean =>
       readHeader(reactor.arena.u32, reactor.kernels, geometry, at, header) &&
       header.band === band &&
       isHead(header);
-    await this.#reader.summaries(geometry.bandCount, unitOf, async (band, status, at) => {
+    await this.#reader.summaries(wanted.length, headOf, async (index, status, at) => {
+      const band = wanted[index]!;
       if (status !== OK && dirty) this.#unreadable(`the head of band ${band}`, band, 0, status);
       if (status !== OK || !isThere(band, at)) {
         // What was never written is zeroes, or what was there before the device. A read can also go
@@ -346,17 +349,7 @@ export class UnitScan {
 
   /** True when the record is the newest of its block so far; it is noted then. */
   #supersedes(block: number, sequence: number, unitSequence: number): boolean {
-    const number = Math.floor(block / CHUNK);
-    let chunk = this.#newest.get(number);
-    if (chunk === undefined) {
-      chunk = new Float64Array(2 * CHUNK).fill(-1);
-      this.#newest.set(number, chunk);
-    }
-    const at = 2 * (block - number * CHUNK);
-    if (chunk[at]! > sequence) return false;
-    if (chunk[at] === sequence && chunk[at + 1]! > unitSequence) return false;
-    chunk[at] = sequence;
-    chunk[at + 1] = unitSequence;
+    if (!this.#newest.supersedes(block, sequence, unitSequence)) return false;
     this.#writeSequence = Math.max(this.#writeSequence, sequence);
     return true;
   }

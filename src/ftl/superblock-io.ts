@@ -19,14 +19,19 @@ import {
   encodeFtlSuperblock,
   type FtlSuperblock,
   hasFtlSignature,
-  SUPERBLOCK_COPY_BYTES_MAX,
   type SuperblockHead,
   superblockCopy,
   superblockCopyBytes,
   superblockHead,
   superblockLength,
 } from './ftl-superblock.ts';
-import { deriveGeometry, FTL_BLOCK_BYTES, SUPERBLOCK_BYTES, writeStepBytes } from './geometry.ts';
+import {
+  deriveGeometry,
+  FTL_BLOCK_BYTES,
+  SUPERBLOCK_BYTES,
+  SUPERBLOCK_COPY_BYTES_MAX,
+  writeStepBytes,
+} from './geometry.ts';
 import { mendRange } from './mend-range.ts';
 
 /** How far the second copy is looked for when the first one does not say where it is. */
@@ -131,7 +136,7 @@ async function shownCopies(reactor: Reactor, base: BlockDevice): Promise<readonl
   const at =
     first.superblock === null
       ? await searchCopy(reactor, base)
-      : superblockCopyBytes(deriveGeometry(first.superblock.shape));
+      : superblockCopyBytes(first.superblock.shape);
   return [first, at === -1 ? { superblock: null, why: null } : await readCopy(reactor, base, at)];
 }
 
@@ -215,7 +220,7 @@ async function mendCopy(
   { shape, uuid }: SuperblockHead,
   number: number,
 ): Promise<{ readonly superblock: FtlSuperblock | null; readonly finding: Finding | null }> {
-  const bytes = superblockCopyBytes(deriveGeometry(shape));
+  const bytes = superblockCopyBytes(shape);
   const { blockBytes } = base.geometry;
   const { arena } = reactor;
   const buffer = arena.allocate(2 * bytes);
@@ -279,7 +284,7 @@ export class SuperblockKeeper {
     this.#reactor = reactor;
     this.#base = base;
     this.#current = current;
-    const bytes = chunkBytes(base, superblockCopyBytes(deriveGeometry(current.shape)));
+    const bytes = chunkBytes(base, superblockCopyBytes(current.shape));
     this.#chunk = { at: reactor.arena.allocate(bytes), bytes };
   }
 
@@ -314,7 +319,7 @@ export class SuperblockKeeper {
 
   async #put(superblock: FtlSuperblock): Promise<void> {
     const bytes = encodeFtlSuperblock(superblock);
-    const at = superblockCopy(superblock.sequence) * bytes.length;
+    const at = superblockCopy(superblock.sequence) * superblockCopyBytes(superblock.shape);
     await writeChunks(this.#base, at, bytes, this.#reactor, this.#chunk);
   }
 }
@@ -326,8 +331,8 @@ export async function writeSuperblock(
   superblock: FtlSuperblock,
 ): Promise<void> {
   const bytes = encodeFtlSuperblock(superblock);
-  const copy = superblockCopy(superblock.sequence);
-  await writeUnits(reactor, base, copy * bytes.length, bytes);
+  const at = superblockCopy(superblock.sequence) * superblockCopyBytes(superblock.shape);
+  await writeUnits(reactor, base, at, bytes);
   await flushDevice(base);
 }
 

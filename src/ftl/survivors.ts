@@ -9,7 +9,8 @@
  * Nothing in the memory is believed: the index must be whole and of this device, of a life that no
  * checkpoint has ended; counts and places must be possible. Blocks and trims check themselves when
  * they are read back from the base. What cannot be taken over is an error, also when it is of
- * another device that had the same name: writes that were answered would be lost.
+ * another device that had the same name: writes that were answered would be lost. So is nothing at
+ * all, where the superblock says that in this boot of the machine there must be something.
  */
 
 import { OP_WRITE } from '../block/block-io.ts';
@@ -20,7 +21,7 @@ import { OK, statusText } from '../block/status.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlCore } from './ftl-core.ts';
 import type { FtlSuperblock } from './ftl-superblock.ts';
-import { FTL_BLOCK_BYTES } from './geometry.ts';
+import { FTL_BLOCK_BYTES, isMapBand } from './geometry.ts';
 import { readHeader, UnitHeader, writeHeader } from './unit-format.ts';
 import type { UnitReader } from './unit-reader.ts';
 import {
@@ -68,15 +69,23 @@ function readIndex({ arena, kernels }: Reactor, device: string, { at, path }: Bu
 
 /**
  * Throws BANDSTAND_FTL_BUFFER when the memory holds what a killed process has left of another
- * device. Call it before anything is written there.
+ * device, or when that cannot be told and is not to be `discarded`. Call it before anything is
+ * written there.
  */
 export function refuseForeignBuffer(
   reactor: Reactor,
   device: string,
   uuid: string,
   memory: BufferMemory,
+  discarded: boolean,
 ): void {
-  const values = readIndex(reactor, device, memory);
+  let values: ReturnType<typeof readIndex>;
+  try {
+    values = readIndex(reactor, device, memory);
+  } catch (error) {
+    if (!discarded || !(error instanceof BandstandError)) throw error;
+    return;
+  }
   if (values === null || values.uuid === uuid) return;
   const { u32 } = reactor.arena;
   let units = 0;
@@ -100,8 +109,18 @@ function isUsed(u32: Uint32Array, word: number): boolean {
 function bufferError(device: string, path: string, why: string): BandstandError {
   return new BandstandError('BANDSTAND_FTL_BUFFER', {
     message: `cannot take over the write buffer ${path} of ${device}: ${why}`,
-    hint: `writes that were answered and not flushed are in it; only if losing them is acceptable: rm ${path}`,
+    hint: `writes that were answered and not flushed are in it; only if losing them is acceptable: bandstand export ${device} --discard-buffer`,
     details: { device, path },
+  });
+}
+
+/** The superblock names a write buffer of this boot, and there is none. */
+export function bufferLost(device: string, rebuild: boolean): BandstandError {
+  const command = rebuild ? `check ${device} --rebuild-map` : `export ${device}`;
+  return new BandstandError('BANDSTAND_FTL_BUFFER_LOST', {
+    message: `cannot open the log-structured device on ${device}: the write buffer that its killed server has left is gone, so writes since the last flush may be lost`,
+    hint: `if that server had another --run-dir, name that one; to go on without them: bandstand ${command} --discard-buffer`,
+    details: { device },
   });
 }
 
@@ -122,22 +141,26 @@ export class Survivors {
     this.#reader = reader;
   }
 
-  /** Throws BANDSTAND_FTL_BUFFER when something was answered that the base may lack. */
-  refuseAny(superblock: FtlSuperblock): void {
-    if (!this.#isOfThisLife(superblock)) return;
+  /**
+   * Throws BANDSTAND_FTL_BUFFER when something was answered that the base may lack. Only of memory
+   * that is of this life.
+   */
+  refuseAny(): void {
     const { length } = this.#survivors();
     if (length === 0) return;
     const { name } = this.#core.base;
     throw new BandstandError('BANDSTAND_FTL_BUFFER', {
       message: `cannot read ${name} as it is: ${length} ${length === 1 ? 'unit' : 'units'} of writes that a killed server had answered may be in its write buffer and nowhere else`,
-      hint: 'start it once for writing, which takes them over, and stop it',
+      hint: `start it once for writing, which takes them over, and stop it; to read it without them: bandstand export ${name} --read-only --discard-buffer`,
       details: { device: name, units: length },
     });
   }
 
-  /** Writes the units to the base; they are not flushed yet. */
+  /**
+   * Writes the units to the base; they are not flushed yet. Only of memory that is of this life.
+   * Throws BANDSTAND_FTL_BUFFER.
+   */
   async adopt(superblock: FtlSuperblock): Promise<Adoption> {
-    if (!this.#isOfThisLife(superblock)) return NOTHING_ADOPTED;
     const found = this.#survivors();
     const heads = found.filter(({ index }) => index === 0);
     const others = found.filter(({ index }) => index !== 0);
@@ -154,8 +177,8 @@ export class Survivors {
     throw bufferError(this.#core.base.name, this.#path, why);
   }
 
-  /** False when there is nothing that this device would lose. */
-  #isOfThisLife(superblock: FtlSuperblock): boolean {
+  /** False when there is nothing that this device would lose. Throws BANDSTAND_FTL_BUFFER. */
+  isOfThisLife(superblock: FtlSuperblock): boolean {
     const memory = { at: this.#memory, bytes: this.#bytes, path: this.#path };
     const values = readIndex(this.#core.reactor, this.#core.base.name, memory);
     // The checkpoint of a later life has all that this one left.
@@ -186,6 +209,7 @@ export class Survivors {
         dataCount <= geometry.dataBlocks &&
         trimCount <= geometry.trimsMax &&
         unit < geometry.bandCount * geometry.bandUnits &&
+        !isMapBand(geometry, Math.floor(unit / geometry.bandUnits)) &&
         !taken.has(unit);
       if (!possible) this.#refuse(`the index entry of slot ${slot} is impossible`);
       taken.add(unit);

@@ -29,6 +29,8 @@ import {
 export {
   blockCrc,
   blockCrcOf,
+  clearEntry,
+  copyBlock,
   EPOCHS_MAX,
   entryCrc,
   epochOf,

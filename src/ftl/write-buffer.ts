@@ -9,6 +9,8 @@
  * memory that outlives the process can be taken over by the next one, which writes each unit to the
  * place that it had anyway (survivors.ts).
  *
+ * A block is copied on the way of its checksum, in one pass (copyCrc32cRaw of the kernels).
+ *
  * Columns, one entry per slot:
  *   state      free; open (being filled); sealed (complete, waits for its band); flying
  *   unit       the unit's number, counted from the start of band 0
@@ -23,7 +25,8 @@ import { Layout } from '../block/layout.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { FTL_BLOCK_BYTES, type FtlGeometry } from './geometry.ts';
 import {
-  blockCrc,
+  clearEntry,
+  copyBlock,
   dataAt,
   entryAt,
   trimAt,
@@ -36,6 +39,9 @@ export const SLOT_FREE = 0;
 export const SLOT_OPEN = 1;
 export const SLOT_SEALED = 2;
 export const SLOT_FLYING = 3;
+
+/** In place of a place: a block is not what its checksum says. */
+export const WRONG_BLOCK = -1;
 
 const INDEX_HEADER_BYTES = 64;
 const INDEX_ENTRY_BYTES = 16;
@@ -174,20 +180,22 @@ export class WriteBuffer {
   }
 
   /**
-   * Puts a block into the open unit of `slot`; gives its place. `crc` is the checksum of its entry
-   * where it is known, or -1.
+   * Puts a block into the open unit of `slot`; gives its place. `crc` is the checksum that it has
+   * to have, or -1; if it has another one nothing is put there, and the answer is WRONG_BLOCK.
    */
   addBlock(slot: number, block: number, sequence: number, from: number, crc: number): number {
-    const { u32 } = this.#reactor.arena;
-    const { kernels } = this.#reactor;
+    const { arena, kernels } = this.#reactor;
     const geometry = this.#geometry;
     const index = this.dataCount[slot]!;
     const at = this.at(slot);
-    const data = dataAt(geometry, at, index);
     const entry = entryAt(at, index);
-    kernels.copy(data, from, FTL_BLOCK_BYTES);
-    writeName(u32, entry, block, sequence);
-    writeEntryCrc(u32, entry, crc === -1 ? blockCrc(kernels, entry, data) : crc);
+    writeName(arena.u32, entry, block, sequence);
+    const found = copyBlock(arena, kernels, dataAt(geometry, at, index), from, entry);
+    if (crc !== -1 && found !== crc) {
+      clearEntry(arena.u32, entry);
+      return WRONG_BLOCK;
+    }
+    writeEntryCrc(arena.u32, entry, found);
     this.dataCount[slot] = index + 1;
     this.#noteCounts(slot);
     return this.unit[slot]! * geometry.unitBlocks + geometry.summaryBlocks + index;

@@ -133,6 +133,7 @@ export interface NativeAddon {
   xor(target: number, sources: Float64Array, sourceCount: number, bytes: number): void;
   crc32c(address: number, bytes: number): number;
   crc32cRaw(seed: number, address: number, bytes: number): number;
+  copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number;
   copy(to: number, from: number, bytes: number): void;
   zero(address: number, bytes: number): void;
   isZero(address: number, bytes: number): boolean;
@@ -165,7 +166,7 @@ export interface NativeAddon {
   eventfd(): number;
   eventfdWrite(fd: number): number;
 
-  // --- sockets (creation only; traffic goes through the ring) -----------------------------------
+  // --- sockets (traffic goes through the ring, but for what has arrived already) ----------------
   /** Listening Unix stream socket (existing path: -EADDRINUSE), mode set before listen. */
   socketListenUnix(path: string, mode: number, backlog: number): number;
   /** Listening TCP socket, SO_REUSEADDR, numeric host only; returns fd or -errno. */
@@ -174,6 +175,12 @@ export interface NativeAddon {
   socketPort(fd: number): number;
   /** TCP: no delay, keep-alive; Unix: a send buffer for large replies. Returns 0 or -errno. */
   socketTune(fd: number): number;
+  /**
+   * recv(2) into `bytes` > 0 bytes of mapped memory, without waiting: the bytes received, 0 at the
+   * end of the stream, -EAGAIN when nothing has arrived, or another -errno. RangeError outside
+   * mapped memory. Not while a receive of the same socket is in the ring.
+   */
+  socketReceiveNow(fd: number, address: number, bytes: number): number;
   socketPair(): [number, number];
 
   // --- process ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import { type BlockIo, type Completer, FLAG_FUA, OP_WRITE } from '../block/block
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import {
   blockCrc,
+  copyBlock,
   makeSequence,
   nameBlock,
   writeEntryCrc,
@@ -187,9 +188,9 @@ export class RecordWriter implements Completer {
       const index = slot.dataCount;
       const data = recordDataAt(slot.buffer, index);
       const entry = recordEntryAt(slot.buffer, index);
-      kernels.copy(data, io.buffer + this.#cut * CACHE_BLOCK_BYTES, CACHE_BLOCK_BYTES);
+      const from = io.buffer + this.#cut * CACHE_BLOCK_BYTES;
       writeName(arena.u32, entry, io.block + this.#cut, slot.sequence);
-      writeEntryCrc(arena.u32, entry, blockCrc(kernels, entry, data));
+      writeEntryCrc(arena.u32, entry, copyBlock(arena, kernels, data, from, entry));
       slot.dataCount += 1;
       this.#cut += 1;
     }

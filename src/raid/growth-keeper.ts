@@ -57,7 +57,7 @@ export abstract class GrowthKeeper extends MetadataKeeper {
       reason: 'its members have grown',
       action:
         this.options.expectsSpace === true
-          ? 'none: the layer above keeps the size that it was made with, and does not use the rest'
+          ? `stop and export ${array.name} again: what lies on the array grows at its next start`
           : `unexport and export ${array.name} again: an export keeps the size it began with`,
       details: { blocks_before: before, blocks: growth.blockCount },
     });

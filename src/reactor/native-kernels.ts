@@ -38,6 +38,10 @@ export class NativeKernels implements Kernels {
     return this.#native.crc32cRaw(seed, this.#base + at, bytes);
   }
 
+  copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number {
+    return this.#native.copyCrc32cRaw(seed, this.#base + to, this.#base + from, bytes);
+  }
+
   copy(to: number, from: number, bytes: number): void {
     this.#native.copy(this.#base + to, this.#base + from, bytes);
   }

@@ -21,6 +21,7 @@
  * (ring-memory.ts), control messages (mailbox.ts).
  */
 
+import { performance } from 'node:perf_hooks';
 import type { MessagePort } from 'node:worker_threads';
 import { assert } from '../block/assert.ts';
 import type { BlockIo } from '../block/block-io.ts';
@@ -88,9 +89,13 @@ export class RingReactor extends RingOperations implements Ring {
   readonly #poll: PollPolicy;
   readonly #mailbox: Mailbox;
   readonly #alarm: Alarm;
-  /** Two lists that change places each turn, so that no list is allocated per turn. */
-  #hooks: TurnHook[] = [];
-  #hooksNext: TurnHook[] = [];
+  /**
+   * Two lists that change places each turn. They never shrink, so that nothing is allocated per
+   * turn; `#hookCount` are in the first.
+   */
+  #hooks: (TurnHook | null)[] = [];
+  #hooksNext: (TurnHook | null)[] = [];
+  #hookCount = 0;
   /** The clock as read first in this turn; negative = not read yet. */
   #nowUs = -1;
   #randomState: number;
@@ -187,7 +192,8 @@ export class RingReactor extends RingOperations implements Ring {
   atTurnEnd(hook: TurnHook): void {
     if (hook.queued) return;
     hook.queued = true;
-    this.#hooks.push(hook);
+    this.#hooks[this.#hookCount] = hook;
+    this.#hookCount += 1;
   }
 
   /** Messages to `port` go to `onMessage` between batches. */
@@ -310,12 +316,12 @@ export class RingReactor extends RingOperations implements Ring {
     ran += this.#runCompletions();
     if (this.#mailbox.pending) this.#deliver();
     if (this.#timers.nextDueUs() < this.#alarm.dueUs) ran += this.#runTimers();
-    if (this.#hooks.length > 0) ran += this.#runHooks();
+    if (this.#hookCount > 0) ran += this.#runHooks();
     return ran;
   }
 
   #busy(): boolean {
-    return this.#completions.length > 0 || this.#hooks.length > 0 || this.#mailbox.pending;
+    return this.#completions.length > 0 || this.#hookCount > 0 || this.#mailbox.pending;
   }
 
   /** Spins if that has paid off lately, then sleeps until a completion or the next timer. */
@@ -383,13 +389,14 @@ export class RingReactor extends RingOperations implements Ring {
     const hooks = this.#hooks;
     this.#hooks = this.#hooksNext;
     this.#hooksNext = hooks;
-    const count = hooks.length;
+    const count = this.#hookCount;
+    this.#hookCount = 0;
     for (let index = 0; index < count; index += 1) {
       const hook = hooks[index]!;
+      hooks[index] = null;
       hook.queued = false;
       hook.endOfTurn();
     }
-    hooks.length = 0;
     return count;
   }
 

@@ -163,11 +163,12 @@ function eraseKeys(
     ...(request.spares.length > 0 ? ['spare'] : []),
     ...(request.cache === null ? [] : ['cache']),
   ];
+  const nobody = `names no ${roles.join(' and no ')}`;
   for (const path of request.erase) {
     const { key } = identifyDevice(path);
     if (!identities.some((identity) => identity.key === key)) {
       throw new BandstandError('BANDSTAND_USAGE', {
-        message: `cannot create ${request.name}: --erase ${path} names no ${roles.join(' and no ')}`,
+        message: `cannot create ${request.name}: --erase ${path} ${nobody}`,
         hint: 'name a device that is also given as a member',
         details: { name: request.name, device: path },
       });
@@ -264,9 +265,8 @@ function cacheWarnings(
   const key = cache?.identity.diskKey ?? null;
   const shared = members.find(({ identity }) => key !== null && identity.diskKey === key);
   if (shared === undefined) return [];
-  return [
-    `${cache!.device} and ${shared.device} are on the same disk: the cache makes nothing faster`,
-  ];
+  const both = `${cache!.device} and ${shared.device}`;
+  return [`${both} are on the same disk: the cache makes nothing faster`];
 }
 
 /**

@@ -8,6 +8,7 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import { FileDevice } from '../device/file-device.ts';
+import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import type { CacheHeader } from '../nv-cache/cache-header.ts';
 import { readCacheHeader } from '../nv-cache/cache-header-io.ts';
 import { wipeCache } from '../nv-cache/create-cache.ts';
@@ -17,6 +18,8 @@ import type { Ring } from '../reactor/ring.ts';
 import { type DeviceIdentity, identifyDevice, usageOf } from './device-usage.ts';
 import { withDevice } from './offline-ring.ts';
 import { recognise, type Signature } from './signatures.ts';
+
+export { CACHE_BLOCK_BYTES };
 
 export interface ExaminedDevice {
   readonly device: string;

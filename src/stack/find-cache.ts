@@ -74,8 +74,9 @@ function anotherCache(
   wanted: FtlCache,
   header: CacheHeader,
 ): BandstandError {
+  const both = `${header.uuid}, not ${wanted.uuid}`;
   return new BandstandError('BANDSTAND_CACHE_OWNER', {
-    message: `cannot use ${device} as the NV cache of ${name}: it is the cache ${header.uuid}, not ${wanted.uuid}`,
+    message: `cannot use ${device} as the NV cache of ${name}: it is the cache ${both}`,
     hint: 'name another device with --cache, or leave it out to have it found',
     details: { name, device, uuid: header.uuid, wanted: wanted.uuid },
   });

@@ -12,8 +12,10 @@ import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { FtlStatusDocument } from '../control/schema.ts';
 import type { Finding } from '../ftl/finding.ts';
 import { Ftl } from '../ftl/ftl.ts';
+import { FTL_BLOCK_BYTES } from '../ftl/geometry.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
+import { bootId } from './boot-id.ts';
 import { stepEvents } from './step-events.ts';
 import type { StackEvent, StackPlan } from './worker-messages.ts';
 
@@ -23,7 +25,8 @@ const TOLD_MAX = 32;
 /** Of 2^32 units in a life most are left. */
 const FIRST_UNIT_MAX = 2 ** 31;
 
-export interface FtlLayerOptions extends Pick<StackPlan, 'readOnly' | 'rebuildMap'> {
+export interface FtlLayerOptions
+  extends Pick<StackPlan, 'readOnly' | 'rebuildMap' | 'discardBuffer'> {
   /** It has an NV cache in front. */
   readonly isCached?: boolean;
   /** Its NV cache is given up. */
@@ -39,9 +42,11 @@ export class FtlLayer {
   constructor(
     array: RaidArray,
     buffer: SurvivingMemory | null,
-    { discards = false, isCached = false, readOnly, rebuildMap = false }: FtlLayerOptions,
+    options: FtlLayerOptions,
     emit: (event: StackEvent) => void,
   ) {
+    const { discards = false, isCached = false, readOnly } = options;
+    const { rebuildMap = false, discardBuffer = false } = options;
     this.#emit = emit;
     this.#readOnly = readOnly;
     // What an earlier server has left is looked at and stays; what this one has made is of no use.
@@ -49,6 +54,8 @@ export class FtlLayer {
     this.device = new Ftl(array, {
       baseKept: true,
       buffer,
+      bootId: bootId(),
+      discardBuffer,
       firstUnit: randomInt(FIRST_UNIT_MAX),
       readOnly,
       rebuildMap,
@@ -61,14 +68,28 @@ export class FtlLayer {
     });
   }
 
-  /** Once it is open: what became of a map that was made anew. */
-  tellRebuilt(): void {
-    const rebuilt = this.device.restoreReport?.rebuilt ?? null;
+  /** Once it is open: what the start had to do, what is not as it was, and what may be lost. */
+  tellRestored(): void {
+    const { growth, restoreReport: report } = this.device;
+    assert(report !== null, 'a device that is open was restored');
+    const { blocksRead, clean, rebuilt, unitsPlayed } = report;
+    const bytesRead = blocksRead * FTL_BLOCK_BYTES;
+    this.#emit({ event: 'ftl-restored', clean, unitsPlayed, bytesRead });
+    if (growth !== null) {
+      const bytesBefore = growth.blocksBefore * FTL_BLOCK_BYTES;
+      this.#emit({ event: 'ftl-grown', bytesBefore, bytes: growth.blocks * FTL_BLOCK_BYTES });
+    }
+    if (this.bufferLost) this.#emit({ event: 'ftl-buffer-lost' });
     if (rebuilt === null) return;
     const { outdated, wrong } = rebuilt;
     const usedBlocks = this.device.status()!.mapped_blocks;
     const map = { usedBlocks, outdatedBlocks: outdated, wrongBlocks: wrong };
     this.#emit({ event: 'ftl-rebuilt', map });
+  }
+
+  /** What a killed server had answered and not flushed was given up. */
+  get bufferLost(): boolean {
+    return this.device.restoreReport?.bufferLost ?? false;
   }
 
   #found(finding: Finding): void {

@@ -23,6 +23,10 @@ export function ftlAction(name: string): string {
   return `look at its members and the kernel log (dmesg), then start it anew: bandstand stop ${name}, bandstand export ${name}`;
 }
 
+/** Told where somebody has started it without the write buffer that a killed server had left. */
+export const BUFFER_LOST =
+  'the write buffer of the server that was killed was given up: writes since the last flush may be lost';
+
 /** `why` is null while the FTL works: then what the array says is all there is to say. */
 export function ftlWords(name: string, why: string | null, array: Words): Words {
   if (why === null) return array;

@@ -28,6 +28,8 @@ export interface LogLayersSource {
   readonly array: RaidArray;
   readonly plan: StackPlan;
   readonly emit: (event: StackEvent) => void;
+  /** Told before the FTL is opened. */
+  starting(ftl: FtlLayer): void;
 }
 
 /** An open device that holds a new cache. */
@@ -68,6 +70,7 @@ export class LogLayers {
     const discards = identity.cache !== null && plan.discardCache === true;
     if (identity.cache === null || discards) {
       const ftl = new FtlLayer(array, reactor.surviving, { ...plan, discards }, emit);
+      source.starting(ftl);
       if (discards) emit({ event: 'cache-discarded', uuid: identity.cache!.uuid });
       return new LogLayers(source, identity.uuid, ftl);
     }
@@ -84,6 +87,7 @@ export class LogLayers {
     const device = makeLeaf(spec, { readOnly: plan.readOnly, deadlineUs: MEMBER_DEADLINE_US });
     await device.open(reactor);
     const ftl = new FtlLayer(array, reactor.surviving, { ...plan, isCached: true }, emit);
+    source.starting(ftl);
     try {
       await ftl.device.open(reactor);
     } catch (error) {
@@ -157,7 +161,7 @@ export class LogLayers {
       await this.#closeBelow();
       throw error;
     }
-    this.ftl.tellRebuilt();
+    this.ftl.tellRestored();
   }
 
   /** Closes everything. */

@@ -20,6 +20,7 @@ import { type Comparison, compareMembers } from '../raid/compare-members.ts';
 import { examineDevice } from '../raid/examine.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
+import { bootId } from './boot-id.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
 import { type FoundMembers, findMembers, innermostPath, nameless } from './find-members.ts';
@@ -29,6 +30,8 @@ export interface OfflineReport {
   readonly name: string;
   readonly level: string;
   readonly warnings: readonly string[];
+  /** A killed server has left a write buffer of this boot, which was not looked at. */
+  readonly bufferLost: boolean;
   /** The last stop was clean; null where that is not known. */
   readonly clean: boolean | null;
   /** Null without an FTL. */
@@ -85,7 +88,7 @@ async function checkAssembled(
     const about = { name: spec.name, level, warnings, clean };
     if (ftl) return { ...about, ...(await checkFtl(ring, array, progress)) };
     const comparison = await compareMembers(array, null, comparing(progress));
-    return { ...about, checksums: null, atStart: [], comparison };
+    return { ...about, bufferLost: false, checksums: null, atStart: [], comparison };
   } finally {
     await array.close();
   }
@@ -100,7 +103,7 @@ async function checkFtl(
   ring: Ring,
   array: RaidArray,
   progress: OfflineProgress,
-): Promise<Pick<OfflineReport, 'checksums' | 'atStart' | 'comparison'>> {
+): Promise<Omit<OfflineReport, 'clean' | 'level' | 'name' | 'warnings'>> {
   const atStart: Finding[] = [];
   let starts = true;
   const ftl = new Ftl(array, {
@@ -108,6 +111,8 @@ async function checkFtl(
     readOnly: true,
     // What lies in a cache has checksums of its own, which a start verifies.
     isCached: true,
+    bootId: bootId(),
+    discardBuffer: true,
     redundancy: redundancyOf(array),
     found: (finding) => {
       if (starts) atStart.push(finding);
@@ -122,7 +127,8 @@ async function checkFtl(
     });
     const written = await ftl.space!.writtenRanges();
     const comparison = await compareMembers(array, written, comparing(progress));
-    return { checksums, atStart, comparison };
+    const { bufferLost } = ftl.restoreReport!;
+    return { bufferLost, checksums, atStart, comparison };
   } finally {
     await ftl.close();
   }

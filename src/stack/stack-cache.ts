@@ -4,8 +4,8 @@
  * Both are safe at every step. Attach: the ring is made while the stack is in use; then operations
  * wait for a moment, what was answered is flushed, because the cache knows nothing of it, the FTL
  * names the cache, and operations go on through it. Detach: the ring is drained while the stack is
- * in use; then operations wait until it is empty, and the FTL forgets it. A device that the FTL does
- * not name is nobody's, whatever it says.
+ * in use; then operations wait until it is empty, and the FTL forgets it. A device that the FTL
+ * does not name is nobody's, whatever it says.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';

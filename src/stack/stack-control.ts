@@ -1,9 +1,9 @@
 /**
  * StackControl: everything that a managed array adds to a stack, in one place.      (control plane)
  *
- * The requests of clients (stack-members.ts, stack-processes.ts, stack-cache.ts), the events of the array, and the
- * part of the status that only the array's manager knows. The stack has one and gives it the
- * manager once the array runs; an array without superblock never has a manager.
+ * The requests of clients (stack-members.ts, stack-processes.ts, stack-cache.ts), the events of the
+ * array, and the part of the status that only the array's manager knows. The stack has one and
+ * gives it the manager once the array runs; an array without superblock never has a manager.
  */
 
 import type { StatusDocument } from '../control/schema.ts';

@@ -19,24 +19,24 @@ import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
 import { ArrayManager } from '../raid/array-manager.ts';
-import type { ArraySpec } from '../raid/array-spec.ts';
 import { type Assembly, assembleArray } from '../raid/assemble.ts';
 import { examineDevice } from '../raid/examine.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { absentSpares, notesAbout } from './absent-spares.ts';
-import { cacheWords } from './cache-words.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
-import { failureEvent, ftlWords } from './ftl-words.ts';
+import type { FtlLayer } from './ftl-layer.ts';
+import { BUFFER_LOST, failureEvent } from './ftl-words.ts';
 import { ioStatus } from './io-status.ts';
+import { layerWords, stackAction } from './layer-words.ts';
 import { LogLayers } from './log-layers.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
 import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
-import { rememberedSpec } from './remembered-array.ts';
+import { rememberedSpec } from './remembered-spec.ts';
 import { StackControl } from './stack-control.ts';
-import { startFailure } from './start-failure.ts';
+import { startFailure, takesStripesOnly } from './start-failure.ts';
 import type { RememberedStack } from './state-store.ts';
 import { stepEvents } from './step-events.ts';
 import type {
@@ -59,6 +59,8 @@ export class Stack implements DeviceObserver {
   readonly #unopened = new Map<string, string>();
   #assembly: Assembly | null = null;
   #array: RaidArray | null = null;
+  /** From the moment that its start begins. */
+  #startedFtl: FtlLayer | null = null;
   #log: LogLayers | null = null;
   #top: MeterDevice | null = null;
   #exporter: Exporter | null = null;
@@ -98,8 +100,12 @@ export class Stack implements DeviceObserver {
     try {
       await running;
     } catch (error) {
-      // One that this start has made holds nothing, and the next may want another size.
-      if (this.#reactor.surviving?.isAdopted === false) this.#reactor.surviving.discard();
+      // One that this start has made holds nothing, and the next may want another size; but once
+      // the superblock says that it is there, it has to be.
+      const { surviving } = this.#reactor;
+      if (surviving?.isAdopted === false && this.#startedFtl?.device.namesBuffer !== true) {
+        surviving.discard();
+      }
       throw error;
     }
     const array = this.#array!;
@@ -139,7 +145,7 @@ export class Stack implements DeviceObserver {
     {
       name: 'Start the FTL',
       run: (stack) => stack.#startFtl(),
-      undo: (stack) => stack.#closeFtl(),
+      undo: (stack) => stack.#log!.closeTop(stack.#top!),
     },
   ];
 
@@ -152,8 +158,7 @@ export class Stack implements DeviceObserver {
     },
     {
       name: 'Start the array',
-      run: (stack) =>
-        stack.#startArray(rememberedSpec(stack.#plan.remembered!, [...stack.#devices.values()])),
+      run: (stack) => stack.#startRemembered(),
       undo: (stack) => stack.#top!.close(),
     },
     {
@@ -173,12 +178,7 @@ export class Stack implements DeviceObserver {
 
   #refuseWrites(level: string): void {
     if (level !== 'raid5f' || this.#plan.readOnly) return;
-    const { name } = this.#plan;
-    throw new BandstandError('BANDSTAND_STACK_READ_ONLY', {
-      message: `cannot export ${name} for writing: raid5f takes full stripes only, which an FTL makes, and it was created without one`,
-      hint: `add --read-only: bandstand export ${name} --read-only`,
-      details: { name, level },
-    });
+    throw takesStripesOnly(this.#plan.name, level);
   }
 
   async #openFound(): Promise<void> {
@@ -291,15 +291,18 @@ export class Stack implements DeviceObserver {
   }
 
   async #startFtl(): Promise<void> {
-    const [reactor, array, plan, emit] = [this.#reactor, this.#array!, this.#plan, this.#emit];
-    const log = await LogLayers.prepare({ reactor, array, plan, emit });
+    const log = await LogLayers.prepare({
+      reactor: this.#reactor,
+      array: this.#array!,
+      plan: this.#plan,
+      emit: this.#emit,
+      starting: (ftl) => {
+        this.#startedFtl = ftl;
+      },
+    });
     await log.openTop((device) => this.#putOnTop(device));
     this.#log = log;
     await this.#manager!.attachSpace(log.ftl.space);
-  }
-
-  async #closeFtl(): Promise<void> {
-    await this.#log!.closeTop(this.#top!);
   }
 
   get #ftl() {
@@ -313,7 +316,8 @@ export class Stack implements DeviceObserver {
     this.#top = top;
   }
 
-  async #startArray(spec: ArraySpec): Promise<void> {
+  async #startRemembered(): Promise<void> {
+    const spec = rememberedSpec(this.#plan.remembered!, [...this.#devices.values()]);
     const array = new RaidArray(spec, { membersOpened: true });
     this.#array = array;
     await this.#putOnTop(array);
@@ -388,16 +392,12 @@ export class Stack implements DeviceObserver {
     const words = {
       health: managed?.health ?? health,
       reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,
-      action: (managed === null ? this.#action(health) : managed.action) ?? grown?.action ?? null,
+      action: (managed === null ? stackAction(health) : managed.action) ?? grown?.action ?? null,
     };
     return {
       name: this.#plan.name,
       uuid: spec.uuid ?? this.#plan.uuid,
-      ...cacheWords(
-        this.#plan.name,
-        cache,
-        ftlWords(this.#plan.name, this.#ftl?.readOnlyReason ?? null, words),
-      ),
+      ...layerWords(this.#plan.name, { cache, words, readOnly: this.#ftl?.readOnlyReason ?? null }),
       size_bytes: sizeBytes,
       block_size: this.#top!.geometry.blockBytes,
       activity: managed?.activity ?? IDLE,
@@ -443,18 +443,14 @@ export class Stack implements DeviceObserver {
     return texts.length === 0 ? null : texts.join('; ');
   }
 
-  #action(health: Health): string | null {
-    if (health === 'failed') return 'stop it, and look at its members and the kernel log (dmesg)';
-    if (health === 'degraded') return 'bring the member back; a further failure may lose data';
-    return null;
-  }
-
   #notes(): string[] {
     const reason = this.#reason(
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
     const found = this.#found === null ? [] : notesAbout(this.#found, this.control.absentSpares);
-    return [...(this.#assembly?.warnings ?? []), ...found, ...(reason === null ? [] : [reason])];
+    const lost = this.#ftl?.bufferLost === true ? [BUFFER_LOST] : [];
+    const { warnings = [] } = this.#assembly ?? {};
+    return [...warnings, ...lost, ...found, ...(reason === null ? [] : [reason])];
   }
 
   /** Null for an array without superblock: what is remembered of it is all that is known. */

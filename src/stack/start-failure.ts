@@ -1,5 +1,5 @@
 /**
- * What somebody can do when a member does not let its array start.                  (control plane)
+ * What somebody can do when something does not let a stack start.                   (control plane)
  *
  * While an array runs, a member that cannot be written leaves service. At a start nobody has said
  * that the array may begin without it, so the start fails; where the level bears the loss, the
@@ -9,6 +9,15 @@
 import { BandstandError } from '../block/errors.ts';
 import type { Assembly } from '../raid/assemble.ts';
 import { levelRules, survives } from '../raid/level-rules.ts';
+
+/** An array of this level without an FTL is not exported for writing. */
+export function takesStripesOnly(name: string, level: string): BandstandError {
+  return new BandstandError('BANDSTAND_STACK_READ_ONLY', {
+    message: `cannot export ${name} for writing: ${level} takes full stripes only, which an FTL makes, and it was created without one`,
+    hint: `add --read-only: bandstand export ${name} --read-only`,
+    details: { name, level },
+  });
+}
 
 /** `error` is as it came out of a start; one that is about no member, or needs all, comes back. */
 export function startFailure(

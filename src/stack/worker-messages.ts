@@ -34,6 +34,8 @@ export interface StackPlan {
   readonly readOnly: boolean;
   /** The map of its FTL is made anew, from units alone. */
   readonly rebuildMap?: boolean;
+  /** Goes on without the write buffer of a killed server where it is gone or unusable. */
+  readonly discardBuffer?: boolean;
   /** Where the device of the NV cache is; null: where it was, or wherever it is found. */
   readonly cacheDevice?: string | null;
   /** What only the NV cache has is given up. */
@@ -112,7 +114,18 @@ export type StackEvent =
     }
   | { readonly event: 'member-failed'; readonly device: string; readonly errno: string }
   | { readonly event: 'array-failed'; readonly errno: string }
+  /** What a start had to do, beyond loading the map. */
+  | {
+      readonly event: 'ftl-restored';
+      readonly clean: boolean;
+      readonly unitsPlayed: number;
+      readonly bytesRead: number;
+    }
   | { readonly event: 'ftl-found'; readonly finding: Finding }
+  /** Its base was larger than it was: it has so many bytes now. */
+  | { readonly event: 'ftl-grown'; readonly bytesBefore: number; readonly bytes: number }
+  /** The write buffer of a killed server was given up. */
+  | { readonly event: 'ftl-buffer-lost' }
   | { readonly event: 'ftl-lost'; readonly lost: LostBlocks }
   | {
       readonly event: 'ftl-rebuilt';

@@ -13,7 +13,7 @@
 import { Duplex } from 'node:stream';
 import { assert } from '../../src/block/assert.ts';
 import { Timer } from '../../src/block/reactor.ts';
-import { EADDRINUSE, ECANCELED, ECONNRESET, EPIPE } from '../../src/block/status.ts';
+import { EADDRINUSE, EAGAIN, ECANCELED, ECONNRESET, EPIPE } from '../../src/block/status.ts';
 import type { NativeAddon } from '../../src/native/addon.ts';
 import type { Ring, RingHandler } from '../../src/reactor/ring.ts';
 import {
@@ -85,6 +85,8 @@ export class FakePeer {
   readonly toServer = new ByteQueue();
   ended = false;
   broken = false;
+  /** A receive has ended with the error; the next finds the end of the stream, as on Linux. */
+  failureTold = false;
 
   write(bytes: Uint8Array): void {
     this.toServer.push(bytes);
@@ -151,6 +153,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
       socketListenTcp: (host, port) => this.#listen(`${host}:${port}`),
       socketPort: () => 10_809,
       socketTune: () => 0,
+      socketReceiveNow: (fd, address, bytes) => this.#receiveNow(fd, address, bytes),
       fileClose: (fd) => this.#close(fd),
     };
     this.native = calls as NativeAddon;
@@ -334,6 +337,30 @@ export class FakeRing extends SimulatedReactor implements Ring {
     return 0;
   }
 
+  #receiveNow(fd: number, address: number, bytes: number): number {
+    const at = address - this.arena.address;
+    assert(bytes > 0 && at >= 0 && at + bytes <= this.arena.bytes, 'a receive has room');
+    assert(
+      this.#operations.every((operation) => operation.fd !== fd || operation.kind !== 'receive'),
+      'nothing is received at once while a receive is in flight',
+    );
+    const peer = this.#peer(fd);
+    const arrived = peer.broken || peer.serverClosed || peer.ended || peer.toServer.length > 0;
+    return arrived ? this.#receive(peer, at, bytes) : -EAGAIN;
+  }
+
+  #receive(peer: FakePeer, at: number, bytes: number): number {
+    if (peer.serverClosed) return 0;
+    if (peer.broken) {
+      const told = peer.failureTold;
+      peer.failureTold = true;
+      return told ? 0 : -ECONNRESET;
+    }
+    const taken = this.#piece(Math.min(bytes, peer.toServer.length));
+    this.arena.u8.set(peer.toServer.take(taken), at);
+    return taken;
+  }
+
   #add(
     kind: OperationKind,
     slot: number,
@@ -381,13 +408,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
       peer.onReceive?.();
       return 0;
     }
-    if (operation.kind === 'receive') {
-      if (peer.broken) return -ECONNRESET;
-      if (peer.serverClosed) return 0;
-      const bytes = this.#piece(Math.min(operation.bytes, peer.toServer.length));
-      this.arena.u8.set(peer.toServer.take(bytes), operation.at);
-      return bytes;
-    }
+    if (operation.kind === 'receive') return this.#receive(peer, operation.at, operation.bytes);
     if (peer.broken || peer.serverClosed) return -EPIPE;
     const parts =
       operation.kind === 'send'

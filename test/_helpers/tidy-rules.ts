@@ -71,6 +71,7 @@ export const IMPORT_TABLE: Readonly<Record<string, ImportRule>> = {
       'device',
       'raid',
       'ftl',
+      'nv-cache',
       'exporter',
       'reactor',
       'native',

@@ -159,7 +159,7 @@ export class Administrator {
     const world = this.#world;
     const { life, ios } = world;
     const { strikes } = ios;
-    const equal = world.mismatches() === 0 && world.options.config.trim !== 'undefined';
+    const equal = world.look.mismatches() === 0 && world.options.config.trim !== 'undefined';
     const began = await this.#ask('check', () => this.#admin.startCheck(repair), undefined);
     world.calmCheck = began && equal ? { life, strikes } : null;
   }
@@ -188,7 +188,7 @@ export class Administrator {
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
     await world.look.settle();
-    const differ = world.mismatches();
+    const differ = world.look.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
     if (world.ios.strikes !== strikes) return false;
@@ -197,7 +197,7 @@ export class Administrator {
     if (found !== differ) {
       world.violate(`a check found ${found} blocks that disagree, there are ${differ}`);
     }
-    const left = world.mismatches();
+    const left = world.look.mismatches();
     if (left !== (repair ? 0 : differ)) {
       world.violate(`after a check${repair ? ' with repair' : ''} ${left} blocks disagree`);
     }
@@ -210,7 +210,7 @@ export class Administrator {
     const parity = config.level === 'raid5f';
     if (!parity && config.members < 3) return;
     if (!(await this.#quiet()) || world.slotsOut().length > 0 || world.atlas.isAnyVictim) return;
-    if (world.mismatches() !== 0) return;
+    if (world.look.mismatches() !== 0) return;
     // Of a stripe only the parity can be told from what it should be.
     const block = wantedBlock % Math.min(...array.layout.sizes);
     const rows = world.size.blocks / (parity ? config.members - 1 : 1);

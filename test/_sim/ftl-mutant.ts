@@ -148,8 +148,8 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'ftl: a start lets the last unit that it reads win',
-    file: 'src/ftl/roll-forward.ts',
-    find: '    if (chunk[at]! > sequence) return false;\n',
+    file: 'src/ftl/newest-records.ts',
+    find: '      if (known > sequence) return false;\n',
     replace: '',
     found: { by: 'histories', seed: 5 },
   },
@@ -163,8 +163,8 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: a start ends without a checkpoint',
     file: 'src/ftl/ftl.ts',
-    find: '    await engine.checkpointer.write(false);\n',
-    replace: '',
+    find: '      await engine.checkpointer.write(false, { bufferBoot:',
+    replace: '      if (readOnly) await engine.checkpointer.write(false, { bufferBoot:',
     found: { by: 'histories', seed: 164 },
   },
   {
@@ -177,9 +177,38 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: the write buffer of a killed process is not taken over',
     file: 'src/ftl/restore.ts',
-    find: 'if (this.#wasClean || survived === null) return;',
-    replace: 'if (this.#wasClean || survived !== null) return;',
-    found: { by: 'histories', seed: 3 },
+    find: 'if (survivors.isOfThisLife(superblock)) {',
+    replace: 'if (survivors.isOfThisLife(superblock) && this.#bootId === null) {',
+    found: { by: 'histories', seed: 7 },
+  },
+  {
+    name: 'ftl: a write buffer that is gone passes for one that a power cut has taken',
+    file: 'src/ftl/restore.ts',
+    find: 'if (bufferBoot === null || bufferBoot !== this.#bootId) return NOTHING_ADOPTED;',
+    replace: 'if (bufferBoot === null || bufferBoot !== superblock.uuid) return NOTHING_ADOPTED;',
+    found: {
+      by: 'units',
+      test: 'test/ftl/buffer-lost.ts',
+      why: 'in histories nobody removes it',
+    },
+  },
+  {
+    name: 'ftl: what lies in new bands is taken for a part of the device',
+    file: 'src/ftl/growth.ts',
+    find: '  await clearHeads(reactor, base, current.shape.bandCount, shape);\n',
+    replace: '  if (shape.blockCount === 0) await clearHeads(reactor, base, 0, shape);\n',
+    found: {
+      by: 'units',
+      test: 'test/ftl/growth.ts',
+      why: 'disks of histories grow by zeroes',
+    },
+  },
+  {
+    name: 'ftl: a device that grows forgets a part of its map',
+    file: 'src/ftl/growth.ts',
+    find: '  pages.set(current.pages);\n',
+    replace: '  pages.set(current.pages.subarray(1), 1);\n',
+    found: { by: 'sweeps', scenario: 'F18', why: 'disks grow under few FTLs' },
   },
   {
     name: 'ftl: a checkpoint overwrites the pages that count',

@@ -145,6 +145,30 @@ function rebuilding(): Step[] {
   ];
 }
 
+/** Each disk grows by so many bands. */
+function grown(members: number, bands: number): Step[] {
+  const blocks = (bands * SCENARIO_FTL.bandUnits * SCENARIO_FTL.unitBytes) / 4096;
+  return Array.from({ length: members }, (_, disk) => ({ do: 'grow', disk, blocks }));
+}
+
+function growing(members: number): Step[] {
+  return [
+    ...churn(20, 6),
+    ...grown(members, 5),
+    ...churn(5, 3),
+    RESTART,
+    write(100, 24),
+    write(124, 24, true),
+    ...churn(20, 7),
+    ...grown(members, 6),
+    crash('kill', 1),
+    ...churn(40, 9),
+    write(140, 20),
+    FLUSH,
+    DRAIN,
+  ];
+}
+
 const FLUSH: Step = { do: 'flush' };
 const RESTART: Step = { do: 'restart' };
 const KILL = crash('kill', 1);
@@ -230,5 +254,10 @@ export const FTL_SCENARIOS: readonly Scenario[] = [
     level: 'raid5f',
     members: 3,
     rest: { spares: 1 },
+  }),
+  scenario('F18 a device grows, is filled, and grows again after a kill', growing(1)),
+  scenario('F19 mirrors grow, and one is lost afterwards', [...growing(2), ...losing(2)], {
+    level: 'raid1',
+    members: 2,
   }),
 ];

@@ -10,6 +10,7 @@ import { drawCache } from './cache-config.ts';
 import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
 import { drawFtlCrash, FtlDrill } from './ftl-drill.ts';
+import { drawGrowth } from './grow.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type History, type LevelName, powerCut, type Step } from './step.ts';
 import type { Promises } from './subject.ts';
@@ -26,6 +27,8 @@ const BLANK_CHANCE = 0.15;
 const EARLY_CHANCE = 0.25;
 /** Of a unit of an FTL, or of some. */
 const LATENT_BYTES = 32_768;
+/** Of the FTLs on arrays that grow. */
+const GROWTH_CHANCE = 0.25;
 const STEPS_MIN = 20;
 const STEPS_MAX = 160;
 /** Those that have to go round a ring. */
@@ -43,7 +46,20 @@ export function generate(seed: number, promises: Promises): History {
     return { seed, config, steps: [...before, ...new Drill(random, config).steps()] };
   }
   const config = drawConfig(random, promises);
-  return { seed, config, steps: new Generator(random, config, promises).steps() };
+  const steps = new Generator(random, config, promises).steps();
+  return { seed, config, steps: config.ftl === null ? steps : withGrowth(seed, config, steps) };
+}
+
+/** Under some FTLs disks grow now and then. Drawn apart: other histories are what they were. */
+function withGrowth(seed: number, config: Config, steps: readonly Step[]): Step[] {
+  const random = new Random(mixSeed(seed, 6));
+  const grown = [...steps];
+  const grows = config.level === 'raid0' || config.level === 'raid1';
+  if (!grows || config.spares > 0 || !random.chance(GROWTH_CHANCE)) return grown;
+  for (let count = random.between(1, 3); count > 0; count -= 1) {
+    grown.splice(random.below(grown.length + 1), 0, ...drawGrowth(random, config));
+  }
+  return grown;
 }
 
 function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config {

@@ -1,17 +1,47 @@
 /**
- * Disks that become larger under an array that is in use.
+ * Disks that become larger under an array that is in use, and an FTL that grows with its array.
  */
 
+import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
 import { referenceSize } from '../_helpers/raid-reference.ts';
-import type { History } from './step.ts';
+import { drawFtlCrash } from './ftl-drill.ts';
+import type { Random } from './random.ts';
+import type { Config, History, Step } from './step.ts';
 import type { World } from './world.ts';
 
-/** What the array of a history can grow to: its model has so many blocks from the beginning. */
-export function arrayBlocksMax({ config, steps }: History): number {
-  const { level, stripBlocks: strip } = config;
+/** An array has grown so far that its FTL must, too: rounded, and one band takes its map. */
+const BANDS_TO_GROW = 4;
+
+/** What the user's device can grow to: its model has so many blocks from the beginning. */
+export function userBlocksMax({ config, steps }: History): number {
+  const { blockBytes, ftl, level, stripBlocks: strip } = config;
   const sizes = [...config.dataBlocks];
   for (const step of steps) if (step.do === 'grow') sizes[step.disk]! += step.blocks;
-  return referenceSize({ level, strip, sizes });
+  const blocks = referenceSize({ level, strip, sizes });
+  return ftl === null ? blocks : Math.ceil((blocks * blockBytes) / FTL_BLOCK_BYTES);
+}
+
+/** After a start: an FTL uses what its array had gained before. */
+export function checkFtlSize(world: World): void {
+  const { config } = world.options;
+  if (config.ftl === null) return;
+  const { arrayBlocks, device } = world.subject;
+  const { bandUnits, unitBytes } = config.ftl;
+  const some = (BANDS_TO_GROW * bandUnits * unitBytes) / config.blockBytes;
+  const wrong = world.size.foundFtl(device.geometry.blockCount, arrayBlocks, some);
+  if (wrong !== null) world.violate(wrong);
+}
+
+/** Steps in which all disks grow, by so many bands of the FTL together, and a start follows. */
+export function drawGrowth(random: Random, config: Config): Step[] {
+  const { bandUnits, unitBytes } = config.ftl!;
+  const { blockBytes, level, members, stripBlocks } = config;
+  const bytes = random.between(1, 12) * bandUnits * unitBytes;
+  const strips = Math.ceil(bytes / (level === 'raid1' ? 1 : members) / blockBytes / stripBlocks);
+  const grows = Array.from({ length: members }, (_, disk): Step => {
+    return { do: 'grow', disk, blocks: strips * stripBlocks };
+  });
+  return [...grows, random.chance(0.5) ? { do: 'restart' } : drawFtlCrash(random, members)];
 }
 
 /** Waits until the array has made of it what it can, and compares its size. */

@@ -44,8 +44,9 @@ export class MemberLook {
     return this.#compared === null || isCompared(layout, block, this.#compared);
   }
 
-  /** Member blocks in which a check finds that the members in service disagree. */
+  /** Member blocks in which the members in service disagree now; nothing is in flight. */
   mismatches(): number {
+    this.#world.syncHealth();
     const { media, options, size } = this.#world;
     return countMismatches(options.array, media, this.#inService, size.blocks, this.#compared);
   }

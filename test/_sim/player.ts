@@ -24,7 +24,7 @@ import { Administrator } from './administrator.ts';
 import { changeCache, disturbCache } from './change-cache.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
-import { arrayBlocksMax, growDisk } from './grow.ts';
+import { growDisk, userBlocksMax } from './grow.ts';
 import { takeStray, watchStrays } from './guard.ts';
 import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
@@ -222,7 +222,8 @@ class Player {
         random: this.#random.fork(),
         trace: this.#trace,
         trigger: trigger ?? null,
-        blocksMax: config.ftl === null ? arrayBlocksMax(this.#history) : blocks,
+        blocksMax: userBlocksMax(this.#history),
+        ftlBlocks: config.ftl === null ? null : blocks,
         keepsCut: this.#options.keepsCut ?? false,
       },
       media,

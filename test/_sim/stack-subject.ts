@@ -34,6 +34,8 @@ import { CACHE_DISK, makeCache } from './template.ts';
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 export const CACHED_PROMISES: Promises = { ...STACK_PROMISES, cached: true };
 
+/** Units between two flushes that nobody has asked for; the number of slots chooses. */
+const FLUSH_UNITS = [2, 7, 1000];
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
 export class StackSubject implements Subject, DeviceObserver {
@@ -45,6 +47,7 @@ export class StackSubject implements Subject, DeviceObserver {
   readonly #steps = new StepRun<StackSubject>(this);
   readonly #cacheDisk: SimDisk | null;
   #ftl: Ftl | null = null;
+  #bootId: OpenOptions['bootId'] = '';
   /** Of the FTL. */
   #uuid = '';
   #nvCache: NvCache | null = null;
@@ -73,18 +76,20 @@ export class StackSubject implements Subject, DeviceObserver {
         },
         {
           name: 'Start the FTL',
-          run: (stack) => stack.#startLayers(),
+          run: (stack) => stack.#startLayers(options),
           undo: (stack) => stack.#closeLayers(),
         },
       ]);
     } catch (error) {
       // Who makes an array after that is the same process here.
-      if (surviving?.isAdopted === false && !options.mayCreate) surviving.discard();
+      const isNamed = this.#ftl?.namesBuffer === true;
+      if (surviving?.isAdopted === false && !isNamed && !options.mayCreate) surviving.discard();
       throw error;
     }
   }
 
-  async #startLayers(): Promise<void> {
+  async #startLayers({ bootId }: OpenOptions): Promise<void> {
+    this.#bootId = bootId;
     const array = this.#array.device;
     const { cache, uuid } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
     this.#uuid = uuid;
@@ -102,8 +107,10 @@ export class StackSubject implements Subject, DeviceObserver {
       baseKept: true,
       redundancy: redundancyOf(array),
       buffer: this.#reactor.surviving,
+      bootId: this.#bootId,
       slotCount,
       checkpointUnits,
+      flushUnits: FLUSH_UNITS[slotCount % FLUSH_UNITS.length]!,
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);

@@ -53,6 +53,8 @@ export interface OpenOptions {
   readonly mayCreate: boolean;
   /** What lies on the disks may be an array that is not complete: creating one overwrites it. */
   readonly mayOverwrite: boolean;
+  /** Of the machine; another one after each power cut. */
+  readonly bootId: string;
   /** There are disks that need not be members. */
   readonly scan: boolean;
   /** Called when the array runs; what lies on it may not be there yet. */

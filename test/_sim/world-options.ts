@@ -27,8 +27,10 @@ export interface WorldOptions {
   readonly random: Random;
   readonly trace: Trace;
   readonly trigger: Trigger | null;
-  /** What the array grows to at most, or what the FTL has. */
+  /** What the user's device grows to at most. */
   readonly blocksMax: number;
+  /** What the FTL has at first; null: there is none. */
+  readonly ftlBlocks: number | null;
   /** Keep the disks as they were right before the trigger's power cut, and end there. */
   readonly keepsCut: boolean;
 }

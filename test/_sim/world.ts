@@ -7,14 +7,15 @@
  */
 
 import { BandstandError } from '../../src/block/errors.ts';
-import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
 import { CacheFaults } from './cache-faults.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
+import { checkFtlSize } from './grow.ts';
 import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
+import { Machine } from './machine.ts';
 import type { SimMedium } from './medium.ts';
 import { MemberIos } from './member-ios.ts';
 import { MemberLook } from './member-look.ts';
@@ -80,25 +81,23 @@ export class World {
   #differs = false;
   /** In this life somebody has asked for another set of members. */
   administered = false;
-  /** What a killed program leaves to the next one. */
-  readonly #memory: SimulatedMemory | null;
+  readonly machine: Machine;
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
   /** `disks` are those of the slots, then the extras, then that of the NV cache, if any. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
-    const { config, array, promises } = options;
-    const media = disks.slice(0, config.members);
+    const { config, array, promises, ftlBlocks } = options;
     this.options = options;
-    this.media = media;
+    this.media = disks.slice(0, config.members);
     const last = config.cache === null ? disks.length : disks.length - 1;
     this.extras = disks.slice(config.members, last);
     this.cacheMedium = disks[last] ?? null;
     this.cacheFaults = new CacheFaults(this.cacheMedium, from?.cacheFaults);
-    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows);
-    this.atlas = new Atlas(config.level, media, promises, from?.atlas);
+    this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows, ftlBlocks);
+    this.atlas = new Atlas(config.level, this.media, promises, from?.atlas);
     this.model = from?.model.clone() ?? new Model(modelOptions(options));
-    this.#memory = survivingMemory(config);
+    this.machine = new Machine(survivingMemory(config), from?.machine);
     this.user = new User(this);
     this.ios = new MemberIos(this);
     this.leeway = new Leeway(this);
@@ -108,7 +107,7 @@ export class World {
 
   /** As the user sees it. */
   get blockCount(): number {
-    return this.options.promises.log ? this.options.blocksMax : this.size.blocks;
+    return this.size.userBlocks;
   }
 
   get disks(): SimMedium[] {
@@ -157,7 +156,7 @@ export class World {
       const scan = this.extras.length > 0;
       const arrayRuns = (): void => this.#checkStart(degraded);
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
-      const options = { degraded, scan, ...may, arrayRuns };
+      const options = { degraded, scan, bootId: this.machine.bootId, ...may, arrayRuns };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
@@ -176,12 +175,13 @@ export class World {
     this.started = true;
     this.erased = false;
     this.cacheChanged();
+    checkFtlSize(this);
     return true;
   }
 
   #newLife(): Life {
     const { array, factory, random, config } = this.options;
-    const life = new Life(random.u32(), this.#memory, config.cache !== null);
+    const life = new Life(random.u32(), this.machine.memory, config.cache !== null);
     const present = this.disks.filter(({ away }) => !away);
     const disks = present.map(
       (medium) => new SimDisk(medium, this.ios, random.fork(), config.latency),
@@ -210,7 +210,7 @@ export class World {
     }
     this.#leave();
     // What its program left behind is nobody's, and is thrown away.
-    this.#memory?.powerCut();
+    this.machine.powerCut();
     this.erasing = this.ios.strikes > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
@@ -331,7 +331,7 @@ export class World {
   #leave(): void {
     this.#forgetFlushes();
     this.cacheMedium?.forgive();
-    this.#memory?.kill();
+    this.machine.kill();
     this.#life = null;
   }
 
@@ -354,7 +354,7 @@ export class World {
     if (this.ios.flushLost && !healed) {
       if (!log) this.model.flushFailed();
       // An FTL writes again what it does not know to be durable, unless it was in memory only.
-      else if (this.#memory === null && !this.#isCached) this.model.powerCut();
+      else if (this.machine.memory === null && !this.#isCached) this.model.powerCut();
     }
     this.ios.flushLost = false;
   }
@@ -382,12 +382,13 @@ export class World {
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     const disks = this.disks.map((medium) => ({ medium, flying: flying.get(medium) ?? [] }));
     if (how === 'kill') {
-      this.#memory?.kill();
+      this.machine.kill();
       // A program that does not know of it would trust what is lost: see docs/testing.md.
       this.cacheMedium?.forgive();
     } else {
-      this.#memory?.powerCut();
-      if (this.ios.triggered && this.options.keepsCut) this.cut = openCut(disks);
+      this.machine.powerCut();
+      // The history's own power cuts are over at once.
+      if (this.options.keepsCut && this.ios.triggered) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
         if (!away && hasDropped) this.atlas.unsure[slot] = true;
       });
@@ -452,22 +453,17 @@ export class World {
 
   /** The same disks, or these, without a running program, to try something out. */
   fork(random: Random, from: readonly SimMedium[] = this.disks): World {
-    const disks = from.map((medium) => medium.clone());
     const options = { ...this.options, random, trigger: null, keepsCut: false };
-    const world = new World(options, disks, this);
+    const world = new World(
+      options,
+      from.map((medium) => medium.clone()),
+      this,
+    );
     world.started = this.started;
     world.erasing = this.erasing;
     // The copy is of the disks only.
-    if (this.#memory?.isLeft === true) world.model.powerCut();
+    if (this.machine.memory?.isLeft === true) world.model.powerCut();
     return world;
-  }
-
-  // --- disks ------------------------------------------------------------------------------------
-
-  /** Member blocks in which the members in service disagree now; nothing is in flight. */
-  mismatches(): number {
-    this.syncHealth();
-    return this.look.mismatches();
   }
 
   checkMembers(): void {

@@ -137,10 +137,18 @@ const REFUSALS: readonly Refusal[] = [
     stderr: "cannot use --uuid 'tank': it is not a UUID\n  leave it out, and a random one is made",
   },
   {
-    title: 'a cache, which this version lacks',
-    words: ['tank', '--raid', 'raid1', '--cache', 'C', 'A', 'B'],
+    title: 'a cache without an FTL',
+    words: ['tank', '--raid', 'raid1', '--no-ftl', '--cache', 'C', 'A', 'B'],
     status: 2,
-    stderr: 'cannot use --cache: it is not available in this version\n  leave it out',
+    stderr:
+      'cannot use --cache with --no-ftl: the FTL takes what the cache has gathered\n  leave one of them out',
+  },
+  {
+    title: 'a cache that nothing would record',
+    words: ['tank', '--raid', 'raid1', '--no-superblock', '--cache', 'C', 'A', 'B'],
+    status: 2,
+    stderr:
+      'cannot use --cache with --no-superblock: nothing would record that there is a cache\n  leave one of them out',
   },
   {
     title: 'a spare for a level that rebuilds nothing',

@@ -19,6 +19,7 @@ const REPORT: OfflineReport = {
   name: 'tank',
   level: 'raid5f',
   warnings: [],
+  bufferLost: false,
   clean: true,
   checksums: CHECKSUMS,
   atStart: [],

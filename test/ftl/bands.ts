@@ -20,6 +20,9 @@ function make(): Bands {
     blockCount: 60,
     pageEntries: 16,
     placeBytes: 4,
+    superblockUnits: 1,
+    frontPages: 4,
+    mapBands: [],
   });
   const bands = new Bands(geometry, new Placement(16, geometry.classCount));
   for (let band = 0; band < 16; band += 1) bands.giveFree(band);

@@ -21,23 +21,32 @@ const GOLDEN: FtlSuperblock = {
     blockCount: 600,
     pageEntries: 64,
     placeBytes: 4,
+    superblockUnits: 1,
+    frontPages: 6,
+    mapBands: [
+      { first: 12, count: 1 },
+      { first: 20, count: 2 },
+    ],
   },
   checkpoint: 6,
   checkpointStart: 3 * 2 ** 32 + 1,
   checkpointEpoch: 0,
   writeSequence: 12345,
   openBands: [30, 2],
+  bufferBoot: 'b0070000-1122-4233-8444-556677889900',
   cache: { uuid: '0c0c0c0c-0000-4000-8000-00000000cace', epoch: 7 },
   pages: Uint32Array.from([13, 12, 0, 3, 2, 0, 0, 0, 1, 5]),
 };
 
 /** Made by a program of its own from the description of the format: the first 136 bytes. */
 const GOLDEN_BYTES =
-  '4253544e4446544c0100000054a686ed00112233445566778899aabbccddeeff' +
-  '090000000000000002000000030000000400000008000000200000001900000058' +
-  '020000000000004000000004000000060000000200000001000000030000003930' +
-  '0000000000000000000000000000000000000000000000000000000000001e0000' +
-  '0002000000';
+  '4253544e4446544c01000000b32b00c800112233445566778899aabbccddeeff09' +
+  '000000000000000200000003000000040000000800000020000000190000005802' +
+  '000000000000400000000400000006000000020000000100000003000000393000' +
+  '000000000000000000b0070000112242338444556677889900010000001e000000' +
+  '02000000';
+/** From byte 404 on: where the map lies. */
+const GOLDEN_AREA = '06000000020000000c000000010000001400000002000000';
 const GOLDEN_CACHE = '0c0c0c0c0000400080000000' + '0000cace07000000';
 const GOLDEN_TABLE =
   '0d0000000c00000000000000030000000200000000000000000000000000000001000000' + '05000000';
@@ -50,6 +59,7 @@ test('the golden superblock has the golden bytes, and is read back', (t) => {
   t.is(bytes.length, 4 * 4096, 'whole units');
   t.is(hex(bytes.subarray(0, 136)), GOLDEN_BYTES);
   t.is(hex(bytes.subarray(384, 404)), GOLDEN_CACHE);
+  t.is(hex(bytes.subarray(404, 428)), GOLDEN_AREA);
   t.is(hex(bytes.subarray(4096, USED)), GOLDEN_TABLE);
   t.is(superblockLength(bytes.subarray(0, 4096), 'here'), USED);
   t.deepEqual(decodeFtlSuperblock(bytes.subarray(0, USED), 'here'), GOLDEN);
@@ -112,6 +122,16 @@ const REFUSALS: readonly (readonly [field: string, patch: (view: DataView) => vo
   ['checkpoint_start', u64(88, 2n ** 53n)],
   ['write_sequence', u64(96, 2n ** 53n)],
   ['open_bands', u32(132, 32)],
+  ['open_bands', u32(132, 21)],
+  ['superblock_units', u32(124, 0)],
+  ['superblock_units', u32(124, 5000)],
+  ['front_pages', u32(404, 0)],
+  ['front_pages', u32(404, 2 ** 31)],
+  ['map_run_count', u32(408, 65)],
+  ['map_bands', u32(412, 21)],
+  ['map_bands', u32(416, 0)],
+  ['map_bands', u32(420, 12)],
+  ['map_bands', u32(424, 13)],
   ['table', u32(4096, 14)],
 ];
 

@@ -13,6 +13,9 @@ function make(placeBytes: number): L2p {
       blockCount: 50,
       pageEntries: 16,
       placeBytes,
+      superblockUnits: 1,
+      frontPages: 4,
+      mapBands: [],
     }),
   );
 }
@@ -68,6 +71,9 @@ test('a map for which there is no memory is refused with its size', (t) => {
     blockCount: 2 ** 49,
     pageEntries: 2 ** 20,
     placeBytes: 5,
+    superblockUnits: 129,
+    frontPages: 536870912,
+    mapBands: [],
   });
   const error = t.throws(() => new L2p(shape), { instanceOf: BandstandError })!;
   t.is(error.code, 'BANDSTAND_FTL_MEMORY');

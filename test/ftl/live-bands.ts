@@ -16,6 +16,9 @@ const SHAPE = {
   blockCount: 1500,
   pageEntries: 100,
   placeBytes: 4,
+  superblockUnits: 1,
+  frontPages: 15,
+  mapBands: [],
 };
 const CHECKPOINT = 1000;
 

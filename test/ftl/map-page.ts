@@ -31,6 +31,9 @@ function make(placeBytes: 4 | 5) {
     blockCount: 14,
     pageEntries: 10,
     placeBytes,
+    superblockUnits: 1,
+    frontPages: 2,
+    mapBands: [],
   });
   const reactor = new SimulatedReactor({ arena: new Arena(new ArrayBuffer(65536), 0) });
   const l2p = new L2p(geometry);

@@ -36,6 +36,9 @@ const GEOMETRY = deriveGeometry({
   blockCount: 600,
   pageEntries: 64,
   placeBytes: 4,
+  superblockUnits: 1,
+  frontPages: 10,
+  mapBands: [],
 });
 const UUID = '00112233-4455-6677-8899-aabbccddeeff';
 const UNIT = 8192;

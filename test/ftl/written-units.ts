@@ -12,6 +12,9 @@ const SHAPE = {
   blockCount: 800,
   pageEntries: 100,
   placeBytes: 4,
+  superblockUnits: 1,
+  frontPages: 8,
+  mapBands: [],
 };
 
 for (const blockBytes of [512, 4096] as const) {

@@ -101,6 +101,26 @@ for (const selection of ['auto', 'portable'] as const) {
     pair.release();
   });
 
+  test.serial(`${selection}: a copy with checksum copies, and equals the oracle`, (t) => {
+    t.log(`seed ${SEED}`);
+    const random = generator(SEED + 3);
+    const pair = new Pair(random);
+    const half = ARENA_BYTES / 2;
+    addon.kernelSelect(selection);
+    for (let round = 0; round < 500; round += 1) {
+      const bytes = round < 250 ? round : someLength(random, 30_000);
+      const from = random(half - bytes + 1);
+      const to = half + random(half - bytes + 1);
+      const seed = random(2 ** 32);
+      const expected = pair.oracle.copyCrc32cRaw(seed, to, from, bytes);
+      const given = pair.native.copyCrc32cRaw(seed, to, from, bytes);
+      t.is(given, expected, `${bytes} from ${from} to ${to}, seed ${seed}`);
+      if (!pair.same) return t.fail(`round ${round}: ${bytes} bytes from ${from} to ${to}`);
+    }
+    pair.release();
+    return undefined;
+  });
+
   test.serial(`${selection}: checksums give the published values`, (t) => {
     const pair = new Pair(generator(SEED));
     addon.kernelSelect(selection);
@@ -186,6 +206,8 @@ test.serial('ranges outside mapped memory are refused by every kernel', (t) => {
       () => addon.crc32cRaw(0, at, bytes),
       () => addon.zero(at, bytes),
       () => addon.isZero(at, bytes),
+      () => addon.copyCrc32cRaw(0, at, address, bytes),
+      () => addon.copyCrc32cRaw(0, address, at, bytes),
       () => addon.copy(at, address, bytes),
       () => addon.copy(address, at, bytes),
       () => addon.equal(at, address, bytes),
@@ -227,6 +249,7 @@ test.serial('wrong arguments of XOR are refused', (t) => {
   t.throws(() => addon.xor(address, Uint32Array.of(0) as never, 1, 16), { instanceOf: TypeError });
   t.throws(() => addon.xor(address, [address] as never, 1, 16), { instanceOf: TypeError });
   t.throws(() => addon.crc32cRaw(2 ** 32, address, 1), { instanceOf: RangeError });
+  t.throws(() => addon.copyCrc32cRaw(-1, address, address, 0), { instanceOf: RangeError });
   t.throws(() => addon.crc32c('0' as never, 1), { instanceOf: TypeError });
   addon.memoryUnmap(memory);
 });

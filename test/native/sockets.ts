@@ -107,3 +107,35 @@ test('a socket pair carries bytes both ways', (t) => {
   addon.fileClose(left);
   addon.fileClose(right);
 });
+
+test('what has arrived is received at once, and nothing is waited for', (t) => {
+  const [left, right] = addon.socketPair();
+  const ring = new RawRing(addon, 4);
+  const { memory, address } = addon.memoryMap(4096, false);
+  const bytes = new Uint8Array(memory);
+  bytes.set([1, 2, 3, 4, 5]);
+  t.is(addon.errnoName(addon.socketReceiveNow(right, address + 100, 8)), 'EAGAIN');
+  ring.push(SEND, { fd: left, address, length: 5 });
+  ring.finish(1);
+  t.is(addon.socketReceiveNow(right, address + 100, 3), 3);
+  t.is(addon.socketReceiveNow(right, address + 200, 8), 2);
+  t.deepEqual([...bytes.slice(100, 104)], [1, 2, 3, 0]);
+  t.deepEqual([...bytes.slice(200, 203)], [4, 5, 0]);
+  t.is(addon.errnoName(addon.socketReceiveNow(right, address, 8)), 'EAGAIN');
+  addon.fileClose(left);
+  t.is(addon.socketReceiveNow(right, address, 8), 0);
+  t.is(addon.errnoName(addon.socketReceiveNow(1_000_000, address, 8)), 'EBADF');
+  for (const [fd, at, count] of [
+    [-1, address, 8],
+    [right, address, 0],
+    [right, address, 4097],
+    [right, address - 1, 8],
+    [right, address, Number.NaN],
+  ] as const) {
+    t.throws(() => addon.socketReceiveNow(fd, at, count), { instanceOf: RangeError });
+  }
+  t.throws(() => addon.socketReceiveNow(right, address, null as never), { instanceOf: TypeError });
+  ring.close();
+  addon.memoryUnmap(memory);
+  addon.fileClose(right);
+});

@@ -1,4 +1,6 @@
 import { Arena } from '../../src/block/arena.ts';
+import { createFtl } from '../../src/ftl/create-ftl.ts';
+import { Ftl } from '../../src/ftl/ftl.ts';
 import { createCache } from '../../src/nv-cache/create-cache.ts';
 import { NvCache, type NvCacheOptions } from '../../src/nv-cache/nv-cache.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
@@ -54,3 +56,28 @@ for (const { name, cache: ram, options, unitBlocks } of CASES) {
     { operations: 1200 },
   );
 }
+
+conformance(
+  'NV cache, in front of an FTL',
+  async () => {
+    const arena = new Arena(new ArrayBuffer(48 * 2 ** 20), 0);
+    const reactor = new SimulatedReactor({ seed: 4, arena });
+    const volatileCache = true;
+    const geometry = { volatileCache, features: 0 };
+    const cache = new RamDevice('cache', { blockCount: 700, blockBytes: 4096, geometry });
+    const disk = new RamDevice('disk', { blockCount: 2048, blockBytes: 4096, geometry });
+    const shape = { unitBytes: 32 * 1024, bandBytes: 256 * 1024, overProvisioning: 40 };
+    const create = async (): Promise<void> => {
+      await cache.open(reactor);
+      await createCache(reactor, cache, { uuid: UUID, owner: OWNER });
+      await cache.close();
+      await disk.open(reactor);
+      await createFtl(reactor, disk, { uuid: OWNER, ...shape });
+      await disk.close();
+    };
+    await reactor.drive(create());
+    const ftl = new Ftl(disk, { isCached: true });
+    return { reactor, device: new NvCache(cache, ftl, { owner: OWNER, highMark: 0.3 }) };
+  },
+  { operations: 1200 },
+);

@@ -287,3 +287,33 @@ test('a read is not overtaken by the reuse of what it reads', async (t) => {
   bench.reactor.arena.release(at, BLOCK);
   await bench.close();
 });
+
+test('the tail waits until the newer copy of what was dropped is durable', async (t) => {
+  const bench = await NvBench.make({ backing: { unitBlocks: 1 } });
+  await bench.open();
+  await bench.write(7, 1, 0x01);
+  await bench.flush();
+  const { disk } = bench;
+  const submit = disk.submit.bind(disk);
+  const reads: (() => void)[] = [];
+  disk.submit = (io) => {
+    if (io.op === OP_READ) reads.push(() => submit(io));
+    else if (io.op !== OP_FLUSH) submit(io);
+  };
+  // While the block is being drained it is overwritten, and no flush comes to an end any more.
+  void bench.cache.drainAll();
+  await bench.rest();
+  t.is(reads.length, 1);
+  await bench.write(7, 1, 0x02);
+  reads[0]!();
+  await bench.rest();
+  t.like(bench.status, { dropped_blocks: 1, drained_blocks: 0, used_blocks: 4 });
+  await bench.write(8, 1, 0x08, FLAG_FUA);
+  // A power cut takes the newer copy, and keeps a later record.
+  disk.bytes.fill(0, 4 * BLOCK, 6 * BLOCK);
+  disk.submit = submit;
+  bench.kill();
+  await bench.open();
+  t.deepEqual(await bench.readAll([7, 8]), [0x01, 0x08]);
+  await bench.close();
+});

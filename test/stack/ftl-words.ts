@@ -70,3 +70,19 @@ test('blocks that nothing verifies any more are counted and named', (t) => {
     details: { band: 4, blocks: 3 },
   });
 });
+
+test('a write buffer that was given up, and a growth, are told', (t) => {
+  t.like(eventOf({ event: 'ftl-buffer-lost' }, 'tank'), {
+    kind: 'buffer-lost',
+    severity: 'warning',
+    message:
+      'the write buffer of the server that was killed was given up: writes since the last flush may be lost',
+    reason: 'it is gone or cannot be used, and --discard-buffer was given',
+  });
+  t.like(eventOf({ event: 'ftl-grown', bytesBefore: 2 ** 30, bytes: 3 * 2 ** 30 }, 'tank'), {
+    kind: 'ftl-grown',
+    severity: 'info',
+    message: 'the stack has grown from 1 GiB to 3 GiB',
+    details: { bytes_before: 2 ** 30, bytes: 3 * 2 ** 30 },
+  });
+});

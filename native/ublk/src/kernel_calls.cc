@@ -84,6 +84,21 @@ napi_value callCrc32cRaw(napi_env env, napi_callback_info info) {
                                                static_cast<size_t>(arguments[2])));
 }
 
+napi_value callCopyCrc32cRaw(napi_env env, napi_callback_info info) {
+  double arguments[4];
+  State* state = nullptr;
+  if (!hotArguments(env, info, arguments, &state)) return nullptr;
+  if (!(arguments[0] >= 0 && arguments[0] <= 4294967295.0)) {
+    napi_throw_range_error(env, nullptr, "the seed is not a 32-bit number");
+    return nullptr;
+  }
+  if (!state->ranges.contains(arguments[1], arguments[3], true)) return outside(env);
+  if (!state->ranges.contains(arguments[2], arguments[3], false)) return outside(env);
+  return number(env, state->kernels->copyCrc32cRaw(static_cast<uint32_t>(arguments[0]),
+                                                   pointer(arguments[1]), pointer(arguments[2]),
+                                                   static_cast<size_t>(arguments[3])));
+}
+
 // memmove, so that ranges which overlap by mistake give what copyWithin gives.
 napi_value callCopy(napi_env env, napi_callback_info info) {
   double arguments[3];
@@ -148,6 +163,7 @@ void addKernelCalls(Napi::Env env, Napi::Object exports, State* state) {
   addHotCall(env, exports, "xor", callXor, state);
   addHotCall(env, exports, "crc32c", callCrc32c, state);
   addHotCall(env, exports, "crc32cRaw", callCrc32cRaw, state);
+  addHotCall(env, exports, "copyCrc32cRaw", callCopyCrc32cRaw, state);
   addHotCall(env, exports, "copy", callCopy, state);
   addHotCall(env, exports, "zero", callZero, state);
   addHotCall(env, exports, "isZero", callIsZero, state);

@@ -20,6 +20,8 @@ struct KernelTable {
   void (*xorBytes)(uint8_t* target, const uint8_t* const* sources, size_t count, size_t bytes);
   // CRC-32C without initial and final inversion.
   uint32_t (*crc32cRaw)(uint32_t seed, const uint8_t* data, size_t bytes);
+  // The same of `from`, which is copied on the way; the ranges do not overlap.
+  uint32_t (*copyCrc32cRaw)(uint32_t seed, uint8_t* to, const uint8_t* from, size_t bytes);
   bool (*isZero)(const uint8_t* data, size_t bytes);
 };
 

@@ -118,13 +118,24 @@ inline uint64_t load64(const uint8_t* from) {
   return value;
 }
 
+// The next word, which is stored at `to` as well, if it is to be copied.
+template <bool copies>
+inline uint64_t take64(const uint8_t* from, uint8_t* to) {
+  const uint64_t value = load64(from);
+  if (copies) memcpy(to, &value, sizeof value);
+  return value;
+}
+
 BANDSTAND_CRC inline uint64_t product(uint64_t crc, uint32_t factor) {
   const __m128i left = _mm_cvtsi64_si128(static_cast<int64_t>(crc));
   const __m128i right = _mm_cvtsi64_si128(static_cast<int64_t>(factor));
   return static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_clmulepi64_si128(left, right, 0)));
 }
 
-BANDSTAND_CRC uint32_t crc32cRaw(uint32_t seed, const uint8_t* data, size_t bytes) {
+// Copying costs nothing where memory keeps up: the loop waits for the crc32 instruction.
+template <bool copies>
+BANDSTAND_CRC inline uint32_t checksum(uint32_t seed, uint8_t* to, const uint8_t* data,
+                                       size_t bytes) {
   uint64_t crc = seed;
   size_t words = bytes / 8;
   while (words >= 3 * kPieceWordsMin) {
@@ -134,25 +145,40 @@ BANDSTAND_CRC uint32_t crc32cRaw(uint32_t seed, const uint8_t* data, size_t byte
     const uint8_t* end = data + 8 * piece;
     const size_t stride = 8 * piece;
     for (; data < end; data += 8) {
-      crc = _mm_crc32_u64(crc, load64(data));
-      second = _mm_crc32_u64(second, load64(data + stride));
-      third = _mm_crc32_u64(third, load64(data + 2 * stride));
+      crc = _mm_crc32_u64(crc, take64<copies>(data, to));
+      second = _mm_crc32_u64(second, take64<copies>(data + stride, to + stride));
+      third = _mm_crc32_u64(third, take64<copies>(data + 2 * stride, to + 2 * stride));
+      if (copies) to += 8;
     }
     const uint64_t moved =
         product(crc, kShift.at[2 * piece]) ^ product(second, kShift.at[piece]);
     crc = _mm_crc32_u64(0, moved) ^ third;
     data += 2 * stride;
+    if (copies) to += 2 * stride;
     words -= 3 * piece;
   }
-  for (; words > 0; words -= 1, data += 8) crc = _mm_crc32_u64(crc, load64(data));
+  for (; words > 0; words -= 1, data += 8) {
+    crc = _mm_crc32_u64(crc, take64<copies>(data, to));
+    if (copies) to += 8;
+  }
   auto result = static_cast<uint32_t>(crc);
   for (size_t rest = bytes % 8; rest > 0; rest -= 1, data += 1) {
     result = _mm_crc32_u8(result, *data);
+    if (copies) *to++ = *data;
   }
   return result;
 }
 
-const KernelTable kTable = {"avx2+sse4.2", xorBytes, crc32cRaw, isZero};
+BANDSTAND_CRC uint32_t crc32cRaw(uint32_t seed, const uint8_t* data, size_t bytes) {
+  return checksum<false>(seed, nullptr, data, bytes);
+}
+
+BANDSTAND_CRC uint32_t copyCrc32cRaw(uint32_t seed, uint8_t* to, const uint8_t* from,
+                                     size_t bytes) {
+  return checksum<true>(seed, to, from, bytes);
+}
+
+const KernelTable kTable = {"avx2+sse4.2", xorBytes, crc32cRaw, copyCrc32cRaw, isZero};
 
 }  // namespace
 

@@ -145,6 +145,30 @@ Napi::Value socketTune(const Napi::CallbackInfo& info) {
   return outcome(info, tune(fd));
 }
 
+// recv(2) into mapped memory, without waiting: the bytes, 0 at the end of the stream, or a negative
+// errno, EAGAIN when nothing has arrived.
+napi_value receiveNow(napi_env env, napi_callback_info info) {
+  double arguments[3];
+  State* state = nullptr;
+  if (!hotArguments(env, info, arguments, &state)) return nullptr;
+  const double fd = arguments[0];
+  if (!(fd >= 0 && fd <= INT32_MAX)) {
+    napi_throw_range_error(env, nullptr, "not a descriptor");
+    return nullptr;
+  }
+  if (!(arguments[2] > 0 && arguments[2] <= INT32_MAX) ||
+      !state->ranges.contains(arguments[1], arguments[2], true)) {
+    napi_throw_range_error(env, nullptr, "the buffer is empty or lies outside mapped memory");
+    return nullptr;
+  }
+  auto* address = reinterpret_cast<void*>(static_cast<uintptr_t>(arguments[1]));
+  const ssize_t received = recv(static_cast<int>(fd), address, static_cast<size_t>(arguments[2]),
+                                MSG_DONTWAIT);
+  napi_value result = nullptr;
+  napi_create_int32(env, received < 0 ? -errno : static_cast<int32_t>(received), &result);
+  return result;
+}
+
 Napi::Value socketPair(const Napi::CallbackInfo& info) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -164,5 +188,6 @@ void addSocketCalls(Napi::Env env, Napi::Object exports, State* state) {
   addCall<socketListenTcp>(env, exports, "socketListenTcp", state);
   addCall<socketPort>(env, exports, "socketPort", state);
   addCall<socketTune>(env, exports, "socketTune", state);
+  addHotCall(env, exports, "socketReceiveNow", receiveNow, state);
   addCall<socketPair>(env, exports, "socketPair", state);
 }

@@ -1,4 +1,5 @@
-// Socket: listening sockets and their options. Traffic goes through the ring.
+// Socket: listening sockets and their options. Traffic goes through the ring, except for what has
+// arrived already and is fetched without waiting (receiveNow).
 //
 // Ownership: descriptors go to JavaScript, which closes them (and unlinks a Unix socket's path);
 // nothing is remembered here. All are close-on-exec and blocking: io_uring waits for a blocking

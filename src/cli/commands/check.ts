@@ -39,6 +39,11 @@ export const check: Command = {
       summary: 'of a stopped stack with an FTL: make its map anew',
     },
     { name: 'yes', kind: 'flag', summary: 'do not ask before that' },
+    {
+      name: 'discard-buffer',
+      kind: 'flag',
+      summary: 'do that without the write buffer of a killed server',
+    },
     DRY_RUN,
   ],
   examples: [
@@ -52,6 +57,12 @@ export const check: Command = {
     if (name !== null) checkStackName(name);
     if (name === null && devices.length === 0) {
       throw usageError('cannot check: no stack is named', 'name one, or its members: --device');
+    }
+    if (args.flag('discard-buffer') && !args.flag('rebuild-map')) {
+      throw usageError(
+        'cannot use --discard-buffer without --rebuild-map: a check takes nothing over',
+        'leave it out',
+      );
     }
     if (args.flag('rebuild-map')) {
       refuseBeside(request, 'rebuild-map');

@@ -7,9 +7,8 @@
 
 import type { BandstandError } from '../../block/errors.ts';
 import { formatSize } from '../../block/quantities.ts';
-import { CACHE_BLOCK_BYTES } from '../../nv-cache/cache-format.ts';
 import type { ExaminedCache, ExaminedDevice } from '../../stack/examine-device.ts';
-import { examineAt, examinedJson } from '../../stack/examine-device.ts';
+import { CACHE_BLOCK_BYTES, examineAt, examinedJson } from '../../stack/examine-device.ts';
 import { withRing } from '../../stack/offline-ring.ts';
 import type { Command } from '../command.ts';
 import { keyLines } from '../table.ts';

@@ -1,9 +1,9 @@
 /**
  * `bandstand wipe DEVICE…`: erases bandstand's metadata from devices.               (control plane)
  *
- * Removes superblock, member labels and the header of an NV cache, and nothing else: the data of the array stays where it is,
- * but nothing can find it any more. So it is confirmed, device by device: by typing on a terminal,
- * by --confirm or --yes in scripts. A member of a running stack is refused.
+ * Removes superblock, member labels and the header of an NV cache, and nothing else: the data stays
+ * where it is, but nothing can find it any more. So it is confirmed, device by device: by typing on
+ * a terminal, by --confirm or --yes in scripts. A member of a running stack is refused.
  */
 
 import { BandstandError } from '../../block/errors.ts';

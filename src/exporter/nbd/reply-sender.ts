@@ -16,6 +16,7 @@
 
 import type { Arena } from '../../block/arena.ts';
 import { assert } from '../../block/assert.ts';
+import { OK } from '../../block/status.ts';
 import type { Ring } from '../../reactor/ring.ts';
 import { type NbdRequest, NbdRequestQueue } from './nbd-request.ts';
 import {
@@ -26,6 +27,8 @@ import {
   CHUNK_HEADER_BYTES,
   CHUNK_NONE,
   CHUNK_OFFSET_DATA,
+  CMD_BLOCK_STATUS,
+  CMD_READ,
   nbdError,
   SIMPLE_REPLY_BYTES,
   SIMPLE_REPLY_MAGIC,
@@ -57,6 +60,22 @@ const MSG_WAITALL = 0x100;
 export interface ReplyOwner {
   /** The reply is in the socket (or dropped): the request and its buffer are free. */
   replySent(request: NbdRequest): void;
+}
+
+/** REPLY_* of a request whose `status` is final, when it is answered in one piece. */
+export function replyKind(request: NbdRequest, structured: boolean): number {
+  const { type, status } = request;
+  if (type === CMD_READ) {
+    // Parents and reads without length have no buffer.
+    const data = status === OK && request.buffer !== -1;
+    if (!structured) return data ? REPLY_SIMPLE_DATA : REPLY_SIMPLE;
+    if (status !== OK) return REPLY_CHUNK_ERROR;
+    return data ? REPLY_CHUNK_DATA_DONE : REPLY_CHUNK_NONE;
+  }
+  if (type === CMD_BLOCK_STATUS && structured) {
+    return status === OK ? REPLY_CHUNK_STATUS : REPLY_CHUNK_ERROR;
+  }
+  return REPLY_SIMPLE;
 }
 
 export class ReplySender {

@@ -8,7 +8,8 @@
  *
  *   - A small write waits in the window until it is complete and is copied once, to an aligned
  *     buffer. A larger one takes its header, copies what is there, and has the rest received
- *     directly into its buffer.
+ *     directly into its buffer. It is begun when the socket holds nothing more that is wanted now
+ *     (`beginFilled`), because a client goes on sending as soon as its socket has room.
  *   - A request longer than a segment becomes segments, issued in order as buffers come free.
  *     Structured reads answer each with a chunk of its own; simple reads are gathered, or, when
  *     they are longer than all the buffers together, answered piece by piece.
@@ -24,7 +25,13 @@
 import { assert } from '../../block/assert.ts';
 import { OK } from '../../block/status.ts';
 import type { Ring } from '../../reactor/ring.ts';
-import { appendSegment, type NbdRequest, type RequestOwner, shiftSegment } from './nbd-request.ts';
+import {
+  appendSegment,
+  type NbdRequest,
+  NbdRequestQueue,
+  type RequestOwner,
+  shiftSegment,
+} from './nbd-request.ts';
 import type { NbdOperations } from './operations.ts';
 import {
   CMD_BLOCK_STATUS,
@@ -39,15 +46,11 @@ import {
 import type { ReceiveWindow } from './receive-window.ts';
 import {
   REPLY_CHUNK_DATA,
-  REPLY_CHUNK_DATA_DONE,
-  REPLY_CHUNK_ERROR,
-  REPLY_CHUNK_NONE,
-  REPLY_CHUNK_STATUS,
   REPLY_DATA,
-  REPLY_SIMPLE,
   REPLY_SIMPLE_DATA,
   type ReplyOwner,
   ReplySender,
+  replyKind,
 } from './reply-sender.ts';
 import { RequestPool } from './request-pool.ts';
 import type { RequestRules } from './request-rules.ts';
@@ -86,6 +89,8 @@ export class Transmission implements RequestOwner, ReplyOwner {
   /** What the payload is received into: `#current` or its newest segment. */
   #filling: NbdRequest | null = null;
   #filledBytes = 0;
+  /** Writes that were received in place and are yet to be begun. */
+  readonly #filled = new NbdRequestQueue();
   /** The last request was received in place, so only a header is asked for next. */
   #headerOnly = false;
 
@@ -162,15 +167,28 @@ export class Transmission implements RequestOwner, ReplyOwner {
     return this.#filling !== null;
   }
 
-  /** `bytes` have arrived where `receiveAt` said. */
+  /** `bytes` have arrived where `receiveAt` said. Before the turn ends comes `beginFilled`. */
   received(bytes: number): void {
     if (this.#filling === null) this.#window.tail += bytes;
     else this.#filledBytes += bytes;
-    this.takeRequests();
+    this.#take();
+  }
+
+  /** Begins the writes that have been received in place, in the order of arrival. */
+  beginFilled(): void {
+    const filled = this.#filled;
+    for (let write = filled.shift(); write !== null; write = filled.shift()) {
+      this.#operations.begin(write);
+    }
   }
 
   /** Takes what is there, as far as there is room for it. */
   takeRequests(): void {
+    this.#take();
+    this.beginFilled();
+  }
+
+  #take(): void {
     this.#starved = false;
     for (;;) {
       const current = this.#current;
@@ -217,7 +235,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
     else {
       const answers = request.type === CMD_READ || request.type === CMD_BLOCK_STATUS;
       if (!answers) this.#pool.giveBuffer(request);
-      request.reply = this.#replyKind(request);
+      request.reply = replyKind(request, this.rules.structuredReplies);
       this.sender.push(request);
     }
     this.#owner.transmissionChanged();
@@ -303,6 +321,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
       return false;
     }
     this.#window.head += REQUEST_BYTES;
+    if (!inPlace) this.beginFilled();
     if (asksMap) {
       this.#operations.readMap(request, this.#ring.arena.view);
       this.requestDone(request);
@@ -363,7 +382,7 @@ export class Transmission implements RequestOwner, ReplyOwner {
     this.#filling = null;
     const last = filling === current || this.#issuedBytes === current.length;
     if (last) this.#current = null;
-    this.#operations.begin(filling);
+    this.#filled.push(filling);
     if (last && filling !== current) this.#allIssued(current);
     return true;
   }
@@ -464,22 +483,6 @@ export class Transmission implements RequestOwner, ReplyOwner {
   #releaseFamily(parent: NbdRequest): void {
     while (parent.firstSegment !== null) this.#pool.give(shiftSegment(parent));
     this.#pool.give(parent);
-  }
-
-  #replyKind(request: NbdRequest): number {
-    const { type, status } = request;
-    const structured = this.rules.structuredReplies;
-    if (type === CMD_READ) {
-      // Parents and reads without length have no buffer.
-      const data = status === OK && request.buffer !== -1;
-      if (!structured) return data ? REPLY_SIMPLE_DATA : REPLY_SIMPLE;
-      if (status !== OK) return REPLY_CHUNK_ERROR;
-      return data ? REPLY_CHUNK_DATA_DONE : REPLY_CHUNK_NONE;
-    }
-    if (type === CMD_BLOCK_STATUS && structured) {
-      return status === OK ? REPLY_CHUNK_STATUS : REPLY_CHUNK_ERROR;
-    }
-    return REPLY_SIMPLE;
   }
   // end data path
 }

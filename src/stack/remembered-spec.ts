@@ -1,5 +1,7 @@
 /**
- * An array without superblock, as it is remembered.                                 (control plane)
+ * An array without superblock, from what is remembered of it.                       (control plane)
+ *
+ * Nothing on its members can tell whether they are right, so their size has to be.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
@@ -9,7 +11,7 @@ import type { ArraySpec } from '../raid/array-spec.ts';
 import { planArray, planSpec } from '../raid/plan.ts';
 import type { RememberedStack } from './state-store.ts';
 
-/** Throws BANDSTAND_MEMBER_MISMATCH when the open members do not give what they gave. */
+/** `devices` are the open members, in slot order. Throws BANDSTAND_MEMBER_MISMATCH. */
 export function rememberedSpec(
   remembered: RememberedStack,
   devices: readonly BlockDevice[],
