@@ -150,12 +150,14 @@ export class User {
       this.#world.model.readDropped(io.ticket!);
       return;
     }
-    const { atlas, options, retiring, settling } = this.#world;
-    const { settles, log } = options.promises;
+    const { atlas, ios, options, retiring, settling } = this.#world;
+    const { cached, settles, log } = options.promises;
     // A member that is lost before a resync has made it equal takes its version with it.
     const stays = log || (settles && !settling) || atlas.tolerates === 0;
-    // A cache that has failed may be back, with a write that had failed for its user.
-    const pin = stays && !retiring;
+    // A write that has failed for its user, because what is in front or behind had, may be in the
+    // ring all the same, and the next start finds it there.
+    const returns = retiring || (cached && ios.crippled);
+    const pin = stays && !returns;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
