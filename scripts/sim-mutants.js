@@ -16,6 +16,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { CACHE_MUTANTS } from '../test/_sim/cache-mutant.ts';
 import { FTL_MUTANTS } from '../test/_sim/ftl-mutant.ts';
 import { MUTANTS } from '../test/_sim/mutant.ts';
 
@@ -30,6 +31,7 @@ const copied = [
   'test/_helpers',
   'test/raid',
   'test/ftl',
+  'test/nv-cache',
   'test/sim',
   'scripts',
   'ava.config.js',
@@ -52,12 +54,17 @@ function hunt(mutant, folder) {
     text.replace(mutant.find, () => mutant.replace),
   );
   try {
-    const subject = mutant.file.startsWith('src/ftl/') ? 'ftl' : 'managed';
+    const subject = subjectOf(mutant.file);
     if (values.histories) return searchHistories(folder, subject);
     return searchAsSaid(mutant.found, folder, subject);
   } finally {
     writeFileSync(file, text);
   }
+}
+
+function subjectOf(file) {
+  if (file.startsWith('src/nv-cache/')) return 'cache';
+  return file.startsWith('src/ftl/') ? 'ftl' : 'managed';
 }
 
 function searchAsSaid(found, folder, subject) {
@@ -117,7 +124,7 @@ try {
     cpSync(path.join(clone, name), path.join(folder, name), { recursive: true });
   }
   symlinkSync(path.join(clone, 'node_modules'), path.join(folder, 'node_modules'));
-  for (const mutant of [...MUTANTS, ...FTL_MUTANTS].filter(({ name }) =>
+  for (const mutant of [...MUTANTS, ...FTL_MUTANTS, ...CACHE_MUTANTS].filter(({ name }) =>
     name.includes(positionals[0] ?? ''),
   )) {
     const began = Date.now();

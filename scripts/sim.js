@@ -1,6 +1,7 @@
 /**
  * `npm run test:sim [-- OPTIONS]`: arrays on simulated disks, in virtual time, from seeds.
- * `npm run test:sim:ftl [-- OPTIONS]`: the same for an FTL over an array.
+ * `npm run test:sim:ftl [-- OPTIONS]`: the same for an FTL over an array; `test:sim:cache`: for one
+ * with an NV cache in front.
  *
  *   --seeds N        random histories; default 20 000, or BANDSTAND_SIM_SEEDS
  *   --seed S         the first seed, default 1; without --seeds only that one is played, and made
@@ -12,7 +13,8 @@
  *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
  *   --at K           only the member I/O number K
  *   --jobs N         processes; default: one per processor
- *   --subject NAME   the stack under test: plain, managed (the default) or ftl
+ *   --subject NAME   the stack under test: plain, managed (the default), ftl or
+ *                    cache
  *   --first-failure  stops at the first failure
  *   --verbose        prints what happens, operation by operation
  *

@@ -220,7 +220,7 @@ export class FoundRecords {
       const isOlder = this.#sequence[record]! <= lostSequence;
       for (const trim of this.#trims.get(record) ?? []) {
         map.deleteRange(trim.block, trim.blockCount);
-        if (!isOlder) lost.deleteRange(trim.block, trim.blockCount);
+        lost.deleteRange(trim.block, trim.blockCount, isOlder ? this.#lostBefore : null);
         trims.push(trim);
       }
       for (const block of this.#lost.get(record) ?? []) {

@@ -38,10 +38,12 @@ export class LostBlocks {
     if (this.#blocks.size > 0) this.#blocks.delete(block);
   }
 
-  deleteRange(block: number, blockCount: number): void {
+  /** `kept` stay. */
+  deleteRange(block: number, blockCount: number, kept: LostBlocks | null = null): void {
     if (this.#blocks.size === 0) return;
     for (const lost of this.#blocks) {
-      if (lost >= block && lost < block + blockCount) this.#blocks.delete(lost);
+      if (lost < block || lost >= block + blockCount || kept?.has(lost) === true) continue;
+      this.#blocks.delete(lost);
     }
   }
 

@@ -350,6 +350,11 @@ export class NvCache implements BlockDevice, DeviceObserver {
       await keeper.write(empty);
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;
+      if (core.lost.count > 0) {
+        // Without a cache the next start would show older copies of it.
+        this.#backingFailed(EIO, 'its cache has failed, with blocks that nothing else has');
+        return;
+      }
       const forgotten = this.#options.forget?.().then(
         () => true,
         () => false,

@@ -54,7 +54,10 @@ export class Administrator {
   async #member({ what, slot, disk: number }: Of<'member'>): Promise<void> {
     if (what === 'fail') return await this.#fail(slot);
     if (what === 'remove') return await this.#remove(slot);
-    const disks = this.#world.life.disks.filter(({ isOpen, gone }) => !isOpen && !gone);
+    const { cacheMedium, life } = this.#world;
+    const disks = life.disks.filter(
+      ({ gone, isOpen, medium }) => !isOpen && !gone && medium !== cacheMedium,
+    );
     if (disks.length === 0) return;
     const disk = disks[number % disks.length]!;
     if (what === 'add') await this.#add(disk);
@@ -104,7 +107,7 @@ export class Administrator {
     const world = this.#world;
     world.administered = true;
     // The metadata area of a member that came back may be damaged or unreadable.
-    const sound = disk.medium.bad.size === 0 && !world.settling && world.strikes === 0;
+    const sound = disk.medium.bad.size === 0 && !world.settling && world.ios.strikes === 0;
     const expected = sound ? null : undefined;
     const done = await this.#ask(`add ${disk.name}`, () => this.#admin.addMember(disk), expected);
     if (!done && disk.isOpen) world.violate(`${disk.name} was refused and is still open`);
@@ -124,7 +127,7 @@ export class Administrator {
     // It may have been a member before, of whatever slot; or its slot is another one's since a
     // rebuild of it has begun.
     const known = isExtra ? !disk.medium.isBlank : world.extras.length > 0;
-    if (world.settling || world.strikes > 0 || known) expected = undefined;
+    if (world.settling || world.ios.strikes > 0 || known) expected = undefined;
     world.administered = true;
     const done = await this.#ask(
       `replace slot ${slot} by ${disk.name}`,
@@ -154,7 +157,8 @@ export class Administrator {
       return;
     }
     const world = this.#world;
-    const { life, strikes } = world;
+    const { life, ios } = world;
+    const { strikes } = ios;
     const equal = world.look.mismatches() === 0 && world.options.config.trim !== 'undefined';
     const began = await this.#ask('check', () => this.#admin.startCheck(repair), undefined);
     world.calmCheck = began && equal ? { life, strikes } : null;
@@ -165,7 +169,7 @@ export class Administrator {
     const world = this.#world;
     const { calmCheck } = world;
     if (calmCheck === null) return;
-    if (calmCheck.life !== world.life || calmCheck.strikes !== world.strikes) {
+    if (calmCheck.life !== world.life || calmCheck.strikes !== world.ios.strikes) {
       world.calmCheck = null;
       return;
     }
@@ -178,7 +182,7 @@ export class Administrator {
   /** Checks while nothing else goes on; false when something has failed meanwhile. */
   async #checkAlone(repair: boolean): Promise<boolean> {
     const world = this.#world;
-    const { strikes } = world;
+    const { strikes } = world.ios;
     const { slots } = world.subject.health();
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
@@ -187,7 +191,7 @@ export class Administrator {
     const differ = world.look.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');
-    if (world.strikes !== strikes) return false;
+    if (world.ios.strikes !== strikes) return false;
     if (world.options.promises.log) await world.life.stillness();
     const found = this.#admin.mismatches;
     if (found !== differ) {
@@ -218,11 +222,11 @@ export class Administrator {
     const before = medium.corrupt(at, array.blockBytes);
     world.options.trace.say(`${medium.name}: block ${block} of its data has changed by itself`);
     // A crash would let a reader see what no level can tell from data.
-    const { armed } = world;
-    world.armed = null;
+    const { armed } = world.ios;
+    world.ios.armed = null;
     if (!(await this.#checkAlone(true)))
       world.violate('a check with repair did not come to its end');
-    world.armed = armed;
+    world.ios.armed = armed;
     const after = new Uint8Array(array.blockBytes);
     medium.now.read(at, after, 0, after.length);
     if (Buffer.compare(before, after) !== 0) {
@@ -247,7 +251,8 @@ export class Administrator {
   /** True when it was done. */
   async #ask(what: string, work: () => Promise<void>, expected: Expected): Promise<boolean> {
     const world = this.#world;
-    const { life, strikes } = world;
+    const { life, ios } = world;
+    const { strikes } = ios;
     let code: string | null = null;
     let text = 'done';
     try {
@@ -259,7 +264,7 @@ export class Administrator {
     }
     world.options.trace.say(`${what}: ${text}`);
     // After something has failed the array may have its reasons.
-    if (expected === undefined || world.strikes > strikes) return code === null;
+    if (expected === undefined || world.ios.strikes > strikes) return code === null;
     if (code !== expected) world.violate(`${what}: ${text}; expected ${expected ?? 'no refusal'}`);
     return code === null;
   }

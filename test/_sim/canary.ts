@@ -115,6 +115,10 @@ class CanarySubject implements Subject {
     return this.#subject.admin;
   }
 
+  get cache() {
+    return this.#subject.cache;
+  }
+
   get device(): BlockDevice {
     this.#device ??= new CanaryDevice(this.#subject.device, this.#reactor, this.#sin);
     return this.#device;

@@ -32,7 +32,7 @@ export class FtlDrill {
   constructor(random: Random, config: Config) {
     this.#random = random;
     this.#config = config;
-    this.#traffic = new FtlTraffic(random);
+    this.#traffic = new FtlTraffic(random, config);
   }
 
   steps(): Step[] {

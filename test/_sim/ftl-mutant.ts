@@ -39,14 +39,14 @@ export const FTL_MUTANTS: readonly Mutant[] = [
   {
     name: 'ftl: FUA waits for nothing where the write buffer survives',
     file: 'src/ftl/writer.ts',
-    find: 'const waits = !this.#answersAtOnce || (io.flags & FLAG_FUA) !== 0;',
-    replace: 'const waits = !this.#answersAtOnce;',
+    find: 'const waits = !this.answersAtOnce || (io.flags & FLAG_FUA) !== 0;',
+    replace: 'const waits = !this.answersAtOnce;',
     found: { by: 'histories', seed: 7 },
   },
   {
     name: 'ftl: a write waits for nothing where the write buffer does not survive',
     file: 'src/ftl/writer.ts',
-    find: 'const waits = !this.#answersAtOnce || (io.flags & FLAG_FUA) !== 0;',
+    find: 'const waits = !this.answersAtOnce || (io.flags & FLAG_FUA) !== 0;',
     replace: 'const waits = (io.flags & FLAG_FUA) !== 0;',
     found: { by: 'histories', seed: 10 },
   },

@@ -7,7 +7,7 @@ import { ftlDisks } from './ftl-config.ts';
 import type { Scenario } from './scenario.ts';
 import type { Config, CrashKind, FtlConfig, LevelName, Step } from './step.ts';
 
-const FTL: FtlConfig = {
+export const SCENARIO_FTL: FtlConfig = {
   unitBytes: 16_384,
   bandUnits: 4,
   overProvisioning: 60,
@@ -17,7 +17,7 @@ const FTL: FtlConfig = {
   slotCount: 8,
 };
 
-interface Shape {
+export interface FtlScenarioShape {
   readonly level?: LevelName;
   readonly members?: number;
   readonly bandCount?: number;
@@ -25,10 +25,16 @@ interface Shape {
   readonly rest?: Partial<Config>;
 }
 
-function configOf({ level = 'raid0', members = 1, bandCount = 16, ftl, rest }: Shape): Config {
+export function ftlConfigOf({
+  level = 'raid0',
+  members = 1,
+  bandCount = 16,
+  ftl,
+  rest,
+}: FtlScenarioShape): Config {
   const shape = { level, members, stripBytes: 8192, blockBytes: 4096, bandCount };
   return {
-    ...ftlDisks({ ...shape, ftl: { ...FTL, ...ftl } }, 0),
+    ...ftlDisks({ ...shape, ftl: { ...SCENARIO_FTL, ...ftl } }, 0),
     unitBytes: 512,
     volatileCache: true,
     nativeFua: false,
@@ -39,6 +45,7 @@ function configOf({ level = 'raid0', members = 1, bandCount = 16, ftl, rest }: S
     blank: false,
     earlyCuts: [],
     spares: 0,
+    cache: null,
     ...rest,
   };
 }
@@ -62,8 +69,8 @@ function churn(rounds: number, flushEvery: number): Step[] {
   return steps;
 }
 
-function scenario(name: string, steps: readonly Step[], shape: Shape = {}): Scenario {
-  return { name, history: { seed: 5, config: configOf(shape), steps } };
+function scenario(name: string, steps: readonly Step[], shape: FtlScenarioShape = {}): Scenario {
+  return { name, history: { seed: 5, config: ftlConfigOf(shape), steps } };
 }
 
 /** Some units fail, and are there in part, while others go on. */
@@ -140,7 +147,7 @@ function rebuilding(): Step[] {
 
 /** Each disk grows by so many bands. */
 function grown(members: number, bands: number): Step[] {
-  const blocks = (bands * FTL.bandUnits * FTL.unitBytes) / 4096;
+  const blocks = (bands * SCENARIO_FTL.bandUnits * SCENARIO_FTL.unitBytes) / 4096;
   return Array.from({ length: members }, (_, disk) => ({ do: 'grow', disk, blocks }));
 }
 

@@ -4,6 +4,9 @@
  * seed of ten is a drill instead (drill.ts).
  */
 
+import { RING_START } from '../../src/nv-cache/cache-format.ts';
+import { CACHE_BLOCKS_LEAST } from '../../src/nv-cache/cache-header.ts';
+import { drawCache } from './cache-config.ts';
 import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
 import { drawFtlCrash, FtlDrill } from './ftl-drill.ts';
@@ -28,11 +31,13 @@ const LATENT_BYTES = 32_768;
 const GROWTH_CHANCE = 0.25;
 const STEPS_MIN = 20;
 const STEPS_MAX = 160;
+/** Those that have to go round a ring. */
+const CACHED_STEPS_MAX = 260;
 
 export function generate(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
   if (promises.log && isDrill(seed)) {
-    const config = drawFtlConfig(random, DRILL_LEVELS);
+    const config = drawFtlConfig(random, promises, DRILL_LEVELS);
     return { seed, config, steps: new FtlDrill(random, config).steps() };
   }
   if (promises.rebuilds && isDrill(seed)) {
@@ -58,7 +63,7 @@ function withGrowth(seed: number, config: Config, steps: readonly Step[]): Step[
 }
 
 function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config {
-  if (promises.log) return drawFtlConfig(random);
+  if (promises.log) return drawFtlConfig(random, promises);
   const level = random.pick(levels);
   const least = { raid0: 1, concat: 1, raid1: 2, raid5f: 3 }[level];
   const members = random.between(least, { raid0: 4, concat: 3, raid1: 4, raid5f: 5 }[level]);
@@ -78,21 +83,27 @@ function drawConfig(random: Random, promises: Promises, levels = LEVELS): Config
     dataBlocks: Array.from({ length: members }, (_, slot) => blocks + (slot % 3) * step),
     ...drawRest(random, members),
     ftl: null,
+    cache: null,
   };
 }
 
-function drawFtlConfig(random: Random, levels?: readonly LevelName[]): Config {
+function drawFtlConfig(
+  random: Random,
+  { cached }: Promises,
+  levels?: readonly LevelName[],
+): Config {
   const shape = drawFtlShape(random, levels);
   const spares = drawSpares(random, shape.level);
   const disks = ftlDisks(shape, spares > 0 ? 0 : 1);
-  return { ...disks, spares, ...drawRest(random, shape.members) };
+  const rest = drawRest(random, shape.members);
+  return { ...disks, spares, ...rest, cache: cached ? drawCache(random) : null };
 }
 
 /** The disks, the user and the beginning. */
 function drawRest(
   random: Random,
   members: number,
-): Omit<Config, keyof ReturnType<typeof ftlDisks> | 'spares'> {
+): Omit<Config, keyof ReturnType<typeof ftlDisks> | 'cache' | 'spares'> {
   return {
     unitBytes: members > TORN_SUPERBLOCK_MEMBERS ? 4096 : random.pick([512, 4096]),
     volatileCache: random.chance(0.8),
@@ -125,7 +136,9 @@ class Generator {
     this.#random = random;
     this.#config = config;
     this.#promises = promises;
-    this.#traffic = promises.log ? new FtlTraffic(random) : new ArrayTraffic(random, config);
+    this.#traffic = promises.log
+      ? new FtlTraffic(random, config)
+      : new ArrayTraffic(random, config);
   }
 
   steps(): Step[] {
@@ -147,8 +160,10 @@ class Generator {
     optional(0.7, random.pick([1, 3]), () => this.#crash());
     this.#addFaults(optional);
     this.#addRequests(optional);
+    if (this.#config.cache !== null) this.#addCacheRequests(optional);
     const total = kinds.reduce((sum, [weight]) => sum + weight, 0);
-    const count = random.between(STEPS_MIN, STEPS_MAX);
+    const most = this.#config.cache === null ? STEPS_MAX : CACHED_STEPS_MAX;
+    const count = random.between(STEPS_MIN, most);
     const opening = traffic.opening().map((range): Step => ({ do: 'write', ...range, fua: false }));
     const drawn = Array.from({ length: count }, () => {
       let at = random.below(total);
@@ -236,6 +251,30 @@ class Generator {
       slot: random.below(members),
       block: random.below(Math.min(...this.#config.dataBlocks)),
     }));
+  }
+
+  #addCacheRequests(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
+    optional(0.3, 1, () => ({ do: 'cache', what: 'drain' }));
+    if (random.chance(0.25)) this.#addCacheFaults(optional);
+    const leaves = random.chance(0.2);
+    optional(leaves ? 1 : 0, 1, () => ({ do: 'cache', what: 'detach' }));
+    optional(leaves ? 0.7 : 0, 2, () => ({ do: 'cache', what: 'attach' }));
+    optional(leaves ? 0.7 : 0, 2, () => ({ do: 'restart' }));
+  }
+
+  /** Its disk fails. */
+  #addCacheFaults(optional: (chance: number, weight: number, draw: Draw) => void): void {
+    const random = this.#random;
+    for (const op of ['read', 'write', 'flush'] as const) {
+      optional(0.4, 1, () => ({ do: 'cache-fault', op, skip: random.below(20) }));
+    }
+    optional(0.3, 1, () => ({
+      do: 'cache-latent',
+      block: RING_START + random.below(CACHE_BLOCKS_LEAST - RING_START),
+      count: random.between(1, 8),
+    }));
+    optional(0.2, 1, () => ({ do: 'cache-unplug' }));
   }
 
   #crash(): Step {

@@ -46,7 +46,8 @@ export function drawGrowth(random: Random, config: Config): Step[] {
 
 /** Waits until the array has made of it what it can, and compares its size. */
 export async function growDisk(world: World, slot: number, blocks: number): Promise<void> {
-  const { life, strikes, media, size } = world;
+  const { life, media, size } = world;
+  const { strikes } = world.ios;
   const medium = media[slot]!;
   medium.grow(blocks);
   size.diskGrew(slot, blocks);
@@ -54,8 +55,8 @@ export async function growDisk(world: World, slot: number, blocks: number): Prom
   world.options.trace.say(`${medium.name} has ${blocks} blocks more`);
   await life.until(() => !world.settling, 'growing');
   world.syncHealth();
-  const calm = strikes === world.strikes;
+  const calm = strikes === world.ios.strikes;
   // One that could not write down how large it is changes nothing any more.
-  if (!calm) world.crippled = true;
-  world.checkSize(!world.crippled && world.slotsOut().length === 0);
+  if (!calm) world.ios.crippled = true;
+  world.checkSize(!world.ios.crippled && world.slotsOut().length === 0);
 }

@@ -10,24 +10,54 @@ import { drive, driveUntil, type Mortal, PATIENCE } from './driver.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Subject } from './subject.ts';
 
-const ARENA_BYTES = 4 * 2 ** 20;
-/** One life is alive at a time, in any world, so that all of them use the same memory. */
-const memory = new ArrayBuffer(ARENA_BYTES);
-/** Bytes from 0 on that lives have had since the memory was last made unknown. */
-let usedBytes = ARENA_BYTES;
+/** What an arena is made of; one life after the other has it. */
+class LifeMemory {
+  readonly buffer: ArrayBuffer;
+  /** Bytes from 0 on that lives have had since the memory was last made unknown. */
+  usedBytes: number;
+
+  constructor(bytes: number) {
+    this.buffer = new ArrayBuffer(bytes);
+    this.usedBytes = bytes;
+  }
+
+  /** What an earlier life left there must not decide anything. */
+  arena(): LifeArena {
+    const arena = new LifeArena(this);
+    arena.u8.fill(0xa5, 0, this.usedBytes);
+    this.usedBytes = 0;
+    return arena;
+  }
+}
 
 class LifeArena extends Arena {
+  readonly #memory: LifeMemory;
+
+  constructor(memory: LifeMemory) {
+    super(memory.buffer, 0);
+    this.#memory = memory;
+  }
+
   override reserve(at: number, bytes: number): void {
     super.reserve(at, bytes);
-    usedBytes = Math.max(usedBytes, at + bytes);
+    this.#noteUse(at + bytes);
   }
 
   override allocate(bytes: number, alignment?: number): number {
     const at = super.allocate(bytes, alignment);
-    usedBytes = Math.max(usedBytes, at + Math.ceil(bytes / 64) * 64);
+    this.#noteUse(at + Math.ceil(bytes / 64) * 64);
     return at;
   }
+
+  #noteUse(end: number): void {
+    this.#memory.usedBytes = Math.max(this.#memory.usedBytes, end);
+  }
 }
+
+/** One life is alive at a time, in any world, so that all of them use the same memory. */
+const MEMORY = new LifeMemory(4 * 2 ** 20);
+/** An NV cache has memory for the records that it makes, and for what it drains. */
+const CACHED_MEMORY = new LifeMemory(16 * 2 ** 20);
 
 export class Life implements Mortal {
   dead = false;
@@ -36,11 +66,8 @@ export class Life implements Mortal {
   #subject: Subject | null = null;
 
   /** `surviving` is what a killed program leaves to the next one. */
-  constructor(seed: number, surviving: SimulatedMemory | null) {
-    const arena = new LifeArena(memory, 0);
-    // What an earlier life left there must not decide anything.
-    arena.u8.fill(0xa5, 0, usedBytes);
-    usedBytes = 0;
+  constructor(seed: number, surviving: SimulatedMemory | null, isCached: boolean) {
+    const arena = (isCached ? CACHED_MEMORY : MEMORY).arena();
     this.reactor = new SimulatedReactor({ seed, arena, ...(surviving && { surviving }) });
   }
 

@@ -28,6 +28,7 @@ export const MANAGED_PROMISES: Promises = {
   rebuilds: true,
   grows: true,
   log: false,
+  cached: false,
 };
 
 export class ManagedSubject implements Subject {
@@ -35,6 +36,7 @@ export class ManagedSubject implements Subject {
   readonly #isBelow: boolean;
   readonly promises = MANAGED_PROMISES;
   readonly admin: SubjectAdmin;
+  readonly cache = null;
   readonly #reactor: Reactor;
   readonly #disks: readonly SimDisk[];
   readonly #options: SimArray;

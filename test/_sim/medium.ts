@@ -195,6 +195,13 @@ export class SimMedium {
     return sector.every((byte) => byte === 0);
   }
 
+  /** What a failed flush may have lost is in its cache after all. */
+  forgive(): void {
+    for (const { versions } of this.#dirty.values()) {
+      for (const { write } of versions) write.dropped = false;
+    }
+  }
+
   /** True when it holds something that no later flush makes durable. */
   get hasDropped(): boolean {
     for (const { versions } of this.#dirty.values()) {

@@ -24,9 +24,9 @@ export class MemberLook {
   async settle(): Promise<void> {
     const world = this.#world;
     if (!world.options.promises.log) return;
-    for (let ios = -1; ios !== world.ios || !world.life.isStill; ) {
+    for (let ios = -1; ios !== world.ios.begun || !world.life.isStill; ) {
       await world.life.stillness();
-      ios = world.ios;
+      ios = world.ios.begun;
       await this.#pause();
     }
     await this.ask();

@@ -16,6 +16,7 @@
  */
 
 import { describeUnit, GARBAGE, UNIT_BYTES, unitVersion, ZEROES } from './payload.ts';
+import type { UndecidedBlock, UndecidedWrite } from './whole-writes.ts';
 
 export const IN_FLIGHT = Number.POSITIVE_INFINITY;
 
@@ -79,6 +80,8 @@ export interface ModelOptions {
 
 export class Model {
   readonly options: ModelOptions;
+  /** As the option says, until another device is in front. */
+  volatileCache: boolean;
   #blocks: (readonly Value[])[];
   #stamp = 0;
   #versions = 0;
@@ -88,6 +91,7 @@ export class Model {
 
   constructor(options: ModelOptions) {
     this.options = options;
+    this.volatileCache = options.volatileCache;
     this.#blocks = new Array<readonly Value[]>(options.blockCount).fill([FIRST]);
   }
 
@@ -102,6 +106,7 @@ export class Model {
     };
     copy.#blocks = this.#blocks.map((values) => values.map(twin));
     copy.#volatile = this.#volatile.map(twin);
+    copy.volatileCache = this.volatileCache;
     copy.#stamp = this.#stamp;
     copy.#versions = this.#versions;
     return copy;
@@ -133,7 +138,7 @@ export class Model {
     value.completed = this.#tick();
     value.ok = ok;
     if (!ok) return;
-    if (fua || !this.options.volatileCache) {
+    if (fua || !this.volatileCache) {
       value.durable = true;
       this.#prune(value.block, value.blockCount);
     } else {
@@ -243,6 +248,25 @@ export class Model {
         durable: left.length === 1,
       }));
     });
+  }
+
+  /** Writes of 2 to `most` blocks of which a crash now may leave nothing. */
+  undecidedWrites(most: number): UndecidedWrite[] {
+    const found = new Map<number, UndecidedBlock[]>();
+    this.#blocks.forEach((values, block) => {
+      for (const value of values) {
+        const { blockCount, content, durable, submitted, version } = value;
+        if (durable || content !== 'data' || blockCount === 1 || blockCount > most) continue;
+        const isOlder = ({ completed }: Value): boolean => completed < submitted;
+        const others = values.filter((other) => !isOlder(other)).map(versionOf);
+        const older = new Set(values.filter(isOlder).map(versionOf));
+        for (const other of others) older.delete(other);
+        // What is undefined may be anything.
+        if (values.some((one) => one.content === 'any')) older.clear();
+        found.set(version, [...(found.get(version) ?? []), { block, older }]);
+      }
+    });
+    return [...found].map(([version, blocks]) => ({ version, blocks }));
   }
 
   /** True when a power cut, a kill or a failed write has left the block undecided. */

@@ -24,11 +24,13 @@ export const PLAIN_PROMISES: Promises = {
   rebuilds: false,
   grows: false,
   log: false,
+  cached: false,
 };
 
 export class PlainSubject implements Subject {
   readonly promises = PLAIN_PROMISES;
   readonly admin = null;
+  readonly cache = null;
   readonly #reactor: Reactor;
   readonly #disks: readonly SimDisk[];
   readonly #options: SimArray;

@@ -21,6 +21,7 @@ import {
   type Op,
 } from '../../src/block/block-io.ts';
 import { Administrator } from './administrator.ts';
+import { changeCache, disturbCache } from './change-cache.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
 import { growDisk, userBlocksMax } from './grow.ts';
@@ -29,7 +30,7 @@ import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type Crash, type History, powerCut, type Step, stepText } from './step.ts';
 import type { Promises, SubjectFactory } from './subject.ts';
-import { created, diskName, simArray } from './template.ts';
+import { cacheMedium, created, diskName, simArray } from './template.ts';
 import { Trace } from './trace.ts';
 import { World } from './world.ts';
 import type { Trigger } from './world-options.ts';
@@ -180,10 +181,10 @@ class Player {
       violation: world?.violation ?? violation,
       step: this.#position,
       hash: this.#trace.hash,
-      ios: world?.ios ?? 0,
+      ios: world?.ios.begun ?? 0,
       operations: world?.user.operations ?? 0,
       crashes: world?.crashes ?? 0,
-      triggered: world?.triggered ?? false,
+      triggered: world?.ios.triggered ?? false,
       lines: this.#trace.lines ?? [],
     };
   }
@@ -191,7 +192,7 @@ class Player {
   async #makeWorld(): Promise<World> {
     const { config } = this.#history;
     const array = simArray(config);
-    const { contents, blocks } = await created(config);
+    const { contents, cacheContent, blocks } = await created(config);
     const most = Math.max(...config.dataBlocks);
     const sizes = [...config.dataBlocks, ...new Array<number>(config.spares).fill(most)];
     const media = sizes.map(
@@ -208,6 +209,9 @@ class Player {
           config.blank ? undefined : contents[index],
         ),
     );
+    if (config.cache !== null) {
+      media.push(cacheMedium(config.cache, config.blank ? undefined : cacheContent!));
+    }
     const { subject, trigger } = this.#options;
     return new World(
       {
@@ -270,12 +274,12 @@ class Player {
       world.crash(how);
       if (loses !== null && world.leeway.mayUnplug(loses)) world.unplug(loses, false);
     };
-    world.armed = { ios, strike };
+    world.ios.armed = { ios, strike };
   }
 
   async #finish(): Promise<void> {
     const world = this.#w;
-    world.armed = null;
+    world.ios.armed = null;
     this.#again = [];
     for (;;) {
       const done = await this.#survive(async () => {
@@ -304,6 +308,7 @@ class Player {
     const counts = left > 0 ? [0, this.#random.between(1, left)] : [0];
     for (const count of counts) {
       const fork = world.fork(this.#random.fork());
+      fork.cacheFaults.mend();
       fork.media.forEach(({ bad }) => {
         bad.clear();
       });
@@ -356,6 +361,8 @@ class Player {
       case 'crash':
         this.#again = [...step.again];
         return this.#arm(step);
+      case 'cache':
+        return changeCache(world, step.what);
       case 'member':
       case 'process':
       case 'check':
@@ -430,6 +437,8 @@ class Player {
       const lost = world.extras.find(({ away }) => away);
       if (atlas.allowsPlug(step.disk)) media[step.disk]!.away = false;
       else if (lost !== undefined) lost.away = false;
+    } else {
+      disturbCache(world, step);
     }
   }
 }

@@ -8,10 +8,11 @@ import type { Shrunk } from './shrink.ts';
 import { type Config, type History, stepText } from './step.ts';
 
 export function configText(config: Config): string {
-  const { latency, dataBlocks, ftl, ...rest } = config;
+  const { cache, latency, dataBlocks, ftl, ...rest } = config;
   const words = Object.entries(rest).map(([key, value]) => `${key} ${value}`);
   const us = `${latency.leastUs} to ${latency.mostUs} us`;
   const slow = latency.slowChance > 0 ? `, slow ${latency.slowChance}` : '';
+  if (cache !== null) words.push(`NV cache ${JSON.stringify(cache)}`);
   if (ftl !== null) words.push(`FTL ${JSON.stringify(ftl)}`);
   return [...words, `data blocks ${dataBlocks.join(' ')}`, `latency ${us}${slow}`].join(', ');
 }

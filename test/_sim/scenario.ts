@@ -60,6 +60,7 @@ export function configOf(shape: Shape, changes: Partial<Config> = {}): Config {
     earlyCuts: [],
     spares: 0,
     ftl: null,
+    cache: null,
     ...changes,
   };
 }

@@ -1,16 +1,22 @@
 /**
- * An FTL over a managed array as a subject, put together and taken apart as src/stack/stack.ts does
- * it: the array waits for the FTL, and copies and compares no more than the FTL uses. The write
- * buffer lies in the reactor's surviving memory, where there is any.
+ * An FTL over a managed array as a subject, with an NV cache in front or without, put together and
+ * taken apart as src/stack/stack.ts and log-layers.ts do it: the array waits for the FTL, and
+ * copies and compares no more than the FTL uses. The write buffer lies in the reactor's surviving
+ * memory, where there is any.
  */
 
-import type { DeviceObserver } from '../../src/block/block-device.ts';
+import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';
+import { flushDevice } from '../../src/block/control-io.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { EIO } from '../../src/block/status.ts';
 import { StepRun } from '../../src/block/steps.ts';
 import type { Finding } from '../../src/ftl/finding.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
+import { readFtlIdentity } from '../../src/ftl/ftl-identity.ts';
+import type { FtlCache } from '../../src/ftl/ftl-superblock.ts';
+import { wipeCache } from '../../src/nv-cache/create-cache.ts';
+import { NvCache } from '../../src/nv-cache/nv-cache.ts';
 import { redundancyOf } from '../../src/raid/array-copies.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -20,28 +26,43 @@ import type {
   SimArray,
   Subject,
   SubjectAdmin,
+  SubjectCache,
   SubjectHealth,
 } from './subject.ts';
+import { CACHE_DISK, makeCache } from './template.ts';
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
+export const CACHED_PROMISES: Promises = { ...STACK_PROMISES, cached: true };
 
 /** Units between two flushes that nobody has asked for; the number of slots chooses. */
 const FLUSH_UNITS = [2, 7, 1000];
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
 export class StackSubject implements Subject, DeviceObserver {
-  readonly promises = STACK_PROMISES;
+  readonly promises: Promises;
+  readonly cache: SubjectCache | null;
   readonly #reactor: Reactor;
   readonly #array: ManagedSubject;
   readonly #options: SimArray;
   readonly #steps = new StepRun<StackSubject>(this);
+  readonly #cacheDisk: SimDisk | null;
   #ftl: Ftl | null = null;
+  #bootId: OpenOptions['bootId'] = '';
+  /** Of the FTL. */
+  #uuid = '';
+  #nvCache: NvCache | null = null;
+  /** Of the NV cache that was made, and is not in use yet. */
+  #made = '';
   #readOnly = false;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
-    this.#array = new ManagedSubject(reactor, disks, options, true);
+    const members = disks.filter(({ name }) => name !== CACHE_DISK);
+    this.#array = new ManagedSubject(reactor, members, options, true);
+    this.#cacheDisk = disks.find(({ name }) => name === CACHE_DISK) ?? null;
     this.#options = options;
+    this.promises = options.cache === null ? STACK_PROMISES : CACHED_PROMISES;
+    this.cache = options.cache === null ? null : this.#makeCache();
   }
 
   async open(options: OpenOptions): Promise<void> {
@@ -55,8 +76,8 @@ export class StackSubject implements Subject, DeviceObserver {
         },
         {
           name: 'Start the FTL',
-          run: (stack) => stack.#startFtl(options),
-          undo: (stack) => stack.device.close(),
+          run: (stack) => stack.#startLayers(options),
+          undo: (stack) => stack.#closeLayers(),
         },
       ]);
     } catch (error) {
@@ -67,26 +88,142 @@ export class StackSubject implements Subject, DeviceObserver {
     }
   }
 
-  async #startFtl({ bootId }: OpenOptions): Promise<void> {
+  async #startLayers({ bootId }: OpenOptions): Promise<void> {
+    this.#bootId = bootId;
+    const array = this.#array.device;
+    const { cache, uuid } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
+    this.#uuid = uuid;
+    if (cache === null) await this.#openFtl(false);
+    else await this.#openCached(uuid, cache);
+    this.device.observer = this;
+    await this.#array.attachSpace(this.#ftl!.space!);
+  }
+
+  async #openFtl(isCached: boolean): Promise<void> {
     const { slotCount, checkpointUnits } = this.#options.ftl!;
     const array = this.#array.device;
     this.#ftl = new Ftl(array, {
+      isCached,
       baseKept: true,
       redundancy: redundancyOf(array),
       buffer: this.#reactor.surviving,
-      bootId,
+      bootId: this.#bootId,
       slotCount,
       checkpointUnits,
       flushUnits: FLUSH_UNITS[slotCount % FLUSH_UNITS.length]!,
       firstUnit: this.#reactor.random() >>> 1,
     });
     await this.#ftl.open(this.#reactor);
-    this.#ftl.observer = this;
-    await this.#array.attachSpace(this.#ftl.space!);
   }
 
-  get device(): Ftl {
-    return this.#ftl!;
+  async #openCached(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
+    const disk = this.#cacheDisk!;
+    await disk.open(this.#reactor);
+    try {
+      await this.#openFtl(true);
+    } catch (error) {
+      await disk.close();
+      throw error;
+    }
+    try {
+      await this.#openNvCache(owner, { epoch, uuid });
+    } catch (error) {
+      await this.#closeLayers();
+      throw error;
+    }
+  }
+
+  async #openNvCache(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
+    const { drainBlocks, highMark, lowMark } = this.#options.cache!;
+    const ftl = this.#ftl!;
+    const nvCache = new NvCache(this.#cacheDisk!, ftl, {
+      owner,
+      uuid,
+      epoch,
+      keepsDevices: true,
+      drainBlocks,
+      highMark,
+      lowMark,
+      epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
+      forget: () => ftl.nameCache(null),
+    });
+    await nvCache.open(this.#reactor);
+    this.#nvCache = nvCache;
+  }
+
+  async #closeLayers(): Promise<void> {
+    try {
+      await this.#nvCache?.close();
+    } finally {
+      try {
+        await this.#ftl!.close();
+      } finally {
+        await this.#cacheDisk?.close();
+      }
+    }
+  }
+
+  #makeCache(): SubjectCache {
+    const nvCache = (): NvCache => this.#nvCache!;
+    const subject: SubjectCache = {
+      inUse: false,
+      drain: () => nvCache().drainAll(),
+      retire: () => nvCache().detach(),
+      leave: () => this.#leaveCache(),
+      make: () => this.#makeNewCache(),
+      join: () => this.#joinCache(),
+    };
+    return Object.defineProperty(subject, 'inUse', { get: () => this.#nvCache !== null });
+  }
+
+  /** As LogLayers and StackCache do it. */
+  async #leaveCache(): Promise<void> {
+    const ftl = this.#ftl!;
+    await ftl.nameCache(null);
+    await this.#nvCache!.close();
+    ftl.setCached(false);
+    this.#nvCache = null;
+    ftl.observer = this;
+    try {
+      await wipeCache(this.#reactor, this.#cacheDisk!);
+    } finally {
+      await this.#cacheDisk!.close();
+    }
+  }
+
+  async #makeNewCache(): Promise<void> {
+    const disk = this.#cacheDisk!;
+    await disk.open(this.#reactor);
+    try {
+      this.#made = await makeCache(this.#reactor, disk, this.#uuid);
+    } catch (error) {
+      await disk.close();
+      throw error;
+    }
+  }
+
+  async #joinCache(): Promise<void> {
+    const ftl = this.#ftl!;
+    const made = { uuid: this.#made, epoch: 0 };
+    try {
+      await flushDevice(ftl);
+      await ftl.nameCache(made);
+      try {
+        await this.#openNvCache(this.#uuid, made);
+      } catch (error) {
+        await ftl.nameCache(null);
+        throw error;
+      }
+    } catch (error) {
+      await this.#cacheDisk!.close();
+      throw error;
+    }
+    ftl.setCached(true);
+    this.#nvCache!.observer = this;
+  }
+
+  get device(): BlockDevice {
+    return this.#nvCache ?? this.#ftl!;
   }
 
   get arrayBlocks(): number {
@@ -98,7 +235,7 @@ export class StackSubject implements Subject, DeviceObserver {
   }
 
   async check(): Promise<string | null> {
-    const report = await this.device.check();
+    const report = await this.#ftl!.check();
     // What has ended all changes may have been the write of a superblock.
     const { readOnly } = this.health();
     const wrong = report.wrong
@@ -128,8 +265,9 @@ export class StackSubject implements Subject, DeviceObserver {
     return { ...this.#array.health(), readOnly: this.#readOnly };
   }
 
-  deviceFailed(): void {
-    this.#readOnly = true;
+  deviceFailed(device: BlockDevice): void {
+    // Without its NV cache it goes on.
+    if (device !== this.#cacheDisk) this.#readOnly = true;
   }
 
   deviceResized(): void {}

@@ -39,6 +39,10 @@ export type Step =
   | { readonly do: 'latent'; readonly disk: number; readonly block: number; readonly count: number }
   /** The disk is pulled out, its cache with it when `power` is lost. */
   | { readonly do: 'unplug'; readonly disk: number; readonly power: boolean }
+  /** The same of the disk of an NV cache: in blocks of 4096 bytes; it is back at the next start. */
+  | { readonly do: 'cache-fault'; readonly op: FaultOp; readonly skip: number }
+  | { readonly do: 'cache-latent'; readonly block: number; readonly count: number }
+  | { readonly do: 'cache-unplug' }
   /** The disk in this slot becomes larger while it is in use; the array may grow with it. */
   | { readonly do: 'grow'; readonly disk: number; readonly blocks: number }
   /**
@@ -58,6 +62,8 @@ export type Step =
       readonly slot: number;
       readonly disk: number;
     }
+  /** What is in the NV cache is drained; it is taken away; or there is another one, on its disk. */
+  | { readonly do: 'cache'; readonly what: 'drain' | 'detach' | 'attach' }
   | { readonly do: 'process'; readonly what: 'pause' | 'resume' | 'cancel' }
   /** `alone`: nothing else goes on, so that what it finds can be counted beforehand. */
   | { readonly do: 'check'; readonly repair: boolean; readonly alone: boolean }
@@ -92,6 +98,20 @@ export interface FtlConfig {
   readonly slotCount: number;
 }
 
+/** An NV cache in front of the FTL, on a disk of its own. */
+export interface CacheConfig {
+  readonly bytes: number;
+  /** Of its disk, as the fields of the same names below are of the others. */
+  readonly blockBytes: number;
+  readonly unitBytes: number;
+  readonly volatileCache: boolean;
+  readonly nativeFua: boolean;
+  /** Shares of the ring above which draining begins, and to which it goes. */
+  readonly highMark: number;
+  readonly lowMark: number;
+  readonly drainBlocks: number;
+}
+
 export interface Config {
   readonly level: LevelName;
   readonly members: number;
@@ -116,6 +136,8 @@ export interface Config {
   readonly spares: number;
   /** Null: the array itself is what the user sees. */
   readonly ftl: FtlConfig | null;
+  /** Null: there is none in front of the FTL. */
+  readonly cache: CacheConfig | null;
 }
 
 export interface History {

@@ -11,7 +11,7 @@ import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import type { Layout } from '../_helpers/raid-reference.ts';
 import type { SimDisk } from './sim-disk.ts';
-import type { FtlConfig } from './step.ts';
+import type { CacheConfig, FtlConfig } from './step.ts';
 
 /** What a subject promises beyond the ten laws; the model and the atlas go by it. */
 export interface Promises {
@@ -30,6 +30,8 @@ export interface Promises {
    * a write that fails gets another place; what was read once stays, whoever is lost.
    */
   readonly log: boolean;
+  /** An NV cache lies in front of it: what was answered is in there, whatever becomes of an FTL. */
+  readonly cached: boolean;
 }
 
 export type SlotState = 'in-service' | 'target' | 'out';
@@ -78,6 +80,22 @@ export interface SubjectAdmin {
   readonly mismatches: number | null;
 }
 
+/** What an administrator can do with an NV cache. Requests throw BandstandError. */
+export interface SubjectCache {
+  /** It is in front of the FTL. */
+  readonly inUse: boolean;
+  /** All that is in it now gets behind it; false: that is not possible. */
+  drain(): Promise<boolean>;
+  /** Empties it, and lets everything pass; false: that is not possible. */
+  retire(): Promise<boolean>;
+  /** It is in front no more. It was retired, and no operation of a user is in flight. */
+  leave(): Promise<void>;
+  /** Makes one; none is in use. */
+  make(): Promise<void>;
+  /** What was made is in front from now on. No operation of a user is in flight. */
+  join(): Promise<void>;
+}
+
 export interface Subject {
   readonly promises: Promises;
   /** Throws BandstandError where it refuses; nothing is left open then. */
@@ -92,6 +110,8 @@ export interface Subject {
   compared(): Promise<LiveRanges | null>;
   health(): SubjectHealth;
   readonly admin: SubjectAdmin | null;
+  /** Null without an NV cache. */
+  readonly cache: SubjectCache | null;
   /** A clean stop. Disks are closed when it resolves. */
   close(): Promise<void>;
 }
@@ -110,6 +130,7 @@ export interface SimArray {
   /** What a rebuild, resync or check reads at once. */
   readonly chunkBytes: number;
   readonly ftl: FtlConfig | null;
+  readonly cache: CacheConfig | null;
 }
 
 export type SubjectFactory = (

@@ -2,12 +2,13 @@
  * The subjects that the simulator knows by name, and the scenarios that concern each.
  */
 
+import { CACHE_SCENARIOS } from './cache-scenario.ts';
 import { FTL_SCENARIOS } from './ftl-scenario.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
 import { concerns, SCENARIOS, type Scenario } from './scenario.ts';
-import { STACK_PROMISES, StackSubject } from './stack-subject.ts';
+import { CACHED_PROMISES, STACK_PROMISES, StackSubject } from './stack-subject.ts';
 
 export const PLAIN: SubjectKind = {
   name: 'plain',
@@ -27,11 +28,18 @@ export const STACK: SubjectKind = {
   factory: (reactor, disks, array) => new StackSubject(reactor, disks, array),
 };
 
-export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK];
+export const CACHED: SubjectKind = { ...STACK, name: 'cache', promises: CACHED_PROMISES };
 
-export const ALL_SCENARIOS: readonly Scenario[] = [...SCENARIOS, ...FTL_SCENARIOS];
+export const SUBJECTS: readonly SubjectKind[] = [PLAIN, MANAGED, STACK, CACHED];
+
+export const ALL_SCENARIOS: readonly Scenario[] = [
+  ...SCENARIOS,
+  ...FTL_SCENARIOS,
+  ...CACHE_SCENARIOS,
+];
 
 export function scenariosOf({ promises }: SubjectKind): readonly Scenario[] {
+  if (promises.cached) return CACHE_SCENARIOS;
   return promises.log ? FTL_SCENARIOS : SCENARIOS.filter((one) => concerns(one, promises));
 }
 

@@ -71,6 +71,11 @@ const BLOCKS_MOST = 1000;
 const FILL_WRITES = 12;
 const FILL_BLOCKS = 20;
 
+/** Blocks of a write. */
+const MOST = [1, 4, 24] as const;
+/** Some writes do not fit a record of the NV cache, and most histories go round its ring. */
+const CACHED_MOST = [2, 24, 40, 60, 60, 100] as const;
+
 /** Over an FTL: any blocks, most of them in a few places, so that bands are soon overwritten. */
 export class FtlTraffic implements Traffic {
   readonly #random: Random;
@@ -79,10 +84,10 @@ export class FtlTraffic implements Traffic {
   /** Often 0: only what is not flushed for long shows what needs a flush. */
   readonly #fuaChance: number;
 
-  constructor(random: Random) {
+  constructor(random: Random, { cache }: Config) {
     this.#random = random;
     this.#hot = random.pick([10, 60, 200, BLOCKS_MOST]);
-    this.#most = random.pick([1, 4, 24]);
+    this.#most = random.pick(cache === null ? MOST : CACHED_MOST);
     this.#fuaChance = random.pick([0, 0, 0.05, 0.2]);
   }
 

@@ -21,6 +21,8 @@ export class UserIo extends BlockIo {
   bufferBytes = 0;
   /** How many faults had struck when it was submitted. */
   strikes = 0;
+  /** How often something in an NV cache could not be read by then. */
+  hurts = 0;
   done = false;
 
   constructor(number: number, owner: UserIoOwner) {

@@ -14,7 +14,7 @@ import {
 } from '../../src/block/block-io.ts';
 import { Timer } from '../../src/block/reactor.ts';
 import { OK, statusName } from '../../src/block/status.ts';
-import { fillPayload } from './payload.ts';
+import { fillPayload, unitVersion } from './payload.ts';
 import { ioText, UserIo } from './user-io.ts';
 import type { World } from './world.ts';
 
@@ -33,6 +33,8 @@ export class User {
   operations = 0;
   readonly #world: World;
   readonly #pending = new Set<UserIo>();
+  /** Reads that have failed, as they may: for one of their blocks at least. */
+  #excused: UserIo[] = [];
 
   constructor(world: World) {
     this.#world = world;
@@ -84,7 +86,8 @@ export class User {
     if (checkIo(device.geometry, io) !== OK) return false;
     this.#world.syncHealth();
     this.operations += 1;
-    io.strikes = this.#world.strikes;
+    io.strikes = this.#world.ios.strikes;
+    io.hurts = this.#world.cacheFaults.hurts;
     if (op === OP_READ || op === OP_WRITE) {
       io.bufferBytes = blockCount * blockBytes;
       io.buffer = this.#world.life.reactor.arena.allocate(io.bufferBytes);
@@ -136,6 +139,7 @@ export class User {
       if (io.status === OK) this.#world.model.flushDone(io.flushStamp);
     } else {
       this.#world.model.writeDone(io.value, io.status === OK, (io.flags & FLAG_FUA) !== 0);
+      if (io.status === OK) this.#world.cacheFaults.succeeded(io, io.hurts);
       if (io.status !== OK) this.#world.forgetHoles(this.#world.slotsOut());
     }
     if (io.bufferBytes > 0) this.#world.life.reactor.arena.release(io.buffer, io.bufferBytes);
@@ -146,23 +150,43 @@ export class User {
       this.#world.model.readDropped(io.ticket!);
       return;
     }
+    const { atlas, ios, options, retiring, settling } = this.#world;
+    const { cached, settles, log } = options.promises;
     // A member that is lost before a resync has made it equal takes its version with it.
-    const { settles, log } = this.#world.options.promises;
-    const pin = log || (settles && !this.#world.settling) || this.#world.atlas.tolerates === 0;
+    const stays = log || (settles && !settling) || atlas.tolerates === 0;
+    // A write that has failed for its user, because what is in front or behind had, may be in the
+    // ring all the same, and the next start finds it there.
+    const returns = retiring || (cached && ios.crippled);
+    const pin = stays && !returns;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
     if (wrong !== null) this.#world.violate(`#${io.number} ${ioText(io)}: ${wrong}`);
+    this.#noteVersions(io);
+  }
+
+  #noteVersions({ block, blockCount, buffer, bufferBytes }: UserIo): void {
+    const { life, whole } = this.#world;
+    if (whole.isIdle) return;
+    const { u32 } = life.reactor.arena;
+    for (let index = 0; index < blockCount; index += 1) {
+      const at = buffer + (index * bufferBytes) / blockCount;
+      whole.saw(block + index, unitVersion(u32, at, 0, block + index));
+    }
   }
 
   /** An operation may fail when a member I/O has failed since, and the level has no answer. */
   #checkFailure(io: UserIo): void {
-    const struck = this.#world.strikes > io.strikes || this.#world.crippled;
+    const struck = this.#world.ios.strikes > io.strikes || this.#world.ios.crippled;
     const redundant = this.#world.atlas.tolerates > 0;
     const { ejects, log } = this.#world.options.promises;
     // A trim is a hint: it fails rather than cost a member its place.
-    const makesUp = (redundant || (log && !this.#world.crippled)) && ejects;
+    const makesUp = (redundant || (log && !this.#world.ios.crippled)) && ejects;
     const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
+    if (this.#world.cacheFaults.excuses(io, io.hurts)) {
+      this.#excused.push(io);
+      return;
+    }
     const why = borne ? 'although the level bears what has happened' : 'without a reason';
     this.#world.violate(`#${io.number} ${ioText(io)} failed with ${statusName(io.status)} ${why}`);
   }
@@ -184,13 +208,31 @@ export class User {
     await this.readAll(VERIFY_BLOCKS / 2 + 1);
   }
 
+  /** Which of the blocks it is shows when each is read by itself. */
+  async #readSingly(): Promise<void> {
+    const failed = this.#excused.filter(({ op, blockCount }) => op === OP_READ && blockCount > 1);
+    this.#excused = [];
+    for (const { block, blockCount } of failed) {
+      for (let index = 0; index < blockCount; index += 1) {
+        await this.#world.life.until(() => this.#pending.size < VERIFY_DEPTH, 'a read');
+        this.submit(OP_READ, block + index, 1, false);
+      }
+    }
+    await this.drain();
+    this.#excused = [];
+  }
+
   async readAll(step = VERIFY_BLOCKS): Promise<void> {
     await this.drain();
+    this.#excused = [];
     this.#world.options.trace.say('read everything');
     for (let block = 0; block < this.#world.blockCount; block += step) {
       await this.#world.life.until(() => this.#pending.size < VERIFY_DEPTH, 'a read');
       this.submit(OP_READ, block, Math.min(step, this.#world.blockCount - block), false);
     }
     await this.drain();
+    await this.#readSingly();
+    const torn = this.#world.whole.judge();
+    if (torn !== null) this.#world.violate(`a write was torn: ${torn}`);
   }
 }

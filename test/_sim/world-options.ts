@@ -44,13 +44,19 @@ export interface OpenCut {
 
 /** What the device that the user sees promises of each block. */
 export function modelOptions({ blocksMax, config, promises }: WorldOptions): ModelOptions {
-  const { blockBytes, ftl, level, unitBytes, volatileCache } = config;
+  const { blockBytes, ftl, level, unitBytes } = config;
   return {
     blockCount: blocksMax,
     blockBytes: ftl === null ? blockBytes : FTL_BLOCK_BYTES,
     atomicBlocks: promises.log || (unitBytes >= blockBytes && level !== 'raid5f'),
-    volatileCache: volatileCache || ftl?.survives === true,
+    volatileCache: isVolatile(config, promises.cached),
   };
+}
+
+/** Whether a power cut may take what was answered, with an NV cache in use or without. */
+export function isVolatile({ cache, ftl, volatileCache }: Config, isCached: boolean): boolean {
+  if (cache !== null && isCached) return cache.volatileCache;
+  return volatileCache || ftl?.survives === true;
 }
 
 /** An index, and the units of the write buffer. */

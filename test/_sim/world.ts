@@ -6,12 +6,10 @@
  * ends everything. A world can be forked while no program runs in it.
  */
 
-import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
-import { OK, statusName } from '../../src/block/status.ts';
 import { ArraySize } from './array-size.ts';
 import { Atlas } from './atlas.ts';
-import { type DiskFault, faultOp, strike } from './disk-fault.ts';
+import { CacheFaults } from './cache-faults.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { checkFtlSize } from './grow.ts';
@@ -19,24 +17,37 @@ import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
 import { Machine } from './machine.ts';
 import type { SimMedium } from './medium.ts';
+import { MemberIos } from './member-ios.ts';
 import { MemberLook } from './member-look.ts';
 import { Model } from './model.ts';
 import { drawDecision, openCut, settleDisks } from './power-cut.ts';
 import type { Random } from './random.ts';
-import { type DiskHost, SimDisk } from './sim-disk.ts';
+import { SimDisk } from './sim-disk.ts';
 import type { CrashKind } from './step.ts';
 import type { Subject } from './subject.ts';
 import { User } from './user.ts';
-import { ioText } from './user-io.ts';
-import { modelOptions, type OpenCut, survivingMemory, type WorldOptions } from './world-options.ts';
+import { WholeWrites } from './whole-writes.ts';
+import {
+  isVolatile,
+  modelOptions,
+  type OpenCut,
+  survivingMemory,
+  type WorldOptions,
+} from './world-options.ts';
 import { forgetHoles } from './write-hole.ts';
 
-export class World implements DiskHost {
+/** Data blocks of a record, on disks that take writes of 256 KiB. */
+const WHOLE_BLOCKS_MAX = 63;
+
+export class World {
   readonly options: WorldOptions;
   /** The disk of each slot: the member, or the one that was it last. */
   readonly media: SimMedium[];
   /** Disks that belong to no slot: spares, and members that another one has taken the place of. */
   readonly extras: SimMedium[];
+  /** Of the NV cache. */
+  readonly cacheMedium: SimMedium | null;
+  readonly cacheFaults: CacheFaults;
   readonly model: Model;
   readonly atlas: Atlas;
   readonly user: User;
@@ -47,26 +58,17 @@ export class World implements DiskHost {
   /** The array is being erased from its disks; then it is gone from all of them. */
   erasing = false;
   erased = false;
-  /** True when the trigger has struck. */
-  triggered = false;
-  /** Member I/Os submitted and done, and crashes so far. */
-  ios = 0;
-  iosDone = 0;
+  /** Operations of the disks. */
+  readonly ios: MemberIos;
+  /** So far. */
   crashes = 0;
-  /** Failed member I/Os and pulled disks so far. */
-  strikes = 0;
-  /** In this life an operation may fail at any time: a member is gone or no longer flushes. */
-  crippled = false;
-  /** Do something when so many more member I/Os have been done. */
-  armed: { ios: number; readonly strike: () => void } | null = null;
   /** Set by the first power cut when the options say so. */
   cut: OpenCut | null = null;
   readonly leeway: Leeway;
   readonly look: MemberLook;
-  /** In this life a disk has failed a flush. */
-  #flushLost = false;
-  /** Slots whose disk has failed an operation since the last start began. */
-  readonly #struckSlots = new Set<number>();
+  readonly whole: WholeWrites;
+  /** In this life the NV cache was, or is being, taken out of use. */
+  retiring = false;
   #life: Life | null = null;
   #strikesAtStart = 0;
   /** A clean stop has begun: it may still put on record who is lost. */
@@ -83,19 +85,24 @@ export class World implements DiskHost {
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
-  /** `disks` are those of the slots, and then the extras. */
+  /** `disks` are those of the slots, then the extras, then that of the NV cache, if any. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
     const { config, array, promises, ftlBlocks } = options;
     this.options = options;
     this.media = disks.slice(0, config.members);
-    this.extras = disks.slice(config.members);
+    const last = config.cache === null ? disks.length : disks.length - 1;
+    this.extras = disks.slice(config.members, last);
+    this.cacheMedium = disks[last] ?? null;
+    this.cacheFaults = new CacheFaults(this.cacheMedium, from?.cacheFaults);
     this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows, ftlBlocks);
     this.atlas = new Atlas(config.level, this.media, promises, from?.atlas);
     this.model = from?.model.clone() ?? new Model(modelOptions(options));
     this.machine = new Machine(survivingMemory(config), from?.machine);
     this.user = new User(this);
+    this.ios = new MemberIos(this);
     this.leeway = new Leeway(this);
     this.look = new MemberLook(this);
+    this.whole = new WholeWrites(from?.whole);
   }
 
   /** As the user sees it. */
@@ -104,7 +111,8 @@ export class World implements DiskHost {
   }
 
   get disks(): SimMedium[] {
-    return [...this.media, ...this.extras];
+    const cache = this.cacheMedium === null ? [] : [this.cacheMedium];
+    return [...this.media, ...this.extras, ...cache];
   }
 
   get running(): boolean {
@@ -129,17 +137,19 @@ export class World implements DiskHost {
   /** False when it was refused because a disk failed meanwhile. */
   async start(): Promise<boolean> {
     const { trace } = this.options;
+    // Without it nothing starts.
+    if (this.cacheMedium !== null) this.cacheMedium.away = false;
     const life = this.#newLife();
     const missing = this.atlas.missing();
     trace.say(`start with ${life.disks.map(({ name }) => name).join(', ')}`);
     for (const slot of missing) this.atlas.unsure[slot] = true;
-    this.#struckSlots.clear();
+    this.ios.struckSlots.clear();
     this.atlas.striking.clear();
     this.#pulledSlots.clear();
     this.atlas.cacheLost.clear();
     this.administered = false;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
-    const strikes = this.strikes;
+    const strikes = this.ios.strikes;
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
     try {
@@ -150,11 +160,12 @@ export class World implements DiskHost {
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
-      if (this.strikes === strikes || !(error instanceof BandstandError)) {
+      if (this.ios.strikes === strikes || !(error instanceof BandstandError)) {
         this.#life = null;
         throw error;
       }
       trace.say(`refused: ${error.message}`);
+      this.cacheFaults.mend();
       // An array that ran may have lost somebody.
       if (this.#isOpen) this.atlas.unsure.fill(true);
       this.#isOpen = false;
@@ -163,18 +174,22 @@ export class World implements DiskHost {
     }
     this.started = true;
     this.erased = false;
+    this.cacheChanged();
     checkFtlSize(this);
     return true;
   }
 
   #newLife(): Life {
     const { array, factory, random, config } = this.options;
-    const life = new Life(random.u32(), this.machine.memory);
+    const life = new Life(random.u32(), this.machine.memory, config.cache !== null);
     const present = this.disks.filter(({ away }) => !away);
-    const disks = present.map((medium) => new SimDisk(medium, this, random.fork(), config.latency));
+    const disks = present.map(
+      (medium) => new SimDisk(medium, this.ios, random.fork(), config.latency),
+    );
     life.begin(disks, factory(life.reactor, disks, array));
     this.#life = life;
-    this.crippled = false;
+    this.ios.crippled = false;
+    this.retiring = this.cacheFaults.hurts > 0;
     return life;
   }
 
@@ -184,18 +199,19 @@ export class World implements DiskHost {
     this.erasing = true;
     this.started = false;
     const life = this.#newLife();
-    const { strikes } = this;
+    const { strikes } = this.ios;
     this.options.trace.say('erase the array');
     try {
       await life.drive(eraseDisks(life.reactor, life.disks), 'erasing');
     } catch (error) {
-      if (life.dead || this.strikes === strikes || !(error instanceof BandstandError)) throw error;
+      if (life.dead || this.ios.strikes === strikes || !(error instanceof BandstandError))
+        throw error;
       this.options.trace.say(`erased in part: ${error.message}`);
     }
     this.#leave();
     // What its program left behind is nobody's, and is thrown away.
     this.machine.powerCut();
-    this.erasing = this.strikes > strikes;
+    this.erasing = this.ios.strikes > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
     return this.erased;
@@ -206,7 +222,7 @@ export class World implements DiskHost {
     if (!this.options.promises.rebuilds || !this.#isOpen || this.life.dead) return;
     this.#followDisks();
     const { slots, readOnly } = this.subject.health();
-    if (readOnly && this.strikes > 0) this.crippled = true;
+    if (readOnly && this.ios.strikes > 0) this.ios.crippled = true;
     slots.forEach((state, slot) => {
       // One that was pulled out is gone for this life, noticed or not.
       const found = state === 'in-service' && !this.#pulledSlots.has(slot);
@@ -242,7 +258,7 @@ export class World implements DiskHost {
     const { slots } = this.subject.health();
     slots.forEach((state, slot) => {
       // Who starts degraded on purpose does without a member that cannot be read, too.
-      const forgiven = degraded && this.#struckSlots.has(slot);
+      const forgiven = degraded && this.ios.struckSlots.has(slot);
       const expected = forgiven ? null : this.atlas.expected(slot);
       const found = state === 'in-service';
       if (expected !== null && expected !== found) {
@@ -265,8 +281,18 @@ export class World implements DiskHost {
   async check(): Promise<void> {
     const wrong = await this.life.drive(this.subject.check(), 'checking');
     // What could not be read once, it has not looked at.
-    const excused = this.atlas.tolerates === 0 && this.strikes > this.#strikesAtStart;
+    const excused = this.atlas.tolerates === 0 && this.ios.strikes > this.#strikesAtStart;
     if (wrong !== null && !excused) this.violate(`a check finds ${wrong}`);
+  }
+
+  /** What was answered in this life is in an NV cache. */
+  get #isCached(): boolean {
+    return this.subject.cache?.inUse === true;
+  }
+
+  /** What a power cut may take depends on what is in front. */
+  cacheChanged(): void {
+    this.model.volatileCache = isVolatile(this.options.config, this.#isCached);
   }
 
   /** A clean stop. */
@@ -280,19 +306,22 @@ export class World implements DiskHost {
     this.#isOpen = false;
     this.#isStopping = true;
     this.options.trace.say('stop');
-    const strikes = this.strikes;
+    const strikes = this.ios.strikes;
     try {
       await life.drive(life.subject.close(), 'stopping');
     } catch (error) {
       // It has to say so when a last flush or a mark did not reach every member.
-      const excused = this.crippled || this.strikes > strikes;
+      const excused = this.ios.crippled || this.ios.strikes > strikes;
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
     this.#isStopping = false;
     if (this.options.promises.rebuilds) this.#noteLosses();
     for (const slot of mayReturn) this.atlas.unsure[slot] = true;
-    if (this.options.promises.rebuilds && this.strikes > strikes) this.atlas.unsure.fill(true);
+    if (this.options.promises.rebuilds && this.ios.strikes > strikes) this.atlas.unsure.fill(true);
+    // What the cache could not write down any more, the next start does not know.
+    const isGone = this.cacheMedium?.away === true;
+    if (this.ios.strikes > strikes || isGone) this.cacheFaults.forgetWritten();
     const open = life.disks.filter(({ isOpen }) => isOpen);
     if (open.length > 0) this.violate(`after a stop ${open[0]!.name} is still open`);
     this.#leave();
@@ -301,6 +330,7 @@ export class World implements DiskHost {
   /** The program has ended by itself. */
   #leave(): void {
     this.#forgetFlushes();
+    this.cacheMedium?.forgive();
     this.machine.kill();
     this.#life = null;
   }
@@ -321,12 +351,12 @@ export class World implements DiskHost {
   #forgetFlushes(): void {
     const { ejects, log } = this.options.promises;
     const healed = ejects && this.atlas.tolerates > 0;
-    if (this.#flushLost && !healed) {
+    if (this.ios.flushLost && !healed) {
       if (!log) this.model.flushFailed();
       // An FTL writes again what it does not know to be durable, unless it was in memory only.
-      else if (this.machine.memory === null) this.model.powerCut();
+      else if (this.machine.memory === null && !this.#isCached) this.model.powerCut();
     }
-    this.#flushLost = false;
+    this.ios.flushLost = false;
   }
 
   /** The program dies at once; with `power` the caches of the disks too. */
@@ -339,7 +369,7 @@ export class World implements DiskHost {
       // Who is out, and whether that is on record yet, is known when it has started again.
       const whole = !this.atlas.current.includes(false);
       const moved = this.administered || (this.extras.length > 0 && this.#isOpen && this.settling);
-      if (!whole || moved || this.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
+      if (!whole || moved || this.ios.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
     }
     life.dead = true;
     this.#isOpen = false;
@@ -347,23 +377,29 @@ export class World implements DiskHost {
     this.erased = false;
     this.crashes += 1;
     trace.add(0xdead, how.length);
-    trace.say(`crash: ${how} after ${this.iosDone} member I/Os, at ${life.reactor.nowUs()} us`);
+    trace.say(`crash: ${how} after ${this.ios.done} member I/Os, at ${life.reactor.nowUs()} us`);
     this.#forgetFlushes();
     const flying = new Map(life.disks.map((disk) => [disk.medium, disk.die()]));
     const disks = this.disks.map((medium) => ({ medium, flying: flying.get(medium) ?? [] }));
-    if (how === 'kill') this.machine.kill();
-    else {
+    if (how === 'kill') {
+      this.machine.kill();
+      // A program that does not know of it would trust what is lost: see docs/testing.md.
+      this.cacheMedium?.forgive();
+    } else {
       this.machine.powerCut();
       // The history's own power cuts are over at once.
-      if (this.options.keepsCut && this.triggered) this.cut = openCut(disks);
+      if (this.options.keepsCut && this.ios.triggered) this.cut = openCut(disks);
       this.media.forEach(({ away, hasDropped }, slot) => {
         if (!away && hasDropped) this.atlas.unsure[slot] = true;
       });
     }
     settleDisks(disks, how, random);
+    const keepsWhole = this.#isCached && !this.retiring;
+    this.whole.crashed(keepsWhole ? this.model.undecidedWrites(WHOLE_BLOCKS_MAX) : []);
     if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
+    this.cacheFaults.forgetWritten();
     this.#life = null;
     this.forgetHoles(this.slotsOut());
     if (!promises.log && config.level === 'raid5f') this.atlas.dropReadFaults();
@@ -395,12 +431,24 @@ export class World implements DiskHost {
     if (disk !== undefined) {
       this.#pulledSlots.add(slot);
       disk.vanish(decide);
-      this.crippled = true;
-      this.strikes += 1;
+      this.ios.crippled = true;
+      this.ios.strikes += 1;
     } else {
       if (decide !== null) medium.cutPower(decide, []);
       medium.away = true;
     }
+  }
+
+  /** The disk of the NV cache is pulled out. */
+  unplugCache(): void {
+    const medium = this.cacheMedium!;
+    this.options.trace.say(`unplug ${medium.name}`);
+    this.cacheFaults.pulled();
+    this.retiring = true;
+    this.ios.strikes += 1;
+    const disk = this.#life?.disks.find((candidate) => candidate.medium === medium);
+    if (disk?.isOpen === true) disk.vanish(null);
+    else medium.away = true;
   }
 
   /** The same disks, or these, without a running program, to try something out. */
@@ -416,78 +464,6 @@ export class World implements DiskHost {
     // The copy is of the disks only.
     if (this.machine.memory?.isLeft === true) world.model.powerCut();
     return world;
-  }
-
-  // --- disks ------------------------------------------------------------------------------------
-
-  ioSubmitted(disk: SimDisk, io: BlockIo): DiskFault | null {
-    const { array, trace, trigger } = this.options;
-    const slot = this.media.indexOf(disk.medium);
-    const index = this.ios;
-    this.ios += 1;
-    trace.add(slot, io.op, io.flags, io.block, io.blockCount);
-    let fault = slot === -1 ? null : strike(this.atlas.faults[slot]!, io, array.dataOffset);
-    if (trigger?.kind === 'fail' && trigger.at === index) fault ??= this.#triggerFault(slot, io);
-    if (fault !== null) this.#noteStrike(disk, io, fault);
-    if (trace.verbose) {
-      const what = fault === null ? '' : `: ${fault.kind}`;
-      trace.say(`  ${index} ${disk.name} ${ioText(io)}${what}`);
-    }
-    return fault;
-  }
-
-  #triggerFault(slot: number, io: BlockIo): DiskFault | null {
-    this.triggered = true;
-    if (slot === -1) return null;
-    const op = faultOp(io);
-    return this.leeway.mayFail(op, slot) ? { kind: 'fail', op, skip: 0, dataOnly: false } : null;
-  }
-
-  #noteStrike(disk: SimDisk, io: BlockIo, fault: DiskFault): void {
-    if (fault.kind !== 'fail') return;
-    this.strikes += 1;
-    const slot = this.media.indexOf(disk.medium);
-    this.#struckSlots.add(slot);
-    this.atlas.struckAt[slot] = this.user.operations;
-    this.atlas.striking.set(io, slot);
-    if (io.op === OP_FLUSH) {
-      this.crippled = true;
-      this.#flushLost = true;
-    }
-    this.options.trace.say(`  fault: ${disk.name} ${ioText(io)} fails`);
-  }
-
-  ioStarted(_disk: SimDisk, io: BlockIo): void {
-    const { trigger } = this.options;
-    if (trigger?.kind !== 'tear' || this.triggered || trigger.at !== this.ios - 1) return;
-    this.triggered = true;
-    if (io.op !== OP_READ && io.op !== OP_FLUSH) this.crash('power');
-  }
-
-  ioDone(disk: SimDisk, io: BlockIo, status: number): void {
-    const { trace, trigger } = this.options;
-    const index = this.iosDone;
-    this.iosDone += 1;
-    trace.add(status, this.life.reactor.nowUs());
-    this.atlas.striking.delete(io);
-    if (status !== OK) {
-      this.strikes += 1;
-      // Whoever saw it fail may be reading the others, even when the block has been written since.
-      const slot = this.media.indexOf(disk.medium);
-      if (slot !== -1) this.atlas.struckAt[slot] = this.user.operations;
-      if (trace.verbose) trace.say(`  ${disk.name} ${ioText(io)} ends: ${statusName(status)}`);
-    }
-    if ((trigger?.kind === 'power' || trigger?.kind === 'kill') && trigger.at === index) {
-      this.triggered = true;
-      this.crash(trigger.kind);
-      return;
-    }
-    const armed = this.armed;
-    if (armed === null) return;
-    armed.ios -= 1;
-    if (armed.ios > 0) return;
-    this.armed = null;
-    armed.strike();
   }
 
   checkMembers(): void {

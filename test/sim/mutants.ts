@@ -2,11 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
 import { ROOT } from '../_helpers/repository.ts';
+import { CACHE_MUTANTS } from '../_sim/cache-mutant.ts';
 import { FTL_MUTANTS } from '../_sim/ftl-mutant.ts';
 import { type Finder, MUTANTS, type Mutant } from '../_sim/mutant.ts';
 import { ALL_SCENARIOS } from '../_sim/subjects.ts';
 
-const ALL: readonly Mutant[] = [...MUTANTS, ...FTL_MUTANTS];
+const ALL: readonly Mutant[] = [...MUTANTS, ...FTL_MUTANTS, ...CACHE_MUTANTS];
 
 const read = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
 

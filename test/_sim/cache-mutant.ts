@@ -1,0 +1,100 @@
+/**
+ * Defects of the NV cache that the simulator has to find (see mutant.ts).
+ */
+
+import type { Mutant } from './mutant.ts';
+
+export const CACHE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'cache: a write is answered before its record is there',
+    file: 'src/nv-cache/record-writer.ts',
+    find: '      slot.ios.push(io);\n    }\n  }\n\n  /** The record that takes',
+    replace: '      this.#host.answer(io, OK);\n    }\n  }\n\n  /** The record that takes',
+    found: { by: 'histories', seed: 1 },
+  },
+  {
+    name: 'cache: a record counts as soon as it is complete',
+    file: 'src/nv-cache/record-writer.ts',
+    find: '    while (this.#sent.head?.state === DONE && this.#core.state === STATE_ONLINE) {\n      this.#commit(this.#sent.shift()!);\n    }\n',
+    replace: `    if (slot.state === DONE && this.#core.state === STATE_ONLINE) {
+      const others: RecordSlot[] = [];
+      for (let one = this.#sent.shift(); one !== null; one = this.#sent.shift()) {
+        if (one !== slot) others.push(one);
+      }
+      for (const one of others) this.#sent.push(one);
+      this.#commit(slot);
+    }
+`,
+    found: { by: 'histories', seed: 1 },
+  },
+  {
+    name: 'cache: a trim is not told to the FTL again',
+    file: 'src/nv-cache/cache-restore.ts',
+    find: '      await submitOrThrow(backing, OP_TRIM, block, blockCount, 0);\n',
+    replace: '      if (block < 0) await submitOrThrow(backing, OP_TRIM, block, blockCount, 0);\n',
+    found: { by: 'histories', seed: 17 },
+  },
+  {
+    name: 'cache: records leave the ring before the FTL has them',
+    file: 'src/nv-cache/ring-space.ts',
+    find: 'return this.#mark[index]! <= settledMark ? end : -1;',
+    replace: 'return this.#mark[index]! <= settledMark + 2 ** 50 ? end : -1;',
+    found: { by: 'histories', seed: 17 },
+  },
+  {
+    name: 'cache: a start uses the epoch of the last one',
+    file: 'src/nv-cache/cache-restore.ts',
+    find: 'const epoch = Math.max(last, this.#records!.epoch) + 1;',
+    replace: 'const epoch = Math.max(1, last);',
+    found: { by: 'histories', seed: 2 },
+  },
+  {
+    name: 'cache: a start does not check data',
+    file: 'src/nv-cache/cache-scan.ts',
+    find: 'const wrong = this.#wrongBlocks(at, header);',
+    replace: 'const wrong = this.#wrongBlocks(at, header).slice(0, 0);',
+    found: { by: 'histories', seed: 41 },
+  },
+  {
+    name: 'cache: the header of a start still says that the last stop was clean',
+    file: 'src/nv-cache/cache-restore.ts',
+    find: '      currentAddress: null,\n',
+    replace: '      currentAddress: this.#header!.currentAddress,\n',
+    found: { by: 'histories', seed: 2 },
+  },
+  {
+    name: 'cache: a flush does not flush the cache device',
+    file: 'src/nv-cache/cache-flusher.ts',
+    find: '    cache.submit(this.#io);\n',
+    replace: '    this.#io.status = OK;\n    this.complete(this.#io);\n',
+    found: { by: 'histories', seed: 7 },
+  },
+  {
+    name: 'cache: FUA waits for nothing where the cache device has none',
+    file: 'src/nv-cache/record-writer.ts',
+    find: 'if (isFua && this.#volatile && !this.#nativeFua)',
+    replace: 'if (isFua && this.#volatile && !this.#nativeFua && slot.index < 0)',
+    found: { by: 'histories', seed: 2 },
+  },
+  {
+    name: 'cache: a start lets what lies further back win',
+    file: 'src/nv-cache/found-records.ts',
+    find: '    for (const record of order) {\n      const isOlder',
+    replace: '    for (const record of order.toReversed()) {\n      const isOlder',
+    found: { by: 'histories', seed: 1 },
+  },
+  {
+    name: 'cache: a trim shows when the FTL has it, not before',
+    file: 'src/nv-cache/cache-reader.ts',
+    find: '} else if (trims.covers(block)) {',
+    replace: '} else if (trims.covers(-1)) {',
+    found: { by: 'histories', seed: 1 },
+  },
+  {
+    name: 'cache: a cache is left before it is empty',
+    file: 'src/nv-cache/nv-cache.ts',
+    find: 'const isOver = () => engine.isDrained && drainer.idle',
+    replace: 'const isOver = () => drainer.idle',
+    found: { by: 'histories', seed: 32 },
+  },
+];
