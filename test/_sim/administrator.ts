@@ -219,6 +219,7 @@ export class Administrator {
     const slot = parity ? referenceParity(array.layout, stripe) : wanted % config.members;
     const medium = world.media[slot]!;
     const at = (array.dataOffset + block) * array.blockBytes;
+    if (!medium.isDurable(at, array.blockBytes)) return;
     const before = medium.corrupt(at, array.blockBytes);
     world.options.trace.say(`${medium.name}: block ${block} of its data has changed by itself`);
     // A crash would let a reader see what no level can tell from data.

@@ -53,10 +53,14 @@ export async function growDisk(world: World, slot: number, blocks: number): Prom
   size.diskGrew(slot, blocks);
   life.disks.find((disk) => disk.medium === medium)?.grew();
   world.options.trace.say(`${medium.name} has ${blocks} blocks more`);
-  await life.until(() => !world.settling, 'growing');
+  // What an administrator has paused goes on when he says so.
+  const isOver = () => !world.settling || world.subject.admin?.process?.paused === true;
+  await life.until(isOver, 'growing');
   world.syncHealth();
   const calm = strikes === world.ios.strikes;
   // One that could not write down how large it is changes nothing any more.
   if (!calm) world.ios.crippled = true;
-  world.checkSize(!world.ios.crippled && world.slotsOut().length === 0);
+  // Under an FTL members may just have come back, and the array grows at the next start.
+  const isPlain = world.options.config.ftl === null;
+  world.checkSize(isPlain && !world.ios.crippled && world.slotsOut().length === 0);
 }

@@ -174,14 +174,20 @@ export class SimMedium {
     }
   }
 
-  /** Bytes change by themselves; gives what they were. What was written there is durable. */
-  corrupt(at: number, bytes: number): Uint8Array {
-    const before = new Uint8Array(bytes);
-    this.now.read(at, before, 0, bytes);
+  /** What was written there last is on the medium, and not only in the cache. */
+  isDurable(at: number, bytes: number): boolean {
     const { unitBytes } = this.options;
     for (let unit = Math.floor(at / unitBytes); unit * unitBytes < at + bytes; unit += 1) {
-      assert(!this.#dirty.has(unit), 'what changes by itself is on the medium');
+      if (this.#dirty.has(unit)) return false;
     }
+    return true;
+  }
+
+  /** Bytes change by themselves; gives what they were. What was written there is durable. */
+  corrupt(at: number, bytes: number): Uint8Array {
+    assert(this.isDurable(at, bytes), 'what changes by itself is on the medium');
+    const before = new Uint8Array(bytes);
+    this.now.read(at, before, 0, bytes);
     const after = before.slice();
     after[Math.floor(bytes / 2)]! ^= 0x10;
     this.now.write(at, after, 0, bytes);
