@@ -14,7 +14,7 @@ export function cacheFailedWords(device: string, why: string): string {
 }
 
 export function cacheFailedAction(name: string): string {
-  return `replace it when the stack is stopped: bandstand stop ${name}`;
+  return `let go of it, and attach another one: bandstand cache detach ${name}`;
 }
 
 /** What to do about a stack whose array has no manager. */

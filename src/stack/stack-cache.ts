@@ -111,16 +111,14 @@ export class StackCache {
       undrained_bytes: status.undrained_blocks * CACHE_BLOCK_BYTES,
     };
     if (dryRun) return reply;
-    if (status.lost_blocks > 0) {
-      const why = `${status.lost_blocks} blocks were lost with it, and their older copies would show`;
-      const hint = 'write these blocks again first; status names them';
-      throw cannot(subject, 'BANDSTAND_CACHE_UNREADABLE', why, hint);
-    }
+    this.#refuseLost(subject, cache);
     // Most of it while the stack is in use.
     if (status.state === 'online') await cache.drainAll();
     let left: NvCache | null = null;
     await this.#host.top().replaceLower(async () => {
       if (!(await cache.detach())) throw this.#cannotDrain(subject);
+      // Reading it to the end may have shown what it cannot give any more.
+      this.#refuseLost(subject, cache);
       left = await log.detach();
       return log.device;
     });
@@ -153,6 +151,15 @@ export class StackCache {
       throw cannot(subject, 'BANDSTAND_STACK_READ_ONLY', 'it is only read', hint);
     }
     return log;
+  }
+
+  /** Without the cache nothing would say that these blocks are lost. */
+  #refuseLost(subject: string, cache: NvCache): void {
+    const { lost_blocks: count } = cache.status()!;
+    if (count === 0) return;
+    const why = `${count} blocks were lost with it, and their older copies would show`;
+    const hint = 'write these blocks again first; status names them';
+    throw cannot(subject, 'BANDSTAND_CACHE_UNREADABLE', why, hint, { lost_blocks: count });
   }
 
   #cannotDrain(subject: string): BandstandError {

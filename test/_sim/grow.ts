@@ -5,6 +5,7 @@
 import { FTL_BLOCK_BYTES } from '../../src/ftl/geometry.ts';
 import { referenceSize } from '../_helpers/raid-reference.ts';
 import { drawFtlCrash } from './ftl-drill.ts';
+import type { Life } from './life.ts';
 import type { Random } from './random.ts';
 import type { Config, History, Step } from './step.ts';
 import type { World } from './world.ts';
@@ -44,6 +45,19 @@ export function drawGrowth(random: Random, config: Config): Step[] {
   return [...grows, random.chance(0.5) ? { do: 'restart' } : drawFtlCrash(random, members)];
 }
 
+/** In which life each disk has grown last. */
+const grownIn = new WeakMap<World, Map<number, Life>>();
+
+/**
+ * An array grows by what its members have gained while it was open (src/raid/growth-keeper.ts): what
+ * one gained in an earlier life is room that a superblock may leave on purpose.
+ */
+function grewTogether(world: World, slot: number): boolean {
+  const lives = grownIn.get(world) ?? new Map<number, Life>();
+  grownIn.set(world, lives.set(slot, world.life));
+  return [...lives.values()].every((life) => life === world.life);
+}
+
 /** Waits until the array has made of it what it can, and compares its size. */
 export async function growDisk(world: World, slot: number, blocks: number): Promise<void> {
   const { life, media, size } = world;
@@ -60,7 +74,7 @@ export async function growDisk(world: World, slot: number, blocks: number): Prom
   const calm = strikes === world.ios.strikes;
   // One that could not write down how large it is changes nothing any more.
   if (!calm) world.ios.crippled = true;
-  // Under an FTL members may just have come back, and the array grows at the next start.
-  const isPlain = world.options.config.ftl === null;
-  world.checkSize(isPlain && !world.ios.crippled && world.slotsOut().length === 0);
+  const isPaused = world.settling;
+  const isSure = grewTogether(world, slot) && !isPaused;
+  world.checkSize(isSure && !world.ios.crippled && world.slotsOut().length === 0);
 }
