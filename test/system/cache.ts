@@ -194,3 +194,28 @@ test.serial('examine shows a cache, and wipe takes its header away', async (t) =
   await world.ok('wipe', ssd, '--yes');
   t.regex((await world.ok('examine', ssd)).stdout, /nothing recognised/);
 });
+
+test.serial('a cache that cannot be read to its end is not let go of', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, DISK_BYTES);
+  const ssd = world.file('ssd.img', CACHE_BYTES);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  await world.export('tank');
+  const old = noise(2 * MIB, 3);
+  await world.write('tank', old);
+  // In the middle of the ring, and at neither end, which attach reads.
+  const blocks = MIB / LOG_BLOCK_BYTES;
+  const bad = `error(${ssd},op=read,first=${2 * blocks},count=${blocks})`;
+  await world.ok('cache', 'attach', 'tank', bad);
+  await world.write('tank', noise(3 * MIB, 4));
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    const { status, stderr } = await world.spawn('cache', 'detach', 'tank');
+    t.is(status, 1);
+    t.regex(stderr, /blocks were lost with it, and their older copies would show\n.*write these/);
+  }
+  const cache = (await world.status('tank'))['cache'] as { lost_blocks: number } | null;
+  t.true(cache !== null && cache.lost_blocks > 0);
+  // No older copy is given in their place.
+  await t.throwsAsync(world.read('tank', old.length));
+  await world.ok('stop', 'tank');
+});
