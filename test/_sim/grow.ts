@@ -49,8 +49,9 @@ export function drawGrowth(random: Random, config: Config): Step[] {
 const grownIn = new WeakMap<World, Map<number, Life>>();
 
 /**
- * An array grows by what its members have gained while it was open (src/raid/growth-keeper.ts): what
- * one gained in an earlier life is room that a superblock may leave on purpose.
+ * An array grows by what its members have gained while it was open, see
+ * src/raid/growth-keeper.ts: what one gained in an earlier life is room that a superblock may leave
+ * on purpose.
  */
 function grewTogether(world: World, slot: number): boolean {
   const lives = grownIn.get(world) ?? new Map<number, Life>();
