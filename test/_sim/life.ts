@@ -4,20 +4,28 @@
  */
 
 import { Arena } from '../../src/block/arena.ts';
+import { loadAddon } from '../../src/native/load.ts';
+import { NativeKernels } from '../../src/reactor/native-kernels.ts';
 import type { SimulatedMemory } from '../../src/reactor/simulated-memory.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { drive, driveUntil, type Mortal, PATIENCE } from './driver.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Subject } from './subject.ts';
 
-/** What an arena is made of; one life after the other has it. */
+/**
+ * What an arena is made of; one life after the other has it. It is mapped, so that the kernels of
+ * the addon work on it: a third of the time of a history is checksums and parity.
+ */
 class LifeMemory {
   readonly buffer: ArrayBuffer;
+  readonly address: number;
   /** Bytes from 0 on that lives have had since the memory was last made unknown. */
   usedBytes: number;
 
   constructor(bytes: number) {
-    this.buffer = new ArrayBuffer(bytes);
+    const { memory, address } = loadAddon().memoryMap(bytes, false, false);
+    this.buffer = memory;
+    this.address = address;
     this.usedBytes = bytes;
   }
 
@@ -34,7 +42,7 @@ class LifeArena extends Arena {
   readonly #memory: LifeMemory;
 
   constructor(memory: LifeMemory) {
-    super(memory.buffer, 0);
+    super(memory.buffer, memory.address);
     this.#memory = memory;
   }
 
@@ -68,7 +76,8 @@ export class Life implements Mortal {
   /** `surviving` is what a killed program leaves to the next one. */
   constructor(seed: number, surviving: SimulatedMemory | null, isCached: boolean) {
     const arena = (isCached ? CACHED_MEMORY : MEMORY).arena();
-    this.reactor = new SimulatedReactor({ seed, arena, ...(surviving && { surviving }) });
+    const kernels = new NativeKernels(loadAddon(), arena);
+    this.reactor = new SimulatedReactor({ seed, arena, kernels, ...(surviving && { surviving }) });
   }
 
   get subject(): Subject {
