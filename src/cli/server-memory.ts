@@ -4,7 +4,8 @@
  * Decided before a member is opened, from what is remembered of the stack. What is not known here
  * may have an FTL, with units as large as there are. What does not fit is an error at the start;
  * a checkpoint that found no room later would end all writing, so there is enough for one besides
- * what relocation holds.
+ * what relocation holds. All of it is resident from the start, so nothing is set aside for what
+ * cannot happen at once: a start reads units and the ring with memory that clients have later.
  */
 
 import type { ExportRequest } from '../control/schema.ts';
@@ -17,15 +18,15 @@ const ARENA_BYTES_MIN = 56 * 2 ** 20;
 const ARENA_SPARE_BYTES = 24 * 2 ** 20;
 const ARENA_BYTES_MAX = 2 ** 30;
 const UBLK_BUFFER_BYTES = 256 * 1024;
-/** What an FTL of small units holds in any case. */
-const FTL_BYTES_MIN = 40 * 2 ** 20;
 /** Units that are smaller than this are made of several stripes. */
 const FTL_UNIT_BYTES_LEAST = 256 * 1024;
 const FTL_UNIT_BYTES_MAX = 16 * 2 ** 20;
-/** Four that are relocated, one of the map, one that is read at a start, two of a check. */
+/** Four that are relocated, one of the map, one of the superblock's pages, two of a check. */
 const FTL_UNITS = 8;
-/** Records on their way to an NV cache, and what is read of it to be drained or at a start. */
-const CACHE_BYTES = 24 * 2 ** 20;
+/** What an FTL has besides units. */
+const FTL_SPARE_BYTES = 2 * 2 ** 20;
+/** Records on their way to an NV cache (6 MiB), and what is drained of it (4 MiB). */
+const CACHE_BYTES = 12 * 2 ** 20;
 /** A write buffer that dies with the server. */
 const FTL_SLOTS = 32;
 
@@ -58,7 +59,7 @@ function ftlBytes({ remembered, bufferSurvives }: MemoryNeeds): number {
       : Math.max(FTL_UNIT_BYTES_LEAST, stripeBytes(remembered));
   const units = FTL_UNITS + (bufferSurvives ? 0 : FTL_SLOTS);
   // A cache may be attached later.
-  return Math.max(FTL_BYTES_MIN, units * unit + ARENA_SPARE_BYTES) + CACHE_BYTES;
+  return units * unit + FTL_SPARE_BYTES + CACHE_BYTES;
 }
 
 /** Data of a stripe of a level that takes whole ones; 0 elsewhere. */
