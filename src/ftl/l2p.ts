@@ -50,6 +50,23 @@ export class L2p {
     this.dirty = new Uint8Array(pageCount);
   }
 
+  /**
+   * Pages in which a block may be mapped: those that a checkpoint has (entries that are not 0), and
+   * those changed since. A device that was never full is mostly other pages.
+   */
+  pagesInUse(entries: ArrayLike<number>): number[] {
+    const pages: number[] = [];
+    for (let page = 0; page < this.dirty.length; page += 1) {
+      if (this.dirty[page] === 1 || (entries[page] ?? 0) !== 0) pages.push(page);
+    }
+    return pages;
+  }
+
+  /** The block after the last one of a page. */
+  pageEnd(page: number): number {
+    return Math.min((page + 1) * this.pageEntries, this.blockCount);
+  }
+
   // data path
 
   /** The place of a block, or UNMAPPED. */

@@ -292,34 +292,10 @@ export class Restore {
   }
 
   #sortBands(): void {
-    const { bands, geometry, l2p } = this.#core;
+    const { bands, l2p } = this.#core;
     l2p.mapped = 0;
-    const { summaryBlocks, unitBlocks } = geometry;
-    const places = geometry.bandCount * geometry.bandBlocks;
     const { filled } = this.#found!;
-    const scanned = new Uint8Array(geometry.bandCount);
-    for (const band of filled.keys()) scanned[band] = 1;
-    for (let block = 0; block < l2p.blockCount; block += 1) {
-      const place = l2p.get(block);
-      if (place === UNMAPPED) continue;
-      l2p.mapped += 1;
-      const within = place - Math.floor(place / unitBlocks) * unitBlocks;
-      if (place >= places || within < summaryBlocks) {
-        throw this.#damaged(Math.floor(block / geometry.pageEntries), `block ${block} is nowhere`);
-      }
-      const band = bands.bandOf(place);
-      if (bands.state[band] === BAND_MAP) {
-        throw this.#damaged(
-          Math.floor(block / geometry.pageEntries),
-          `block ${block} is in a page`,
-        );
-      }
-      bands.gain(band);
-      if (scanned[band] === 0) continue;
-      // A unit whose summary is lost is still not written over while blocks in it are needed.
-      const unit = Math.floor(place / unitBlocks) - band * geometry.bandUnits;
-      filled.get(band)![unit] = 1;
-    }
+    for (const page of l2p.pagesInUse(this.#keeper.current.pages)) this.#countPage(page, filled);
     this.#resumeBands();
     const order = Array.from({ length: bands.count }, (_, band) => band)
       .filter((band) => bands.state[band] !== BAND_OPEN && bands.state[band] !== BAND_MAP)
@@ -336,6 +312,32 @@ export class Restore {
         // How long its blocks have lain still: nearly as long as its rank says.
         bands.victims.closed(band, Math.floor((sequence * rank) / order.length));
       }
+    }
+  }
+
+  /**
+   * Counts what a page of the map points to. `filled` has the units of the bands that were scanned.
+   * Throws BANDSTAND_FTL_MAP for a place that cannot be.
+   */
+  #countPage(page: number, filled: ReadonlyMap<number, Uint8Array>): void {
+    const { bands, geometry, l2p } = this.#core;
+    const { bandUnits, summaryBlocks, unitBlocks } = geometry;
+    const places = geometry.bandCount * geometry.bandBlocks;
+    const end = l2p.pageEnd(page);
+    for (let block = page * l2p.pageEntries; block < end; block += 1) {
+      const place = l2p.get(block);
+      if (place === UNMAPPED) continue;
+      l2p.mapped += 1;
+      const unit = Math.floor(place / unitBlocks);
+      if (place >= places || place - unit * unitBlocks < summaryBlocks) {
+        throw this.#damaged(page, `block ${block} is nowhere`);
+      }
+      const band = bands.bandOf(place);
+      if (bands.state[band] === BAND_MAP) throw this.#damaged(page, `block ${block} is in a page`);
+      bands.gain(band);
+      // A unit whose summary is lost is still not written over while blocks in it are needed.
+      const scanned = filled.get(band);
+      if (scanned !== undefined) scanned[unit - band * bandUnits] = 1;
     }
   }
 

@@ -170,9 +170,12 @@ export class UnitScan {
   #mappedBands(): Uint8Array {
     const { bands, l2p } = this.#core;
     const mapped = new Uint8Array(bands.count);
-    for (let block = 0; block < l2p.blockCount; block += 1) {
-      const place = l2p.get(block);
-      if (place !== UNMAPPED) mapped[bands.bandOf(place)] = 1;
+    for (const page of l2p.pagesInUse(this.#superblock.pages)) {
+      const end = l2p.pageEnd(page);
+      for (let block = page * l2p.pageEntries; block < end; block += 1) {
+        const place = l2p.get(block);
+        if (place !== UNMAPPED) mapped[bands.bandOf(place)] = 1;
+      }
     }
     for (const band of this.#superblock.openBands) mapped[band] = 1;
     return mapped;

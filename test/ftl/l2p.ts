@@ -62,6 +62,15 @@ test('a change marks its page, and no other', (t) => {
   t.deepEqual([...l2p.dirty], [1, 0, 1, 0]);
 });
 
+test('pages in use are those of the checkpoint and the changed ones; the last one may be short', (t) => {
+  const l2p = make(4);
+  l2p.set(49, 1);
+  l2p.unmap(16);
+  t.deepEqual(l2p.pagesInUse([0, 0, 7, 0]), [1, 2, 3]);
+  t.deepEqual(l2p.pagesInUse([3]), [0, 1, 3], 'a device that has grown since');
+  t.deepEqual([l2p.pageEnd(0), l2p.pageEnd(3)], [16, 50]);
+});
+
 test('a map for which there is no memory is refused with its size', (t) => {
   const shape = deriveGeometry({
     unitBlocks: 4096,
