@@ -14,11 +14,11 @@ if (major < 20 || (major === 20 && minor < 19)) {
 // React decides by this variable whether it runs its slow development checks.
 process.env.NODE_ENV = 'production';
 
-const main = new URL('../dist/src/cli/main.js', import.meta.url);
+const main = new URL('../dist/program/main.js', import.meta.url);
 const { existsSync } = await import('node:fs');
 if (!existsSync(main)) {
   process.stderr.write(
-    'bandstand: cannot start: the program is not built (dist/src/cli/main.js is missing)\n' +
+    'bandstand: cannot start: the program is not built (dist/program/main.js is missing)\n' +
       '  run `npm run build` in the package folder\n',
   );
   process.exit(1);

@@ -452,7 +452,7 @@ function epilogue() {
 }
 
 async function main() {
-  if (!existsSync(path.join(ROOT, 'dist', 'src', 'cli', 'main.js'))) {
+  if (!existsSync(path.join(ROOT, 'dist', 'program', 'main.js'))) {
     throw new Error('dist/ is missing: run `npm ci` (or `npm run build`) first');
   }
   folder = await mkdtemp(path.join(os.tmpdir(), 'bandstand-demo-'));

@@ -7,5 +7,5 @@ import { packageRoot } from '../../src/native/load.ts';
 
 export const ROOT = packageRoot(import.meta.dirname);
 
-/** The installed program; it runs what is in dist/src. */
+/** The installed program; it runs what is in dist/program. */
 export const PROGRAM = path.join(ROOT, 'bin', 'bandstand.js');
