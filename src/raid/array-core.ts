@@ -360,8 +360,8 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
 
   /** The size of an array follows its superblock, which the keeper may let grow. */
   deviceResized(device: BlockDevice): void {
-    const slot = this.table.slotOf(device);
-    if (slot !== -1) this.keeper?.memberResized(slot);
+    const isOurs = this.table.slotOf(device) !== -1 || this.table.target?.device === device;
+    if (isOurs) this.keeper?.memberResized(device);
   }
 
   /** A member that does not answer is one that has failed, if the array can do without it. */

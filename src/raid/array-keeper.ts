@@ -5,6 +5,7 @@
  * it has to be begun. That is the keeper's, outside the data path (metadata-keeper.ts).
  */
 
+import type { BlockDevice } from '../block/block-device.ts';
 import type { Op } from '../block/block-io.ts';
 import type { Target } from './member.ts';
 
@@ -22,8 +23,8 @@ export interface ArrayKeeper extends MemberObserver {
   targetLost(target: Target, status: number): void;
   /** Blocks of a member that could not be read have been written again. */
   blocksRepaired(slot: number, blockCount: number): void;
-  /** The device of a member in service has another size. */
-  memberResized(slot: number): void;
+  /** The device of a member, or of one that is being made whole, has another size. */
+  memberResized(device: BlockDevice): void;
   /** Members may differ in a range since a write that failed: a resync is due. */
   rangeDistrusted(): void;
   /** While it asks for it: how long an operation of the layer above took. */

@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../block/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
 import { formatSize } from '../block/quantities.ts';
 import { type GrownIntent, type Growth, grow, plannedGrowth } from './growth.ts';
 import type { LoadedIntent } from './load-intent.ts';
@@ -17,8 +18,8 @@ import { WriteIntent } from './write-intent.ts';
 const INTENT_IDLE_US = 5_000_000;
 
 export abstract class GrowthKeeper extends MetadataKeeper {
-  /** A member that has grown since the array was looked at for it; -1: none. */
-  #grewSlot = -1;
+  /** What has grown since the array was looked at for it: a member, or one that becomes it. */
+  #grew: BlockDevice | null = null;
 
   protected get context(): RebuildContext {
     assert(this.metadata !== null && this.intent !== null, 'an array that is rebuilt is kept');
@@ -26,16 +27,19 @@ export abstract class GrowthKeeper extends MetadataKeeper {
     return { reactor, array, metadata, intent, placesFailed: (all) => this.placesFailed(all) };
   }
 
-  memberResized(slot: number): void {
-    this.#grewSlot = slot;
+  memberResized(device: BlockDevice): void {
+    this.#grew = device;
     this.kick();
   }
 
   /** After a member has grown: the array grows with the least of them. */
   protected async growWithMembers(): Promise<void> {
     const { array, metadata, intent } = this;
-    if (this.#grewSlot === -1 || metadata === null || array.incomplete) return;
-    this.#grewSlot = -1;
+    if (this.#grew === null || metadata === null || array.incomplete) return;
+    const isMember = array.members.some(({ device }) => device === this.#grew);
+    this.#grew = null;
+    // The target of a rebuild that was given up is gone, and its room with it.
+    if (!isMember) return;
     const growth = plannedGrowth(array);
     if (growth === null) return;
     const before = array.spec.blockCount;

@@ -74,7 +74,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
     this.#observer = observer;
   }
 
-  abstract memberResized(slot: number): void;
+  abstract memberResized(device: BlockDevice): void;
   abstract get wantsLatency(): boolean;
   abstract foregroundDone(latencyUs: number): void;
   /** The array has let go of the target of the rebuild. */

@@ -76,3 +76,43 @@ for (const [way, arm] of Object.entries(WAYS)) {
     });
   }
 }
+
+for (const fails of [false, true]) {
+  const title = fails
+    ? 'is not room of the array when it fails'
+    : 'grows the array when it is whole';
+  test(`what grows while it is rebuilt ${title}`, async (t) => {
+    const bench = new ManagedBench({ level: 'raid1', members: 2, blocks: BEFORE, blanks: 2 });
+    await bench.create();
+    const [first, , target, other] = bench.disks;
+    const manager = await bench.start(bench.disks.slice(0, 2));
+    await bench.settle();
+    // It could have been larger from the beginning; a superblock may leave such room on purpose.
+    const before = manager.array.geometry.blockCount;
+    for (const disk of [first!, other!]) disk.observer = null;
+    for (const disk of [first!, other!]) disk.grow(MORE);
+    await bench.drive(target!.open(bench.reactor));
+    await bench.drive(manager.failMember(1));
+    await bench.drive(manager.removeMember(1));
+    target!.fault = ({ op, block }) => (fails && op === OP_WRITE && block > OFFSET ? EIO : OK);
+    let grown = false;
+    first!.fault = () => {
+      if (!grown && manager.array.target?.device === target) {
+        grown = true;
+        target!.grow(MORE);
+      }
+      return OK;
+    };
+    await bench.drive(manager.addMember(target!));
+    await bench.settle();
+    t.true(grown);
+    if (fails) {
+      await bench.drive(other!.open(bench.reactor));
+      await bench.drive(manager.addMember(other!));
+      await bench.settle();
+    }
+    t.deepEqual(bench.health(), ['ok', 'ok']);
+    t.is(manager.array.geometry.blockCount, fails ? before : before + MORE);
+    await bench.stop();
+  });
+}
