@@ -1,7 +1,7 @@
 /**
  * Kernels in plain JavaScript over an arena: the oracle of the native ones.           (data plane)
  *
- * Slower (about 2 GB/s XOR), with the same contract and the same range errors.
+ * Slower, with the same contract and the same range errors.
  */
 
 import type { Arena } from './arena.ts';
@@ -23,14 +23,23 @@ export class PortableKernels implements Kernels {
 
   xor(target: number, sources: Uint32Array, sourceCount: number, bytes: number): void {
     this.#check(target, bytes);
-    const u8 = this.#arena.u8;
-    for (let source = 0; source < sourceCount; source += 1) this.#check(sources[source]!, bytes);
-    for (let index = 0; index < bytes; index += 1) {
+    let places = target | bytes;
+    for (let source = 0; source < sourceCount; source += 1) {
+      this.#check(sources[source]!, bytes);
+      places |= sources[source]!;
+    }
+    // Nearly all of them lie at multiples of four bytes.
+    const inWords = places % 4 === 0;
+    const array = inWords ? this.#arena.u32 : this.#arena.u8;
+    const scale = inWords ? 4 : 1;
+    const to = target / scale;
+    const count = bytes / scale;
+    for (let index = 0; index < count; index += 1) {
       let value = 0;
       for (let source = 0; source < sourceCount; source += 1) {
-        value ^= u8[sources[source]! + index]!;
+        value ^= array[sources[source]! / scale + index]!;
       }
-      u8[target + index] = value;
+      array[to + index] = value;
     }
   }
 
@@ -70,10 +79,7 @@ export class PortableKernels implements Kernels {
   equal(a: number, b: number, bytes: number): boolean {
     this.#check(a, bytes);
     this.#check(b, bytes);
-    const u8 = this.#arena.u8;
-    for (let index = 0; index < bytes; index += 1) {
-      if (u8[a + index] !== u8[b + index]) return false;
-    }
-    return true;
+    const { u8 } = this.#arena;
+    return Buffer.compare(u8.subarray(a, a + bytes), u8.subarray(b, b + bytes)) === 0;
   }
 }
