@@ -341,13 +341,17 @@ export class Restore {
     }
   }
 
-  /** In each class the newest band with room goes on. */
+  /**
+   * In each class the newest band with room goes on. But not one that nothing is needed of: it may
+   * have been free, and about to be filled anew when the crash came. Then the members of a mirror
+   * may show different heads, and what was added below one of them would be lost with that member.
+   */
   #resumeBands(): void {
     const { bands } = this.#core;
     const { openBands } = this.#log;
     const { filled } = this.#found!;
     for (const [band, units] of filled) {
-      if (units[0] === 0 || !units.includes(0)) continue;
+      if (bands.valid[band] === 0 || units[0] === 0 || !units.includes(0)) continue;
       const lifetimeClass = bands.placement.classOf[band]!;
       const other = openBands[lifetimeClass]!;
       if (other !== NO_BAND && bands.sequence[other]! > bands.sequence[band]!) continue;
