@@ -118,6 +118,13 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     found: { by: 'histories', seed: 283 },
   },
   {
+    name: 'ftl: a start goes on filling a band that nothing is needed of',
+    file: 'src/ftl/restore.ts',
+    find: 'if (bands.valid[band] === 0 || units[0] === 0 ||',
+    replace: 'if (units[0] === 0 ||',
+    found: { by: 'histories', seed: 101_077 },
+  },
+  {
     name: 'ftl: a superblock that cannot be read passes for a damaged one',
     file: 'src/ftl/superblock-io.ts',
     find: '    if (!isDamaged) throw error;\n',
