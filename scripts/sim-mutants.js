@@ -123,7 +123,9 @@ try {
   for (const name of copied) {
     cpSync(path.join(clone, name), path.join(folder, name), { recursive: true });
   }
-  symlinkSync(path.join(clone, 'node_modules'), path.join(folder, 'node_modules'));
+  for (const name of ['node_modules', 'native']) {
+    symlinkSync(path.join(clone, name), path.join(folder, name));
+  }
   for (const mutant of [...MUTANTS, ...FTL_MUTANTS, ...CACHE_MUTANTS].filter(({ name }) =>
     name.includes(positionals[0] ?? ''),
   )) {
