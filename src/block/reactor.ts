@@ -32,6 +32,13 @@ export abstract class TurnHook {
   abstract endOfTurn(): void;
 }
 
+/** Memory for a large table, outside the arena. */
+export interface TableMemory {
+  readonly memory: ArrayBuffer;
+  /** Gives it back: nobody may use it any more. */
+  release(): void;
+}
+
 export interface Reactor {
   readonly arena: Arena;
   readonly kernels: Kernels;
@@ -49,6 +56,12 @@ export interface Reactor {
   cancel(timer: Timer): void;
   /** Queues `hook` for the end of this turn; does nothing when it is queued already. */
   atTurnEnd(hook: TurnHook): void;
+  /**
+   * Control plane: zeroed memory for a table of so many bytes, on huge pages where there are any.
+   * With small ones the first touch of each takes longer than all else that the start of a large
+   * device does. Throws when there is no memory.
+   */
+  table(bytes: number): TableMemory;
   /**
    * Control plane: work that was begun in a turn and goes on as promises. The reactor lets promises
    * run until it settles; a rejection is a defect and stops the reactor.

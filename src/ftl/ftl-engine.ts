@@ -89,7 +89,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
       reactor,
       base,
       geometry,
-      l2p: new L2p(geometry),
+      l2p: new L2p(geometry, reactor),
       bands: new Bands(geometry, placement),
       buffer: new WriteBuffer(reactor, geometry, memory, slotCount),
       device: deviceWords(uuidBytes(keeper.current.uuid).subarray(0, UUID_BYTES)),
@@ -117,6 +117,7 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     this.relocator.dispose();
     this.mender.dispose();
     this.checkpointer.dispose();
+    this.core.l2p.dispose();
   }
 
   failed(status: number, reason: string): void {

@@ -12,6 +12,7 @@
 
 import { BandstandError } from '../block/errors.ts';
 import { formatSize } from '../block/quantities.ts';
+import type { Reactor, TableMemory } from '../block/reactor.ts';
 import type { FtlGeometry } from './geometry.ts';
 
 export const UNMAPPED = -1;
@@ -30,6 +31,10 @@ function tooLarge(blockCount: number, placeBytes: number, cause: unknown): Bands
   });
 }
 
+const PLAIN: Pick<Reactor, 'table'> = {
+  table: (bytes) => ({ memory: new ArrayBuffer(bytes), release: () => {} }),
+};
+
 export class L2p {
   readonly pageEntries: number;
   readonly blockCount: number;
@@ -37,17 +42,28 @@ export class L2p {
   readonly high: Uint8Array | null;
   readonly dirty: Uint8Array;
   mapped = 0;
+  readonly #memory: TableMemory;
 
-  constructor({ blockCount, pageEntries, pageCount, placeBytes }: FtlGeometry) {
+  /** Throws BANDSTAND_FTL_MEMORY. */
+  constructor(geometry: FtlGeometry, reactor: Pick<Reactor, 'table'> = PLAIN) {
+    const { blockCount, pageEntries, pageCount, placeBytes } = geometry;
     this.blockCount = blockCount;
     this.pageEntries = pageEntries;
     try {
-      this.low = new Uint32Array(blockCount).fill(NONE);
-      this.high = placeBytes === 5 ? new Uint8Array(blockCount).fill(0xff) : null;
+      this.#memory = reactor.table(blockCount * placeBytes);
+      const { memory } = this.#memory;
+      this.low = new Uint32Array(memory, 0, blockCount).fill(NONE);
+      const highAt = this.low.byteLength;
+      this.high = placeBytes === 5 ? new Uint8Array(memory, highAt, blockCount).fill(0xff) : null;
     } catch (error) {
       throw tooLarge(blockCount, placeBytes, error);
     }
     this.dirty = new Uint8Array(pageCount);
+  }
+
+  /** Nobody looks at it any more. */
+  dispose(): void {
+    this.#memory.release();
   }
 
   /**
@@ -65,6 +81,15 @@ export class L2p {
   /** The block after the last one of a page. */
   pageEnd(page: number): number {
     return Math.min((page + 1) * this.pageEntries, this.blockCount);
+  }
+
+  /** The first mapped block from `block` on; `end` when there is none before it. */
+  nextMapped(block: number, end: number): number {
+    const { high, low } = this;
+    let next = block;
+    if (high === null) while (next < end && low[next] === NONE) next += 1;
+    else while (next < end && low[next] === NONE && high[next] === 0xff) next += 1;
+    return next;
   }
 
   // data path

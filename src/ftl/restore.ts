@@ -36,7 +36,6 @@ import { BAND_CLOSED, BAND_DAMAGED, BAND_MAP, BAND_OPEN } from './bands.ts';
 import { findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { FTL_BLOCK_BYTES } from './geometry.ts';
-import { UNMAPPED } from './l2p.ts';
 import type { Log } from './log.ts';
 import { decodePage, type PageName, pageProblem, pageUnit } from './map-page.ts';
 import { MapRebuild, type MapRebuildReport } from './map-rebuild.ts';
@@ -324,9 +323,9 @@ export class Restore {
     const { bandUnits, summaryBlocks, unitBlocks } = geometry;
     const places = geometry.bandCount * geometry.bandBlocks;
     const end = l2p.pageEnd(page);
-    for (let block = page * l2p.pageEntries; block < end; block += 1) {
+    let block = l2p.nextMapped(page * l2p.pageEntries, end);
+    while (block < end) {
       const place = l2p.get(block);
-      if (place === UNMAPPED) continue;
       l2p.mapped += 1;
       const unit = Math.floor(place / unitBlocks);
       if (place >= places || place - unit * unitBlocks < summaryBlocks) {
@@ -338,6 +337,7 @@ export class Restore {
       // A unit whose summary is lost is still not written over while blocks in it are needed.
       const scanned = filled.get(band);
       if (scanned !== undefined) scanned[unit - band * bandUnits] = 1;
+      block = l2p.nextMapped(block + 1, end);
     }
   }
 

@@ -172,9 +172,10 @@ export class UnitScan {
     const mapped = new Uint8Array(bands.count);
     for (const page of l2p.pagesInUse(this.#superblock.pages)) {
       const end = l2p.pageEnd(page);
-      for (let block = page * l2p.pageEntries; block < end; block += 1) {
-        const place = l2p.get(block);
-        if (place !== UNMAPPED) mapped[bands.bandOf(place)] = 1;
+      let block = l2p.nextMapped(page * l2p.pageEntries, end);
+      while (block < end) {
+        mapped[bands.bandOf(l2p.get(block))] = 1;
+        block = l2p.nextMapped(block + 1, end);
       }
     }
     for (const band of this.#superblock.openBands) mapped[band] = 1;

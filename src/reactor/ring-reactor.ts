@@ -27,7 +27,7 @@ import { assert } from '../block/assert.ts';
 import type { BlockIo } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Kernels } from '../block/kernels.ts';
-import type { Timer, TurnHook } from '../block/reactor.ts';
+import type { TableMemory, Timer, TurnHook } from '../block/reactor.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { NativeAddon, NativeRing } from '../native/addon.ts';
 import { ALARM_MIN_US, Alarm } from './alarm.ts';
@@ -46,6 +46,8 @@ const ARENA_BYTES_DEFAULT = 32 * 2 ** 20;
 const ENTRIES_DEFAULT = 256;
 const CQ_ENTRIES_DEFAULT = 4096;
 const FILE_SLOTS_DEFAULT = 512;
+/** The most that one mapping can have. */
+const TABLE_BYTES_MAX = 2 ** 32;
 /** Longest sleep while control-plane work is pending. */
 const HELD_SLEEP_US = 1000;
 /** How long `close` waits for what is still in flight. */
@@ -398,6 +400,13 @@ export class RingReactor extends RingOperations implements Ring {
       hook.endOfTurn();
     }
     return count;
+  }
+
+  table(bytes: number): TableMemory {
+    // What one mapping cannot hold comes on small pages.
+    if (bytes > TABLE_BYTES_MAX) return { memory: new ArrayBuffer(bytes), release: () => {} };
+    const { memory } = this.native.memoryMap(Math.max(1, bytes), true);
+    return { memory, release: () => this.native.memoryUnmap(memory) };
   }
 
   keep(work: Promise<void>): void {

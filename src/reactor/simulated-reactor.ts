@@ -14,7 +14,7 @@ import type { BlockIo } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
 import type { Kernels } from '../block/kernels.ts';
 import { PortableKernels } from '../block/portable-kernels.ts';
-import type { Reactor, Timer, TurnHook } from '../block/reactor.ts';
+import type { Reactor, TableMemory, Timer, TurnHook } from '../block/reactor.ts';
 import type { SurvivingMemory } from '../block/surviving-memory.ts';
 import type { SimulatedMemory } from './simulated-memory.ts';
 import { TimerQueue } from './timer-queue.ts';
@@ -131,6 +131,10 @@ export class SimulatedReactor implements Reactor {
   }
 
   /** Promises run whenever the driver lets them; a rejection shows in the next turn. */
+  table(bytes: number): TableMemory {
+    return { memory: new ArrayBuffer(bytes), release: () => {} };
+  }
+
   keep(work: Promise<void>): void {
     work.catch((error: unknown) => {
       this.#failure ??= error;

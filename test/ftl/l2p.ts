@@ -42,6 +42,8 @@ for (const placeBytes of [4, 5]) {
     }
     t.is(l2p.get(8), UNMAPPED);
     t.is(l2p.mapped, 1);
+    t.deepEqual([l2p.nextMapped(0, 50), l2p.nextMapped(7, 50), l2p.nextMapped(8, 50)], [7, 7, 50]);
+    t.is(l2p.nextMapped(0, 7), 7, 'none before the end');
     l2p.unmap(7);
     l2p.unmap(7);
     t.is(l2p.get(7), UNMAPPED);
