@@ -279,8 +279,11 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     const held = ring.drained - ring.tail;
     if (held === 0 || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
     if (ring.waitsForFlush && core.state === STATE_ONLINE) flusher.demand();
-    settler.ask();
-    if (!isUrgent || !drainer.idle || ring.drained < ring.committed) return;
+    // A full ring would have to be drained to its end before what is half full is.
+    const isStuck = core.roomWanted && settler.inVain && held > this.#tailBlocks;
+    if (!isStuck) settler.ask();
+    const isOver = drainer.idle && ring.drained === ring.committed;
+    if (!isStuck && !(isUrgent && isOver)) return;
     // The segment that takes records never leaves the ring.
     ring.closeSegment();
     settler.insist();
