@@ -87,11 +87,19 @@ const padded = after.ftl.units_padded - before.ftl.units_padded;
 const units = after.ftl.units_written - before.ftl.units_written;
 const flushes = after.cache.cache_flushes - before.cache.cache_flushes;
 const drained = after.cache.drained_blocks - before.cache.drained_blocks;
+const forced = after.cache.forced_flushes - before.cache.forced_flushes;
+const checkpoints = after.ftl.checkpoints - before.ftl.checkpoints;
 tell(
-  'flush: units that were padded on the array',
-  String(padded),
-  atMost(padded, 0, '0'),
-  `of ${units} units for ${drained} drained blocks; ${flushes} flushes of the cache device`,
+  'flush: flushes that reached the FTL, and pad',
+  String(forced),
+  atMost(forced, 0, '0'),
+  `of ${flushes} flushes of the cache device; ${drained} blocks were drained meanwhile`,
+);
+tell(
+  'flush: share of units that were padded',
+  (padded / units).toFixed(4),
+  atMost(padded / units, 0.01),
+  `${padded} of ${units}, by ${checkpoints} checkpoints of the FTL`,
 );
 await stack.close();
 for (const one of [disk, peer]) one.close();
