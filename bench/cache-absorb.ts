@@ -1,8 +1,8 @@
 /**
  * The part `absorb` of bench:cache: how much of a load with favourites the ring takes for itself.
  *
- * Blocks are chosen by Zipf's law with exponent 1 among so many as fill three quarters of the cache,
- * and written at depth 64. What is in the ring when counting begins is drained within what is
+ * Blocks are chosen by Zipf's law with exponent 1 among so many as fill three quarters of the
+ * cache, and written at depth 64. What is in the ring when counting begins is drained within what is
  * counted, and what is there at the end is not: once the ring is full, that is as much.
  */
 
@@ -46,7 +46,7 @@ tell(
   'absorb: drained / written by users, Zipf 1.0',
   share.toFixed(2),
   atMost(share, 0.5),
-  `${mebibytes(user * BLOCK_BYTES)} written; the FTL has written ${mebibytes(toArray)} to the array`,
+  `${mebibytes(user * BLOCK_BYTES)} written; ${mebibytes(toArray)} came to the array`,
 );
 await stack.close();
 disk.close();
