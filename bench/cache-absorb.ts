@@ -2,8 +2,8 @@
  * The part `absorb` of bench:cache: how much of a load with favourites the ring takes for itself.
  *
  * Blocks are chosen by Zipf's law with exponent 1 among so many as fill three quarters of the
- * cache, and written at depth 64. What is in the ring when counting begins is drained within what is
- * counted, and what is there at the end is not: once the ring is full, that is as much.
+ * cache, and written at depth 64. What is in the ring when counting begins is drained within what
+ * is counted, and what is there at the end is not: once the ring is full, that is as much.
  */
 
 import path from 'node:path';

@@ -1,10 +1,10 @@
 /**
  * DrainProgress: how far a part of the ring is drained, and whether it is to be.      (data plane)
  *
- * Of what a start has found after a crash (a recovery), and of what somebody has asked for. What was
- * found is readable all the while, and nothing waits for it; but as long as it is in the ring only,
- * another crash has to read it again, and a lost cache device loses it. After a clean stop what is
- * in the ring stays there, as if there had been no stop.
+ * Of what a start has found after a crash (a recovery), and of what somebody has asked for. What
+ * was found is readable all the while, and nothing waits for it; but as long as it is in the ring
+ * only, another crash has to read it again, and a lost cache device loses it. After a clean stop
+ * what is in the ring stays there, as if there had been no stop.
  */
 
 import type { ProgressMeter } from '../block/progress.ts';
