@@ -11,6 +11,10 @@ export interface FioJob {
   readonly seconds: number;
   readonly paths: readonly string[];
   readonly regionBytes: number;
+  /** Each write is followed by a flush, which is waited for. */
+  readonly flushes?: boolean;
+  /** Threads that do the same, each in a part of the device of its own. Default 1. */
+  readonly threads?: number;
 }
 
 export interface FioResult {
@@ -23,6 +27,14 @@ export function hasFio(): boolean {
 }
 
 export function fioArguments(job: FioJob): string[] {
+  const { flushes = false, threads = 1 } = job;
+  const size = job.regionBytes * job.paths.length;
+  const many = [
+    `--numjobs=${threads}`,
+    '--group_reporting',
+    `--size=${Math.floor(size / threads)}`,
+    `--offset_increment=${Math.floor(size / threads)}`,
+  ];
   return [
     '--name=peer',
     `--filename=${job.paths.join(':')}`,
@@ -35,7 +47,8 @@ export function fioArguments(job: FioJob): string[] {
     '--registerfiles=1',
     '--norandommap',
     '--thread',
-    `--size=${job.regionBytes * job.paths.length}`,
+    ...(flushes ? ['--fsync=1'] : []),
+    ...(threads > 1 ? many : [`--size=${size}`]),
     `--runtime=${Math.round(job.seconds * 1000)}ms`,
     '--time_based',
     '--output-format=json',

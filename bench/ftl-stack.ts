@@ -20,11 +20,12 @@ import { ForgetfulDevice } from './forgetful-device.ts';
 export const BLOCK_BYTES = 4096;
 export const STRIP_BYTES = 64 * 1024;
 export const MEMBER_COUNT = 4;
+/** UUID of the FTL. */
+export const UUID = '6f0c9c5e-9c1d-4a5e-8f5a-3b1f0e0d2c4b';
 const ARENA_BYTES = 128 * 2 ** 20;
 const BUFFER_BYTES = 16 * 2 ** 20;
 /** Superblocks and map of the largest device that is measured. */
 const WHOLE_BYTES = 32 * 2 ** 20;
-const UUID = '6f0c9c5e-9c1d-4a5e-8f5a-3b1f0e0d2c4b';
 
 export interface StackSpec {
   readonly members: 'forgetful' | 'memory' | 'files';
@@ -32,6 +33,10 @@ export interface StackSpec {
   readonly isMetered?: boolean;
   /** Of `files`. */
   readonly paths?: readonly string[];
+  /** An NV cache is in front: the write buffer is ordinary memory, and answers at once. */
+  readonly isCached?: boolean;
+  /** Longest spin before the reactor sleeps; 0 when absent. */
+  readonly pollUs?: number;
 }
 
 export class FtlStack {
@@ -45,12 +50,14 @@ export class FtlStack {
   readonly ftl: Ftl;
 
   constructor(spec: StackSpec) {
+    const { isCached = false, pollUs = 0 } = spec;
     const folder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const buffer = path.join(folder, `bandstand-bench-ftl-${process.pid}`);
     this.reactor = RingReactor.create({
       native: loadAddon(),
       arenaBytes: ARENA_BYTES,
-      surviving: { path: buffer, bytes: BUFFER_BYTES },
+      pollUs,
+      ...(isCached ? {} : { surviving: { path: buffer, bytes: BUFFER_BYTES } }),
     });
     this.members = Array.from({ length: MEMBER_COUNT }, (_, slot) => makeMember(spec, slot));
     const stripBlocks = STRIP_BYTES / BLOCK_BYTES;
@@ -71,7 +78,11 @@ export class FtlStack {
     });
     this.meter = spec.isMetered === true ? new MeterDevice(this.array) : null;
     this.base = this.meter ?? this.array;
-    this.ftl = new Ftl(this.base, { baseOpened: true, buffer: this.reactor.surviving });
+    this.ftl = new Ftl(this.base, {
+      baseOpened: true,
+      buffer: this.reactor.surviving,
+      isCached,
+    });
   }
 
   /** An empty FTL. */

@@ -23,11 +23,10 @@
  * missed.
  */
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { runParts } from './parts.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -38,39 +37,8 @@ const { values: options } = parseArgs({
   },
 });
 
-/** A process for each part: what one teaches V8 about shapes does not help or harm the next. */
 const PARTS = { speed: 'ftl-speed.ts', files: 'ftl-files.ts', starts: 'ftl-starts.ts' };
-const TIMEOUT_MS = 300_000;
 
-const outcomes = [];
-for (const [name, script] of Object.entries(PARTS)) {
-  if (!name.includes(options.only)) continue;
-  const folder = mkdtempSync(path.join(options.dir, 'bandstand-bench-ftl-'));
-  try {
-    const { status, stdout } = spawnSync(
-      process.execPath,
-      ['--expose-gc', '--import=tsx', path.join(import.meta.dirname, script), ...words(folder)],
-      { timeout: TIMEOUT_MS, stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 },
-    );
-    if (status !== 0) throw new Error(`the part ${name} has ended with status ${status}`);
-    for (const line of stdout.toString().trim().split('\n')) {
-      const outcome = JSON.parse(line);
-      outcomes.push({ part: name, ...outcome });
-      show(outcome);
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(outcomes, null, 2));
-process.exitCode = outcomes.some(({ pass }) => pass === false) ? 1 : 0;
-
-function words(folder) {
-  return options.throttle === undefined ? [folder] : [folder, options.throttle];
-}
-
-function show({ name, value, target, pass, note }) {
-  const verdict = { true: 'pass', false: 'FAIL', null: '' }[String(pass)];
-  const cells = [name.padEnd(46), value.padStart(12), (target ?? '').padEnd(14), verdict.padEnd(4)];
-  console.log(`${cells.join('  ')}  ${note ?? ''}`.trimEnd());
-}
+const { throttle, ...common } = options;
+const words = throttle === undefined ? [] : [throttle];
+process.exitCode = runParts(PARTS, { ...common, name: 'ftl', words });

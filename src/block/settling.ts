@@ -13,7 +13,8 @@ export interface Settling {
   readonly settledMark: number;
   /**
    * Raises `settledMark` as far as that is possible without writing what is half full: flushes what
-   * is below. Resolves when that is done, or when the device has failed.
+   * is below. What has long been half full is filled with what comes next, so that the mark goes
+   * on as long as something comes. Resolves when that is done, or when the device has failed.
    */
   settle(): Promise<void>;
 }

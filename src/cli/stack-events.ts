@@ -5,12 +5,14 @@
  * writes its own sentences; here are those of the layers that only report facts.
  */
 
-import { formatSize } from '../block/quantities.ts';
+import { formatCount, formatSize } from '../block/quantities.ts';
+import { cacheStepWords } from '../stack/cache-step-events.ts';
 import { BUFFER_LOST, findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
 import { cacheFailedAction, cacheFailedWords } from '../stack/layer-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
+const CACHE_BLOCK_BYTES = 4096;
 const NOTHING = { reason: null, action: null, slot: null, device: null, details: {} } as const;
 
 /** An event without further facts. */
@@ -61,6 +63,17 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
             details: { uuid: cache.uuid },
           };
     }
+    case 'cache-step': {
+      const { counts, error, state, step } = event;
+      const severity = state === 'failed' ? 'error' : 'info';
+      return {
+        ...plainEvent(`cache-step-${state}`, severity, cacheStepWords(event)),
+        reason: error,
+        details: { step, ...counts },
+      };
+    }
+    case 'cache-recovered':
+      return recoveredEvent(event.blocks, event.lostBlocks);
     case 'cache-discarded':
       return {
         ...plainEvent('cache-discarded', 'warning', 'started without its NV cache'),
@@ -115,6 +128,22 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
     default:
       return null;
   }
+}
+
+/** Of ring blocks that were in use, and of blocks of the stack that nobody has any more. */
+function recoveredEvent(blocks: number, lostBlocks: number): NewEvent {
+  const bytes = blocks * CACHE_BLOCK_BYTES;
+  const message =
+    blocks === 0
+      ? 'the NV cache held nothing that a crash had left'
+      : `what a crash had left in the NV cache is drained: ${formatSize(bytes)}`;
+  const details = { blocks, lost_blocks: lostBlocks };
+  if (lostBlocks === 0) return plainEvent('recovery-finished', 'info', message, details);
+  return {
+    ...plainEvent('recovery-finished', 'error', message, details),
+    reason: `${formatCount(lostBlocks)} blocks in it could not be read or were not right`,
+    action: 'write these blocks again; status names them',
+  };
 }
 
 type Finding = Extract<StackEvent, { readonly event: 'ftl-found' }>['finding'];

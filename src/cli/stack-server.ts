@@ -74,6 +74,8 @@ export class StackServer {
   #remembered: RememberedStack | null;
   #queue: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  /** What the start has failed with; undefined while it has not. */
+  #startFailure: unknown;
 
   constructor(options: StackServerOptions) {
     this.#options = options;
@@ -82,9 +84,12 @@ export class StackServer {
     this.#remembered = options.worker.plan.remembered;
   }
 
-  /** Assembles the stack and listens on the control sockets. */
+  /**
+   * Listens on the control sockets, and assembles the stack. Meanwhile status and events are
+   * answered; what changes something waits for the end of the start.
+   */
   async start(): Promise<StackOpened> {
-    const { native, worker, logger, runDir } = this.#options;
+    const { native, worker, logger } = this.#options;
     const host = await StackHost.start(native, worker, {
       stackEvent: (event) => this.#hear(event),
       stackFailed: (error) => {
@@ -95,25 +100,31 @@ export class StackServer {
     this.#host = host;
     for (const warning of host.warnings) logger.warn(warning);
     try {
-      const opened = await host.call('open', null);
+      const opening = this.#serialised(() => host.call('open', null));
+      // It is looked at below, also where listening fails first.
+      opening.catch(() => {});
+      await this.#listen();
+      const opened = await opening;
       this.#opened = opened;
       this.#tell(plainEvent('stack-started', 'info', `started, ${opened.health}`));
       for (const note of opened.notes) this.#tell(plainEvent('warning', 'warning', note));
       if (opened.remembered !== null) this.#remember(opened.remembered);
-      const paths = stackPaths(runDir, this.#name);
-      const control = new ControlServer(
-        { control: paths.controlSocket, status: paths.statusSocket },
-        (method, params) => this.#handle(method, params),
-      );
-      await control.start();
-      this.#control = control;
       return opened;
     } catch (error) {
       // What failed has closed what it had opened; the thread itself is well.
+      this.#startFailure = error;
       this.#host = null;
       await host.close().catch(() => {});
       throw error;
     }
+  }
+
+  async #listen(): Promise<void> {
+    const { controlSocket, statusSocket } = stackPaths(this.#options.runDir, this.#name);
+    const paths = { control: controlSocket, status: statusSocket };
+    const control = new ControlServer(paths, (method, params) => this.#handle(method, params));
+    await control.start();
+    this.#control = control;
   }
 
   /** Makes the stack a block device or an NBD server; what is exported already stays. */
@@ -138,7 +149,8 @@ export class StackServer {
   /** Closes the control sockets, after the last answer. */
   async disconnect(): Promise<void> {
     this.#events.close();
-    await this.#control?.stop();
+    // After a start that has failed it looks as it did before.
+    await this.#control?.stop(this.#opened === null);
   }
 
   async status(): Promise<StatusDocument> {
@@ -200,6 +212,7 @@ export class StackServer {
   }
 
   async #addExport(request: ExportRequest): Promise<ExportReply> {
+    if (this.#startFailure !== undefined) throw this.#startFailure;
     if (this.#host === null || this.#opened === null) throw this.#stoppingError();
     const existing = this.#export;
     if (this.#options.worker.plan.readOnly && !request.read_only) throw this.#readOnlyError();

@@ -12,7 +12,7 @@ import type {
 } from '../control/schema.ts';
 import { type Align, keyLines, table } from './table.ts';
 
-const FTL_BLOCK_BYTES = 4096;
+const BLOCK_BYTES = 4096;
 
 /** The block of lines of `bandstand status NAME`; `nowMs` is for "running since". */
 export function statusText(status: StatusDocument, nowMs: number): string {
@@ -37,6 +37,7 @@ export function statusText(status: StatusDocument, nowMs: number): string {
     ['size', sizeTold ? null : size],
     ['ftl', status.ftl === null ? null : ftlLine(status.ftl)],
     ['cache', status.cache === null ? null : cacheLine(status.cache)],
+    ['found', status.cache === null ? null : recoveryLine(status.cache)],
     [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
   ]);
   if (array !== null) lines.push('', ...memberTable(status));
@@ -48,7 +49,7 @@ export function statusText(status: StatusDocument, nowMs: number): string {
 function ftlLine(ftl: FtlStatusDocument): string {
   const { valid_blocks, bands, write_amplification } = ftl;
   const parts = [
-    `${formatSize(valid_blocks * FTL_BLOCK_BYTES)} used`,
+    `${formatSize(valid_blocks * BLOCK_BYTES)} used`,
     `${bands.free} of ${bands.total} bands free`,
   ];
   if (write_amplification !== null) {
@@ -64,16 +65,41 @@ function ftlLine(ftl: FtlStatusDocument): string {
 /** `48.0 MiB of 64.0 MiB in use, phase 2, 62 % of what left it was overwritten there` */
 function cacheLine(cache: CacheStatusDocument): string {
   const { drained_blocks: drained, dropped_blocks: dropped, lost_blocks: lost } = cache;
-  const parts = [
-    `${formatSize(cache.used_bytes)} of ${formatSize(cache.size_bytes)} in use`,
-    `phase ${cache.phase}`,
-  ];
+  const { phase, size_bytes: size, undrained_bytes: undrained, used_bytes: used } = cache;
+  const parts: string[] = [];
+  if (used !== null && size !== null) {
+    parts.push(`${formatSize(used)} of ${formatSize(size)} in use`, `phase ${phase}`);
+  } else {
+    parts.push(cache.state);
+  }
+  if (undrained !== null && undrained > 0) parts.push(`${formatSize(undrained)} not drained`);
   if (drained + dropped > 0) {
     const percent = Math.floor((100 * dropped) / (drained + dropped));
     parts.push(`${percent} % of what left it was overwritten there`);
   }
   if (lost > 0) parts.push(`${blocksText(lost)} lost`);
   return parts.join(', ');
+}
+
+/** `Scan the NV cache: 512 MiB of 1 GiB; phase 1: 2 013 records, 3 old, 1 torn` */
+function recoveryLine(cache: CacheStatusDocument): string | null {
+  const { recovery } = cache;
+  if (recovery === null) return null;
+  const parts: string[] = [];
+  const { blocks_done: done, blocks_total: total, over, step } = recovery;
+  const [doneSize, totalSize] = [done, total].map((blocks) => formatSize(blocks * BLOCK_BYTES));
+  if (over) parts.push(total === 0 ? 'nothing was to be drained' : `${totalSize} drained`);
+  else parts.push(total === 0 ? step : `${step}: ${doneSize} of ${totalSize}`);
+  for (const { phase, records_old: old, records_torn: torn, records_valid } of recovery.ranges) {
+    const counts = [`${formatCount(records_valid)} records`];
+    if (old > 0) counts.push(`${formatCount(old)} old`);
+    if (torn > 0) counts.push(`${formatCount(torn)} torn`);
+    parts.push(`phase ${phase}: ${counts.join(', ')}`);
+  }
+  if (recovery.unreadable_blocks > 0) {
+    parts.push(`${blocksText(recovery.unreadable_blocks)} cannot be read`);
+  }
+  return parts.join('; ');
 }
 
 function hasProgress({ done_bytes, total_bytes }: ActivityStatus): boolean {

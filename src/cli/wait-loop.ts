@@ -5,6 +5,9 @@
  * done well is told by the newest event about its end: a `-stopped` that nothing followed is a
  * failure, and so is a stack that is degraded after its rebuild. An end before the wait counts as
  * one during it, so that a script that comes late reads the same; only of `idle` it does not.
+ * What an NV cache does is not the stack's activity while its array does something, so that is read
+ * from what status says of the cache: a recovery is over when everything that was found is drained,
+ * a drain when nothing waits for it at that moment.
  * Between two rebuilds there may be a moment without one, so what looks like a failure is looked at
  * once more.
  *
@@ -12,10 +15,12 @@
  */
 
 import { BandstandError } from '../block/errors.ts';
-import type { ActivityKind, StatusDocument } from '../control/schema.ts';
+import { formatSize } from '../block/quantities.ts';
+import type { StatusDocument } from '../control/schema.ts';
 import type { EventDocument } from '../control/schema-events.ts';
+import { cacheProgress, isDraining, isRecovering } from './cache-progress.ts';
 
-export const WAIT_FOR = ['rebuild', 'resync', 'check', 'idle'] as const;
+export const WAIT_FOR = ['rebuild', 'resync', 'check', 'recovery', 'drain', 'idle'] as const;
 export type WaitFor = (typeof WAIT_FOR)[number];
 
 export const POLL_MS = 500;
@@ -60,7 +65,7 @@ export interface WaitResult {
 }
 
 /** Ends of activities; the kind of the event is the kind of the activity and how it ended. */
-const END = /^(rebuild|resync|check)-(finished|stopped)$/;
+const END = /^(rebuild|resync|check|recovery)-(finished|stopped)$/;
 
 /** Throws BANDSTAND_WAIT_TIMEOUT, _ACTIVITY_STOPPED, _STACK_NOT_RUNNING or _SERVER_FAILED. */
 export async function waitFor(source: WaitSource, options: WaitOptions): Promise<WaitResult> {
@@ -74,11 +79,10 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
     const status = await source.status();
     if (status === null) throw gone(name, kind, waited);
     ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
-    const { kind: doing } = status.activity;
-    if (isDoing(doing, kind) || (doing !== 'idle' && makesWay(ends.at(-1)))) {
+    if (isDoing(status, kind) || makesWay(status, ends.at(-1))) {
       waited = true;
       doubts = 0;
-      options.progress(status);
+      options.progress(cacheProgress(status, kind));
     } else {
       const last = ends.at(-1) ?? null;
       const failure = failureOf(options, status, last, waited);
@@ -128,16 +132,22 @@ export function waitExitStatus(result: WaitResult): number {
 }
 
 function until(name: string, kind: WaitFor): string {
+  if (kind === 'drain') return `until the NV cache of ${name} is drained`;
   return kind === 'idle' ? `until ${name} is idle` : `for the ${kind} of ${name}`;
 }
 
-function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
-  return kind === 'idle' ? activity !== 'idle' : activity === kind;
+function isDoing(status: StatusDocument, kind: WaitFor): boolean {
+  const { kind: doing } = status.activity;
+  if (kind === 'recovery') return isRecovering(status);
+  if (kind === 'drain') return isDraining(status);
+  return kind === 'idle' ? doing !== 'idle' : doing === kind;
 }
 
 /** A check that was stopped for a rebuild, and goes on after it. */
-function makesWay(last: EventDocument | undefined): boolean {
-  return last?.kind === 'check-stopped' && last.details['waits'] === true;
+function makesWay({ activity }: StatusDocument, last: EventDocument | undefined): boolean {
+  return (
+    activity.kind !== 'idle' && last?.kind === 'check-stopped' && last.details['waits'] === true
+  );
 }
 
 function concerns(event: string, kind: WaitFor): boolean {
@@ -161,6 +171,11 @@ function failureOf(
     });
   if (last?.kind.endsWith('-stopped') === true) return fail(last.message, last.action);
   if (status.health === 'failed') return fail(status.reason ?? 'it has failed', status.action);
+  const undrained = status.cache?.undrained_bytes ?? 0;
+  if (kind === 'drain' && undrained > 0) {
+    const why = `nothing drains it: ${formatSize(undrained)} stay in its NV cache until that fills up`;
+    return fail(why, `have it emptied: bandstand cache detach ${name}`);
+  }
   if (kind !== 'rebuild' || status.health === 'healthy') return null;
   const why = waited ? 'the rebuild is over, and' : 'no rebuild is running, and';
   const reason = status.reason === null ? '' : ` (${status.reason})`;
@@ -178,7 +193,7 @@ function gone(name: string, kind: WaitFor, waited: boolean): BandstandError {
 }
 
 function tooLate({ name, kind, timeoutMs }: WaitOptions, status: StatusDocument): BandstandError {
-  const { activity } = status;
+  const { activity } = cacheProgress(status, kind);
   const pace =
     activity.pace === 'paused' || activity.pace === 'stalled' ? `, ${activity.pace}` : '';
   return new BandstandError('BANDSTAND_WAIT_TIMEOUT', {

@@ -260,18 +260,26 @@ export interface FtlStatusDocument {
 /** Blocks are of 4096 bytes; those written, drained, dropped and read are of this start. */
 export interface CacheStatusDocument {
   readonly device: string;
-  readonly uuid: string;
+  /** Null before the header was read. */
+  readonly uuid: string | null;
   /** `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more. */
   readonly health: 'ok' | 'failing' | 'detached';
   readonly reason: string | null;
-  readonly size_bytes: number;
-  readonly used_bytes: number;
+  /**
+   * `header`, `scan`, `recover`, `scrub`: a start goes on; also `recover` afterwards, until what it
+   * has found is drained. `draining`: somebody waits until all is drained.
+   */
+  readonly state: CacheState;
+  /** These four are null while a start goes on. */
+  readonly used_bytes: number | null;
   /** Of them: not with the FTL yet. */
-  readonly undrained_bytes: number;
+  readonly undrained_bytes: number | null;
   /** Lap of the ring: 1, 2, 3, 1 … */
-  readonly phase: number;
+  readonly phase: number | null;
   /** Starts so far. */
-  readonly epoch: number;
+  readonly epoch: number | null;
+  /** Null before the header was read. */
+  readonly size_bytes: number | null;
   readonly user_blocks_written: number;
   readonly drained_blocks: number;
   /** Never sent to the FTL, because they were overwritten or trimmed before. */
@@ -281,6 +289,53 @@ export interface CacheStatusDocument {
   readonly lost_blocks: number;
   /** The first ones. */
   readonly lost_ranges: readonly { readonly block: number; readonly block_count: number }[];
+  /** Of the newest start: null once it is online, if there was a clean stop before it. */
+  readonly recovery: CacheRecoveryDocument | null;
+}
+
+export type CacheState =
+  | 'header'
+  | 'scan'
+  | 'recover'
+  | 'scrub'
+  | 'ready'
+  | 'draining'
+  | 'detached';
+
+/** Ring blocks are of 4096 bytes. */
+export interface CacheRecoveryDocument {
+  /** In the words of the log. */
+  readonly step: string;
+  /** Everything that was found is drained. */
+  readonly over: boolean;
+  /** There was a clean stop before the start. */
+  readonly clean: boolean;
+  /** Of the step. */
+  readonly blocks_done: number;
+  readonly blocks_total: number;
+  readonly rate_bytes_per_second: number | null;
+  readonly eta_seconds: number | null;
+  readonly scanned_blocks: number;
+  readonly unreadable_blocks: number;
+  /** Blocks of the stack that this start has found to be lost. */
+  readonly lost_blocks: number;
+  readonly trims: number;
+  /** What was found, by phase. */
+  readonly ranges: readonly CacheRangeDocument[];
+}
+
+export interface CacheRangeDocument {
+  readonly phase: number;
+  /** Ring blocks: where its first record begins, and the last one ends. */
+  readonly first: number;
+  readonly last: number;
+  /** Those that count, those of an earlier lap, and those that a crash has torn. */
+  readonly records_valid: number;
+  readonly records_old: number;
+  readonly records_torn: number;
+  /** In use, and drained since; 0 before the start is over. */
+  readonly blocks: number;
+  readonly recovered: number;
 }
 
 export interface IoStatus {

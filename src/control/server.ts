@@ -8,7 +8,7 @@
  * The methods themselves are the handler's, which the server process provides.
  */
 
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { BandstandError } from '../block/errors.ts';
 import { checkSocketPath } from '../stack/directories.ts';
@@ -33,11 +33,16 @@ const CONNECTIONS_MAX = 64;
 /** Requests have a few hundred bytes; responses may be larger. */
 const REQUEST_BYTES_MAX = Math.min(64 * 1024, LINE_BYTES_MAX);
 
+/** Where a socket is for the moment in which its path is removed. */
+const aside = (path: string): string => `${path}.left`;
+
 export class ControlServer {
   readonly #paths: { readonly control: string; readonly status: string };
   readonly #handler: MethodHandler;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
+  /** Paths where a server that was killed had left its sockets. */
+  #stale: readonly string[] = [];
 
   constructor(paths: { control: string; status: string }, handler: MethodHandler) {
     this.#paths = paths;
@@ -46,18 +51,26 @@ export class ControlServer {
 
   /** The caller holds the stack's lock, so sockets that lie about are stale and are replaced. */
   async start(): Promise<void> {
+    this.#stale = [this.#paths.control, this.#paths.status].filter((path) => existsSync(path));
     await this.#listen(this.#paths.control, 0o600, null);
     await this.#listen(this.#paths.status, 0o666, STATUS_METHODS);
   }
 
-  /** Stops listening, removes the sockets, and lets answers that are being written go out. */
-  async stop(): Promise<void> {
+  /**
+   * Stops listening, removes the sockets, and lets answers that are being written go out. Where
+   * `leavesStale`, sockets that a killed server had left are left again: they say that it was.
+   */
+  async stop(leavesStale = false): Promise<void> {
+    const left = leavesStale && this.#servers.length > 0 ? this.#stale : [];
+    // To close a socket removes its path, wherever it was bound.
+    for (const path of left) renameSync(path, aside(path));
     const closed = this.#servers.map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
     for (const path of [this.#paths.control, this.#paths.status]) rmSync(path, { force: true });
     for (const socket of this.#sockets) socket.destroySoon();
     await Promise.all(closed);
+    for (const path of left) renameSync(aside(path), path);
   }
 
   #listen(path: string, mode: number, methods: readonly Method[] | null): Promise<void> {

@@ -120,6 +120,12 @@ export class FtlEngine extends TurnHook implements FtlCoreHost {
     this.core.l2p.dispose();
   }
 
+  /** As Settling says: what is late is filled with what comes, and the base is flushed. */
+  settle(): Promise<void> {
+    this.log.fillLate();
+    return this.durability.flushMetadata();
+  }
+
   failed(status: number, reason: string): void {
     this.#host.failed(status, reason);
   }

@@ -379,7 +379,7 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   }
 
   settle(): Promise<void> {
-    return this.#engine!.durability.flushMetadata();
+    return this.#engine!.settle();
   }
 
   // --- operations -------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ export const SLOTS_FOR_RELOCATION = 2;
 /** Failed units in a row after which the device gives up. */
 const FAILURES_MAX = 16;
 const NO_SLOT = -1;
+/** An open unit is late when users have written so many units' blocks since it was begun. */
+const LATE_UNITS = 16;
 
 /** What became of a block that relocation wanted to put into the log. */
 export const PUT_DONE = 0;
@@ -54,6 +56,8 @@ export class Log implements Completer {
   readonly resumed: (Uint8Array | null)[];
   /** Why the last attempt to put something failed. */
   stall = STALL_NONE;
+  /** The class whose open unit is late and gets what users write, or NO_CLASS. */
+  #late = NO_CLASS;
   /** Units sealed so far. */
   #sealings = 0;
   #failures = 0;
@@ -117,7 +121,7 @@ export class Log implements Completer {
     const core = this.#core;
     const before = core.l2p.get(block);
     const previous = before === UNMAPPED ? NO_BAND : core.bands.bandOf(before);
-    const wanted = core.bands.placement.userClass(previous);
+    const wanted = this.#late === NO_CLASS ? core.bands.placement.userClass(previous) : this.#late;
     // Asked first: a unit that is opened gets something at once, so that none is sealed empty.
     if (!core.throttle.mayPay()) {
       this.stall = STALL_THROTTLE;
@@ -280,6 +284,21 @@ export class Log implements Completer {
     }
   }
 
+  /**
+   * The open unit that a user has written to first is filled before all others, if that is long
+   * ago: its class gets little, and somebody waits for what is in it. Nothing is padded for it.
+   */
+  fillLate(): void {
+    const { buffer, geometry, writeSequence } = this.#core;
+    let oldest = writeSequence - LATE_UNITS * geometry.dataBlocks;
+    for (let index = 0; index < this.openSlots.length; index += 1) {
+      const slot = this.openSlots[index]!;
+      if (slot === NO_SLOT || buffer.firstWrite[slot]! > oldest) continue;
+      oldest = buffer.firstWrite[slot]!;
+      this.#late = index;
+    }
+  }
+
   sealAll(): void {
     for (let index = 0; index < this.openSlots.length; index += 1) {
       const slot = this.openSlots[index]!;
@@ -299,6 +318,7 @@ export class Log implements Completer {
   #sealOpen(slot: number): void {
     const { buffer, geometry, statistics } = this.#core;
     this.openSlots[buffer.classOf[slot]!] = NO_SLOT;
+    if (this.#late === buffer.classOf[slot]) this.#late = NO_CLASS;
     this.#sealings += 1;
     buffer.sealing[slot] = this.#sealings;
     if (buffer.dataCount[slot]! < geometry.dataBlocks) statistics.unitsPadded += 1;

@@ -21,6 +21,7 @@ import { OP_TRIM } from '../block/block-io.ts';
 import { flushDevice, submitOrThrow, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { EPOCHS_MAX } from '../block/log-entry.ts';
+import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
 import type { Step } from '../block/steps.ts';
 import { uuidBytes } from '../block/uuid.ts';
@@ -35,6 +36,15 @@ import { LostBlocks } from './lost-blocks.ts';
 import type { Backing } from './nv-core.ts';
 import type { TrimRange } from './pending-trims.ts';
 import { scrubRing } from './scrub.ts';
+
+/** Steps of a start, by what they are about. */
+export const CACHE_STEPS = {
+  header: 'Read the NV cache header',
+  scan: 'Scan the NV cache',
+  recover: 'Recover the NV cache',
+  scrub: 'Scrub the NV cache',
+  epoch: 'Begin a new epoch of the NV cache',
+} as const;
 
 /** What a start found and did, also while it goes on. */
 export interface CacheRestoreReport {
@@ -96,6 +106,8 @@ export class CacheRestore {
   #trims: readonly TrimRange[] = [];
   #epoch = 0;
   #trimMark = 0;
+  /** Bytes of the ring that were read, or scrubbed, by the step that is under way. */
+  readonly meter = new ProgressMeter();
   readonly report: CacheRestoreReport = {
     step: '',
     clean: false,
@@ -116,17 +128,26 @@ export class CacheRestore {
       name,
       run: () => {
         this.report.step = name;
-        this.report.totalBlocks = 0;
+        this.#begin(0);
         return run();
       },
     });
     return [
-      step('Read the NV cache header', () => this.#readHeader()),
-      step('Scan the NV cache', () => this.#scanRing()),
-      step('Recover the NV cache', () => this.#recover()),
-      step('Scrub the NV cache', () => this.#scrub()),
-      step('Begin a new epoch of the NV cache', () => this.#beginEpoch()),
+      step(CACHE_STEPS.header, () => this.#readHeader()),
+      step(CACHE_STEPS.scan, () => this.#scanRing()),
+      step(CACHE_STEPS.recover, () => this.#recover()),
+      step(CACHE_STEPS.scrub, () => this.#scrub()),
+      step(CACHE_STEPS.epoch, () => this.#beginEpoch()),
     ];
+  }
+
+  #begin(totalBlocks: number): void {
+    this.report.totalBlocks = totalBlocks;
+    this.meter.start(this.#source.reactor.nowUs(), 0, totalBlocks * CACHE_BLOCK_BYTES);
+  }
+
+  #advance(doneBlocks: number): void {
+    this.meter.advance(this.#source.reactor.nowUs(), doneBlocks * CACHE_BLOCK_BYTES);
   }
 
   /** After all steps. */
@@ -218,6 +239,7 @@ export class CacheRestore {
     const blockCount = backing.geometry.blockCount;
     const parts = { reactor, name: cache.name, header, map: this.#map!, blockCount };
     this.#records = new FoundRecords(parts);
+    this.report.found = this.#records.report;
     if (phase === 0) return;
     const records = this.#records;
     const scan = new CacheScan(
@@ -226,6 +248,7 @@ export class CacheRestore {
         record: (record) => records.add(record),
         progress: (done) => {
           this.report.scannedBlocks = done;
+          this.#advance(done);
         },
       },
     );
@@ -237,7 +260,7 @@ export class CacheRestore {
         : isWrapped
           ? [[tail, ringEnd] as const, [RING_START, current] as const]
           : [[tail, current] as const];
-    this.report.totalBlocks = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
+    this.#begin(ranges.reduce((sum, [start, end]) => sum + end - start, 0));
     for (const [start, end] of ranges) await scan.run(start, end);
     this.report.unreadableBlocks = scan.unreadable.size;
   }
@@ -251,7 +274,6 @@ export class CacheRestore {
     const { backing, readOnly } = this.#source;
     const records = this.#records!;
     const header = this.#header!;
-    this.report.found = records.report;
     if (header.phase === 0) {
       this.#place = { tail: 0, tailSequence: 0, head: 0, newestSequence: 0, records: [] };
       return;
@@ -307,9 +329,10 @@ export class CacheRestore {
     const { cache, readOnly, reactor } = this.#source;
     const header = this.#header!;
     if (header.phase !== 0 || readOnly) return;
-    this.report.totalBlocks = header.sizeBlocks - RING_START;
+    this.#begin(header.sizeBlocks - RING_START);
     await scrubRing(reactor, cache, header.sizeBlocks, (done) => {
       this.report.scrubbedBlocks = done;
+      this.#advance(done);
     });
   }
 

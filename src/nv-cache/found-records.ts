@@ -24,6 +24,9 @@ import type { TrimRange } from './pending-trims.ts';
 /** Records of one phase in the ring, counting or not. */
 export interface PhaseCount {
   records: number;
+  /** Of them: left behind by the tail, and torn. */
+  old: number;
+  torn: number;
   blocks: number;
   lowestAddress: number | null;
   highestAddress: number | null;
@@ -88,6 +91,8 @@ export class FoundRecords {
   readonly report: FoundReport = {
     phases: Array.from({ length: 4 }, () => ({
       records: 0,
+      old: 0,
+      torn: 0,
       blocks: 0,
       lowestAddress: null,
       highestAddress: null,
@@ -118,6 +123,7 @@ export class FoundRecords {
     this.#tailSequence = Math.max(this.#tailSequence, header.tailSequence);
     if (wrong.length > 0 && unreadable.length === 0 && !this.#wasWhole(sequence)) {
       this.report.torn += 1;
+      this.#phaseOf(header.phase).torn += 1;
       this.#torn.push({ address, sequence });
       return;
     }
@@ -163,11 +169,15 @@ export class FoundRecords {
   }
 
   #count({ address, dataCount, phase }: ScannedRecord['header']): void {
-    const count = this.report.phases[Math.min(phase, 3)]!;
+    const count = this.#phaseOf(phase);
     count.records += 1;
     count.blocks += 1 + dataCount;
     count.lowestAddress = Math.min(count.lowestAddress ?? address, address);
     count.highestAddress = Math.max(count.highestAddress ?? 0, address + dataCount);
+  }
+
+  #phaseOf(phase: number): PhaseCount {
+    return this.report.phases[Math.min(phase, 3)]!;
   }
 
   /** It had been complete, and the header says so. */
@@ -202,6 +212,9 @@ export class FoundRecords {
     if (!isSorted) order.sort((a, b) => sequence[a]! - sequence[b]!);
     this.report.counting = order.length;
     this.report.old = sequence.length - order.length;
+    for (const [index, value] of sequence.entries()) {
+      if (value < this.#tailSequence) this.#phaseOf(this.#phase[index]!).old += 1;
+    }
     return Uint32Array.from(order);
   }
 

@@ -5,7 +5,8 @@
 import type { BlockRange } from './cache-header.ts';
 import type { HeaderKeeper } from './cache-header-io.ts';
 import type { CacheRestoreReport } from './cache-restore.ts';
-import { type NvCore, STATE_NAMES } from './nv-core.ts';
+import { STATE_NAMES } from './nv-core.ts';
+import type { NvEngine } from './nv-engine.ts';
 
 /** Ranges of lost blocks that status names. */
 const RANGES_NAMED = 16;
@@ -42,13 +43,24 @@ export interface NvCacheStatus {
   /** The first ones. */
   readonly lost_ranges: readonly BlockRange[];
   readonly start: CacheRestoreReport;
+  /** What somebody has asked for; null while nobody has, and when it is done. */
+  readonly drain: NvDrain | null;
+}
+
+export interface NvDrain {
+  readonly done_blocks: number;
+  readonly total_blocks: number;
+  /** Null where an answer would be a guess. */
+  readonly rate_bytes_per_second: number | null;
+  readonly eta_seconds: number | null;
 }
 
 export function nvCacheStatus(
-  core: NvCore,
+  engine: NvEngine,
   keeper: HeaderKeeper,
   start: CacheRestoreReport,
 ): NvCacheStatus {
+  const { core } = engine;
   const { lost, map, ring, statistics } = core;
   return {
     state: STATE_NAMES[core.state],
@@ -79,5 +91,17 @@ export function nvCacheStatus(
     lost_blocks: lost.count,
     lost_ranges: lost.ranges(RANGES_NAMED),
     start,
+    drain: drainOf(engine),
+  };
+}
+
+function drainOf({ core, draining }: NvEngine): NvDrain | null {
+  if (draining.isOver) return null;
+  const nowUs = core.reactor.nowUs();
+  return {
+    done_blocks: draining.done,
+    total_blocks: draining.to - draining.from,
+    rate_bytes_per_second: draining.meter!.rateBytesPerSecond(nowUs),
+    eta_seconds: draining.meter!.etaSeconds(nowUs),
   };
 }

@@ -18,21 +18,16 @@ import {
   checkIo,
   type DeviceDescription,
   type DeviceObserver,
-  FEATURE_ATOMIC_BLOCK,
-  FEATURE_FUA,
-  FEATURE_READ_ONLY,
-  FEATURE_TRIM,
-  FEATURE_TRIM_ZEROES,
-  FEATURE_WRITE_ZEROES,
   type Geometry,
 } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
-import { CACHED_BLOCKS_MAX, NOT_CACHED } from './block-map.ts';
+import { NOT_CACHED } from './block-map.ts';
 import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
@@ -46,15 +41,13 @@ import {
   STATE_THROUGH,
 } from './nv-core.ts';
 import { NvEngine } from './nv-engine.ts';
+import { type NvRecovery, nvRecovery } from './nv-recovery.ts';
+import { checkBacking, outerGeometry } from './outer-geometry.ts';
 import { PendingTrims } from './pending-trims.ts';
 import { RingSpace } from './ring-space.ts';
 
-const REQUEST_BLOCKS_MAX = 256;
 const HIGH_MARK_DEFAULT = 0.75;
 const LOW_MARK_DEFAULT = 0.7;
-/** What a device behind a cache has to be able to do. */
-const BACKING_FEATURES =
-  FEATURE_TRIM | FEATURE_TRIM_ZEROES | FEATURE_WRITE_ZEROES | FEATURE_ATOMIC_BLOCK;
 
 export interface NvCacheOptions {
   /** UUID of the device behind. */
@@ -74,6 +67,8 @@ export interface NvCacheOptions {
   readonly drainBlocks?: number;
   /** Told about each step of a start. */
   readonly steps?: StepObserver;
+  /** Told once what a start has found after a crash is drained. */
+  readonly recovered?: () => void;
   /** Makes the owner remember the epoch; awaited before any record has it. */
   readonly epochBegins?: (epoch: number) => Promise<void>;
   /**
@@ -168,6 +163,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     this.#engine = this.#assemble(reactor, restored);
     this.#geometry = outerGeometry(cache.geometry, backing.geometry, this.#readOnly);
     this.#engine.runs = !this.#readOnly;
+    // There may be something to be drained.
+    this.#engine.wake();
   }
 
   #assemble(reactor: Reactor, restored: RestoredCache): NvEngine {
@@ -205,6 +202,10 @@ export class NvCache implements BlockDevice, DeviceObserver {
     });
     engine.core.epoch = restored.epoch;
     engine.core.readOnly = this.#readOnly;
+    if (!this.#readOnly && !this.#restore!.report.clean) {
+      const { recovered = () => {} } = this.#options;
+      engine.recovery.begin(ring.tail, ring.head, new ProgressMeter(), recovered);
+    }
     return engine;
   }
 
@@ -452,7 +453,15 @@ export class NvCache implements BlockDevice, DeviceObserver {
   status(): NvCacheStatus | null {
     const engine = this.#engine;
     if (engine === null) return null;
-    return nvCacheStatus(engine.core, this.#restored!.keeper, this.#restore!.report);
+    return nvCacheStatus(engine, this.#restored!.keeper, this.#restore!.report);
+  }
+
+  /** How far the start is, or what follows it; null before it, and once the cache is closed. */
+  recovery(): NvRecovery | null {
+    if (this.#reactor === null || this.#restore === null) return null;
+    const { meter, report } = this.#restore;
+    const [recovery, ring] = [this.#engine?.recovery ?? null, this.#engine?.core.ring ?? null];
+    return nvRecovery({ meter, nowUs: this.#reactor.nowUs(), recovery, report, ring });
   }
 }
 
@@ -462,32 +471,4 @@ function lossesTooMany(cache: BlockDevice): BandstandError {
     hint: 'look at the kernel log for this device (dmesg)',
     details: { device: cache.name },
   });
-}
-
-/** Throws BANDSTAND_CACHE_UNSUITABLE. */
-function checkBacking(backing: Backing): void {
-  const { blockBytes, blockCount, features, writeUnitBlocks } = backing.geometry;
-  const hasFeatures = (features & BACKING_FEATURES) === BACKING_FEATURES;
-  const fits = blockBytes === CACHE_BLOCK_BYTES && blockCount < CACHED_BLOCKS_MAX;
-  if (hasFeatures && fits && writeUnitBlocks === 1) return;
-  throw new BandstandError('BANDSTAND_CACHE_UNSUITABLE', {
-    message: `cannot use an NV cache in front of ${backing.name}: it is no log-structured device`,
-    hint: 'create the array with --ftl',
-    details: { device: backing.name },
-  });
-}
-
-function outerGeometry(cache: Geometry, backing: Geometry, readOnly: boolean): Geometry {
-  return {
-    blockBytes: CACHE_BLOCK_BYTES,
-    blockCount: backing.blockCount,
-    writeUnitBlocks: 1,
-    optimalBoundaryBlocks: 0,
-    requestBlocksMax: Math.min(REQUEST_BLOCKS_MAX, backing.requestBlocksMax),
-    physicalBlockBytes: CACHE_BLOCK_BYTES,
-    rotational: backing.rotational,
-    volatileCache: cache.volatileCache,
-    features: (readOnly ? FEATURE_READ_ONLY : 0) | BACKING_FEATURES | FEATURE_FUA,
-    trimGranularityBlocks: 1,
-  };
 }

@@ -12,12 +12,14 @@
 
 import { type BlockIo, OP_FLUSH, OP_READ } from '../block/block-io.ts';
 import { BlockIoQueue } from '../block/block-io-pool.ts';
+import { ProgressMeter } from '../block/progress.ts';
 import { TurnHook } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { CacheFlusher } from './cache-flusher.ts';
 import { LOST_RANGES_MAX } from './cache-format.ts';
 import type { HeaderChanges, HeaderKeeper, HeaderOwner } from './cache-header-io.ts';
 import { CacheReader } from './cache-reader.ts';
+import { DrainProgress } from './drain-progress.ts';
 import { Drainer } from './drainer.ts';
 import {
   NvCore,
@@ -62,6 +64,9 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   readonly drainer: Drainer;
   readonly settler: Settler;
   readonly through: ThroughWriter;
+  /** Of what a start has found, and of what is there when `drainAll` is called. */
+  readonly recovery: DrainProgress;
+  readonly draining: DrainProgress;
   readonly #host: EngineHost;
   readonly #keeper: HeaderKeeper;
   readonly #highBlocks: number;
@@ -98,6 +103,8 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     this.drainer = new Drainer(core, options.drainBlocks);
     this.settler = new Settler(core);
     this.through = new ThroughWriter(core, options.host);
+    this.recovery = new DrainProgress(core);
+    this.draining = new DrainProgress(core);
     this.#highBlocks = Math.floor(core.ring.blocks * options.highMark);
     this.#lowBlocks = Math.floor(core.ring.blocks * options.lowMark);
     this.#tailBlocks = Math.ceil(core.ring.blocks * TAIL_SHARE);
@@ -136,6 +143,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     const { ring } = this.core;
     ring.closeSegment();
     this.#drainTarget = ring.committed;
+    this.draining.begin(ring.drained, ring.committed, new ProgressMeter(), () => {});
     this.wake();
   }
 
@@ -204,6 +212,8 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
       else this.#pumpRing();
     }
     this.flusher.pump();
+    this.recovery.look();
+    this.draining.look();
     this.#host.settled();
   }
 
@@ -267,7 +277,8 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     if (left > this.#highBlocks) this.#drains = true;
     else if (left <= this.#lowBlocks) this.#drains = false;
     const isUrgent = this.#isUrgent;
-    if (drainer.idle && left > 0 && (this.#drains || isUrgent)) drainer.begin();
+    const isWanted = this.#drains || isUrgent || !this.recovery.isOver;
+    if (drainer.idle && left > 0 && isWanted) drainer.begin();
     if (drainer.waitsForFlush) this.flusher.demand();
     this.#letLeave(isUrgent);
   }
@@ -279,8 +290,11 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     const held = ring.drained - ring.tail;
     if (held === 0 || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
     if (ring.waitsForFlush && core.state === STATE_ONLINE) flusher.demand();
-    settler.ask();
-    if (!isUrgent || !drainer.idle || ring.drained < ring.committed) return;
+    // A full ring would have to be drained to its end before what is half full is.
+    const isStuck = core.roomWanted && settler.inVain && held > this.#tailBlocks;
+    if (!isStuck) settler.ask();
+    const isOver = drainer.idle && ring.drained === ring.committed;
+    if (!isStuck && !(isUrgent && isOver)) return;
     // The segment that takes records never leaves the ring.
     ring.closeSegment();
     settler.insist();

@@ -17,6 +17,8 @@ export class Settler implements Completer {
   #asked = -1;
   #flushed = -1;
   busy = false;
+  /** Asking has changed nothing the last time: something is held in what is half full. */
+  inVain = false;
 
   constructor(core: NvCore) {
     this.#core = core;
@@ -36,6 +38,7 @@ export class Settler implements Completer {
     reactor.keep(
       backing.settle().then(() => {
         this.busy = false;
+        this.inVain = backing.settledMark === settledMark;
         this.#core.host.wake();
       }),
     );
@@ -55,6 +58,7 @@ export class Settler implements Completer {
 
   complete(io: BlockIo): void {
     this.busy = false;
+    this.inVain = false;
     if (io.status !== OK) {
       this.#core.host.backingFailed(io.status, 'a flush of the device behind it has failed');
     }

@@ -14,13 +14,13 @@ import { NvCache } from '../nv-cache/nv-cache.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import { cacheDocument } from './cache-document.ts';
+import { cacheStepEvents } from './cache-step-events.ts';
 import { parseDeviceSpec } from './device-spec.ts';
 import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import { findCache } from './find-cache.ts';
 import { nameless } from './find-members.ts';
 import { FtlLayer } from './ftl-layer.ts';
 import type { RememberedCache } from './state-store.ts';
-import { stepEvents } from './step-events.ts';
 import type { StackEvent, StackPlan } from './worker-messages.ts';
 
 export interface LogLayersSource {
@@ -101,13 +101,18 @@ export class LogLayers {
 
   #put({ device, path, uuid }: NewCache, epoch: number): NvCache {
     const ftl = this.ftl.device;
-    const cache = new NvCache(device, ftl, {
+    const { emit } = this.#source;
+    const cache: NvCache = new NvCache(device, ftl, {
       owner: this.uuid,
       uuid,
       epoch,
       keepsDevices: true,
       readOnly: this.#source.plan.readOnly,
-      steps: stepEvents(this.#source.emit),
+      steps: cacheStepEvents(emit, () => cache.recovery()),
+      recovered: () => {
+        const { lostBlocks = 0, totalBlocks: blocks = 0 } = cache.recovery() ?? {};
+        emit({ event: 'cache-recovered', blocks, lostBlocks });
+      },
       epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
       forget: () => ftl.nameCache(null),
     });

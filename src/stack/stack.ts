@@ -24,6 +24,7 @@ import { examineDevice } from '../raid/examine.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { absentSpares, notesAbout } from './absent-spares.ts';
+import { cacheActivity } from './cache-document.ts';
 import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
 import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
 import type { FtlLayer } from './ftl-layer.ts';
@@ -37,6 +38,7 @@ import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { rememberedSpec } from './remembered-spec.ts';
 import { StackControl } from './stack-control.ts';
 import { startFailure, takesStripesOnly } from './start-failure.ts';
+import { StartingStack } from './starting-stack.ts';
 import type { RememberedStack } from './state-store.ts';
 import { stepEvents } from './step-events.ts';
 import type {
@@ -53,6 +55,7 @@ export class Stack implements DeviceObserver {
   readonly #plan: StackPlan;
   readonly #emit: (event: StackEvent) => void;
   readonly #steps: StepRun<Stack>;
+  readonly #starting: StartingStack;
   #found: FoundMembers | null = null;
   readonly #devices = new Map<string, BlockDevice>();
   /** Devices that are no members and could not be opened → why. */
@@ -77,7 +80,8 @@ export class Stack implements DeviceObserver {
     this.#reactor = reactor;
     this.#plan = plan;
     this.#readOnly = plan.readOnly;
-    this.#emit = emit;
+    this.#starting = new StartingStack(plan, emit);
+    this.#emit = this.#starting.emit;
     this.#steps = new StepRun<Stack>(this);
     this.control = new StackControl({
       ring: reactor,
@@ -89,7 +93,7 @@ export class Stack implements DeviceObserver {
       log: () => this.#log,
       top: () => this.#top!,
       sizeBytes: () => this.#sizeBytes,
-      emit,
+      emit: this.#emit,
     });
   }
 
@@ -300,6 +304,7 @@ export class Stack implements DeviceObserver {
         this.#startedFtl = ftl;
       },
     });
+    this.#starting.layers = log;
     await log.openTop((device) => this.#putOnTop(device));
     this.#log = log;
     await this.#manager!.attachSpace(log.ftl.space);
@@ -377,6 +382,7 @@ export class Stack implements DeviceObserver {
   // --- what is told -----------------------------------------------------------------------------
 
   status(): WorkerMethods['status']['result'] {
+    if (this.#top === null) return this.#starting.status();
     const array = this.#array!;
     const { spec } = array;
     const health = this.#health();
@@ -400,7 +406,7 @@ export class Stack implements DeviceObserver {
       ...layerWords(this.#plan.name, { cache, words, readOnly: this.#ftl?.readOnlyReason ?? null }),
       size_bytes: sizeBytes,
       block_size: this.#top!.geometry.blockBytes,
-      activity: managed?.activity ?? IDLE,
+      activity: cacheActivity(managed?.activity ?? IDLE, this.#log?.cache ?? null),
       exports: this.#exported === null ? [] : [this.#exported],
       array: {
         level: spec.level,
@@ -478,12 +484,8 @@ export class Stack implements DeviceObserver {
 
   deviceFailed(device: BlockDevice, status: number): void {
     const lost = this.#log?.cacheFailure(device) ?? null;
-    if (lost !== null) {
-      this.#emit(lost);
-      return;
-    }
-    this.#failed = true;
-    this.#emit(failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
+    if (lost === null) this.#failed = true;
+    this.#emit(lost ?? failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
   }
 
   deviceResized(_device: BlockDevice): void {}

@@ -135,6 +135,16 @@ export type StackEvent =
         readonly wrongBlocks: number;
       };
     }
+  /** A step of the start of its NV cache. */
+  | {
+      readonly event: 'cache-step';
+      readonly step: string;
+      readonly state: 'started' | 'finished' | 'failed';
+      readonly error: string | null;
+      readonly counts: Readonly<Record<string, number | boolean>>;
+    }
+  /** What a start after a crash has found in the NV cache is drained. */
+  | { readonly event: 'cache-recovered'; readonly blocks: number; readonly lostBlocks: number }
   /** It is being emptied, and not used afterwards. */
   | { readonly event: 'cache-failed'; readonly device: string; readonly why: string }
   /** It has another NV cache now, or none: to be remembered. */

@@ -6,12 +6,24 @@
  */
 
 import { Arena } from '../../src/block/arena.ts';
-import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';
-import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE, type Op } from '../../src/block/block-io.ts';
+import type {
+  BlockDevice,
+  DeviceDescription,
+  DeviceObserver,
+} from '../../src/block/block-device.ts';
+import {
+  type BlockIo,
+  OP_FLUSH,
+  OP_READ,
+  OP_TRIM,
+  OP_WRITE,
+  type Op,
+} from '../../src/block/block-io.ts';
 import { submitStatus } from '../../src/block/control-io.ts';
 import { BandstandError } from '../../src/block/errors.ts';
 import { blockCrc, writeEntryCrc, writeName, writeTrim } from '../../src/block/log-entry.ts';
 import { uuidBytes } from '../../src/block/uuid.ts';
+import { FilterDevice } from '../../src/device/filter-device.ts';
 import {
   RecordHeader,
   recordDataAt,
@@ -52,6 +64,21 @@ export interface ImageRecord {
   readonly claims?: number;
 }
 
+/** The disk as one process has it: what that sends after its death does not arrive. */
+class DiskOfLife extends FilterDevice {
+  isDead = false;
+
+  submit(io: BlockIo): void {
+    if (!this.isDead) this.lower.submit(io);
+  }
+
+  protected async drain(): Promise<void> {}
+
+  describe(): DeviceDescription {
+    return this.lower.describe();
+  }
+}
+
 export class NvBench {
   readonly reactor = new SimulatedReactor({
     seed: 11,
@@ -63,6 +90,7 @@ export class NvBench {
   backing!: SettlingBacking;
   readonly #backingOptions: Partial<SettlingOptions>;
   #cache: NvCache | null = null;
+  #ofLife: DiskOfLife | null = null;
 
   private constructor({ backing = {}, cache = {} }: NvBenchOptions) {
     this.#backingOptions = backing;
@@ -91,6 +119,11 @@ export class NvBench {
     await reactor.drive(work());
   }
 
+  /** While `open` has not ended as well. */
+  get opening(): NvCache | null {
+    return this.#cache;
+  }
+
   get cache(): NvCache {
     return this.#cache!;
   }
@@ -101,10 +134,11 @@ export class NvBench {
 
   async open(options: Partial<NvCacheOptions> = {}): Promise<NvCache> {
     this.backing = new SettlingBacking({ blockCount: 1024, ...this.#backingOptions }, this.content);
-    const cache = new NvCache(this.disk, this.backing, { owner: NV_OWNER, ...options });
+    this.#ofLife = new DiskOfLife(this.disk);
+    const cache = new NvCache(this.#ofLife, this.backing, { owner: NV_OWNER, ...options });
+    this.#cache = cache;
     await this.reactor.drive(cache.open(this.reactor));
     cache.observer = this.#observer;
-    this.#cache = cache;
     this.disk.log.length = 0;
     return cache;
   }
@@ -134,6 +168,7 @@ export class NvBench {
 
   /** The process dies. */
   kill(isThere: () => boolean = () => false): void {
+    this.#ofLife!.isDead = true;
     this.disk.isOpen = false;
     this.backing.die();
     this.content.crash(isThere);

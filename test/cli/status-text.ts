@@ -3,6 +3,7 @@
 import test from 'ava';
 import { healthExitStatus, latencyText, listText, statusText } from '../../src/cli/status-text.ts';
 import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
+import { cacheOf, recoveryOf } from '../_helpers/cache-status.ts';
 
 const STARTED = '2026-11-20T09:14:02.000Z';
 const NOW = Date.parse(STARTED) + 273_600_000;
@@ -162,5 +163,45 @@ test('an FTL tells what it uses, and what has rotted', (t) => {
   t.is(
     line({ wrong_checksums: 3, repaired_checksums: 2, unreadable_blocks: 1 }),
     `${used}, 3 wrong checksums, 2 mended, 1 block right nowhere`,
+  );
+});
+
+function cacheLines(cache: StatusDocument['cache']): string[] {
+  const lines = statusText({ ...TANK, cache }, NOW).split('\n');
+  return lines.filter((line) => /^ *(cache|found): /.test(line)).map((line) => line.trim());
+}
+
+test('a cache tells what is in it, and what is not drained', (t) => {
+  t.deepEqual(cacheLines(cacheOf({ drained_blocks: 1, dropped_blocks: 3 })), [
+    'cache: 32 MiB of 64 MiB in use, phase 2, 32 MiB not drained, 75 % of what left it was overwritten there',
+  ]);
+  t.deepEqual(cacheLines(cacheOf({ undrained_bytes: 0 })), [
+    'cache: 32 MiB of 64 MiB in use, phase 2',
+  ]);
+});
+
+test('a cache that is being scanned tells how far that is', (t) => {
+  const recovery = recoveryOf({ step: 'Scan the NV cache', blocks_done: 256, blocks_total: 512 });
+  const unknown = { size_bytes: null, used_bytes: null, undrained_bytes: null, phase: null };
+  t.deepEqual(cacheLines(cacheOf({ ...unknown, uuid: null, state: 'scan', recovery })), [
+    'cache: scan',
+    'found: Scan the NV cache: 1 MiB of 2 MiB',
+  ]);
+});
+
+test('what a start has found is shown by phase until it is drained, and afterwards', (t) => {
+  const range = { first: 2, last: 900, blocks: 10, recovered: 4 };
+  const ranges = [
+    { ...range, phase: 1, records_valid: 2013, records_old: 3, records_torn: 0 },
+    { ...range, phase: 2, records_valid: 40, records_old: 0, records_torn: 1 },
+  ];
+  const found = 'phase 1: 2 013 records, 3 old; phase 2: 40 records, 1 torn';
+  const lines = (change: Parameters<typeof recoveryOf>[0]): string =>
+    cacheLines(cacheOf({ recovery: recoveryOf({ ranges, ...change }) }))[1]!;
+  t.is(lines({}), `found: Drain what the NV cache had: 8 MiB of 32 MiB; ${found}`);
+  t.is(lines({ over: true }), `found: 32 MiB drained; ${found}`);
+  t.is(
+    lines({ over: true, blocks_total: 0, ranges: [], unreadable_blocks: 2 }),
+    'found: nothing was to be drained; 2 blocks cannot be read',
   );
 });

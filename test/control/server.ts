@@ -1,6 +1,6 @@
 /** The control sockets against their client, and against garbage. */
 
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -163,3 +163,20 @@ for (const [text, why] of NONSENSE) {
     });
   });
 }
+
+test('sockets that a killed server has left are left again by a start that fails', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bs-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const [control, status] = ['c.sock', 's.sock'].map((name) => path.join(folder, name));
+  const paths = { control: control!, status: status! };
+  writeFileSync(paths.status, '');
+  for (const leaves of [true, true, false]) {
+    const server = new ControlServer(paths, echo);
+    await server.start();
+    t.not(await call(paths.status, 'status', {}, { name: 'tank' }), null);
+    await server.stop(leaves);
+    t.is(existsSync(paths.status), leaves);
+    t.is(await call(paths.status, 'status', {}, { name: 'tank' }), null);
+    t.false(existsSync(paths.control), 'of this one there was none before');
+  }
+});

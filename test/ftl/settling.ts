@@ -47,6 +47,23 @@ for (const volatileCache of [true, false]) {
   });
 }
 
+test('what holds all others back is filled first when it is asked for, not padded', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  await bench.write(0, UNIT, 1);
+  // Trims have a unit of their own, to which nothing else comes by itself.
+  await bench.status(OP_TRIM, 0, 1);
+  const late = ftl.acceptedMark;
+  for (let block = 1; block < 1 + 17 * UNIT; block += 1) await bench.write(block, 1, 2);
+  await bench.reactor.drive(ftl.settle());
+  t.is(ftl.settledMark, late - 1);
+  for (let block = 60; block < 60 + UNIT; block += 1) await bench.write(block, 1, 3);
+  await bench.reactor.drive(ftl.settle());
+  t.true(ftl.settledMark > late);
+  t.is(ftl.status()!.units_padded, 0);
+  await bench.close();
+});
+
 test('without a flush nothing settles over a disk that has a cache', async (t) => {
   const bench = await FtlBench.make();
   const ftl = await bench.open({ isCached: true });

@@ -222,6 +222,22 @@ test('a ring that is full of what a unit behind holds back is no deadlock', asyn
   await bench.close();
 });
 
+test('what is held back is flushed before the ring has been drained to its end', async (t) => {
+  const bench = await NvBench.make({ backing: { unitBlocks: 100_000 } });
+  await bench.open({ drainBlocks: 128 });
+  const left: number[] = [];
+  bench.backing.submitted = ({ op }) => {
+    if (op === OP_FLUSH) left.push(bench.status.undrained_blocks);
+  };
+  for (let index = 0; index < 600; index += 1) await bench.write(index, 1, 1);
+  t.true(left.length > 0);
+  t.true(
+    left.every((blocks) => blocks > 200),
+    `undrained at each flush: ${left.join(', ')}`,
+  );
+  await bench.close();
+});
+
 test('where units fill up by themselves nothing is padded', async (t) => {
   const bench = await NvBench.make({ backing: { unitBlocks: 16 } });
   await bench.open();

@@ -219,3 +219,60 @@ test.serial('a cache that cannot be read to its end is not let go of', async (t)
   await t.throwsAsync(world.read('tank', old.length));
   await world.ok('stop', 'tank');
 });
+
+test.serial('after a kill, the start and the recovery can be watched and waited for', async (t) => {
+  const world = new StackWorld(t);
+  const { ssd } = await cached(world);
+  await world.export('tank');
+  await world.write('tank', noise(MIB, 3));
+  const undrained = await world.spawn('wait', 'tank', '--for', 'drain');
+  t.is(undrained.status, 1);
+  t.regex(undrained.stderr, /nothing drains it: .* stay in its NV cache/);
+  await kill(world);
+  // So slow that the start can be looked at; each operation takes so long.
+  const exporting = world.export('tank', '--cache', `delay(${ssd},min=150ms,max=150ms)`);
+  const steps = new Set<string>();
+  for (;;) {
+    const { activity, health, server } = (await world.status('tank')) as unknown as {
+      activity: { kind: string; step: string };
+      health: string;
+      server: object | null;
+    };
+    if (health !== 'stopped') break;
+    if (server === null) continue;
+    t.is(activity.kind, 'recovery');
+    steps.add(activity.step);
+  }
+  await exporting;
+  t.true(steps.has('Scan the NV cache'), [...steps].join(', '));
+  const waited = await world.ok('wait', 'tank', '--for', 'recovery', '--json');
+  t.like(JSON.parse(waited.stdout).data, { for: 'recovery', lost_blocks: 0 });
+  t.regex(JSON.parse(waited.stdout).data.message, /is drained: 1/);
+  await world.ok('wait', 'tank', '--for', 'drain');
+  const { cache } = (await world.status('tank')) as unknown as {
+    cache: { state: string; recovery: { over: boolean; blocks_done: number } };
+  };
+  t.like(cache, { state: 'ready', undrained_bytes: 0 });
+  t.true(cache.recovery.over && cache.recovery.blocks_done > 256);
+  const { stdout } = await world.ok('events', 'tank');
+  t.regex(stdout, /Scan the NV cache: 1.534 scanned blocks, 0 unreadable blocks, \d+ records/);
+  await world.ok('stop', 'tank');
+});
+
+test.serial('a start that fails leaves the traces of the crash before it', async (t) => {
+  const world = new StackWorld(t);
+  const { ssd } = await cached(world);
+  await world.export('tank');
+  await kill(world);
+  renameSync(ssd, `${ssd}.away`);
+  // An export over NBD would clean up before it begins.
+  const failed = await world.spawn('export', 'tank');
+  t.is(failed.status, 1);
+  t.like(await world.status('tank'), {
+    server: null,
+    reason: 'its server ended without a clean stop',
+  });
+  renameSync(`${ssd}.away`, ssd);
+  await world.export('tank');
+  await world.ok('stop', 'tank');
+});

@@ -30,14 +30,14 @@ const FD_MAX = 2 ** 20;
 
 export const wait: Command = {
   name: 'wait',
-  summary: 'Waits until a stack is done with a rebuild, a resync, a check or everything.',
+  summary: 'Waits until a stack is done with a rebuild, a check, a recovery or everything.',
   positionals: [{ name: 'NAME', required: true, many: false }],
   options: [
     {
       name: 'for',
       kind: 'text',
       value: 'WHAT',
-      summary: 'rebuild, resync, check or idle (default)',
+      summary: 'rebuild, resync, check, recovery, drain or idle (default)',
     },
     {
       name: 'progress',
@@ -53,6 +53,7 @@ export const wait: Command = {
   ],
   examples: [
     ['wait tank --for rebuild', 'returns when tank is redundant again'],
+    ['wait tank --for recovery', 'returns when what a crash left in the NV cache is drained'],
     ['wait tank --for check --exit-code', 'ends with 4 when blocks disagree and were left so'],
   ],
   async run(context, args) {
@@ -148,7 +149,8 @@ function waitText(result: WaitResult): string {
   } else {
     const time = ended_at === null ? null : ended_at.slice(0, 19).replace('T', ' ');
     const last = time === null ? '' : `; the last one, ${time} UTC: ${message}`;
-    lines.push(`${name}: no ${kind} is running${last}`);
+    const none = kind === 'drain' ? 'nothing waits to be drained' : `no ${kind} is running`;
+    lines.push(`${name}: ${none}${last}`);
   }
   if (result.findings_left === true) {
     const where = `see which blocks: bandstand events ${name}`;
