@@ -34,6 +34,14 @@ import { ThroughWriter } from './through-writer.ts';
 
 /** A tail that is ahead of the durable one by this share of the ring is made durable. */
 const TAIL_SHARE = 1 / 32;
+/**
+ * When so much was drained and asking was in vain, the device behind is flushed: it holds something
+ * in a unit that does not fill up, and writes must not wait for room until all of the ring was
+ * drained. It is half of what is left above the high mark, at most 64 MiB, which are drained in a
+ * second or two; and far more than what is padded.
+ */
+const STUCK_SHARE = 1 / 8;
+const STUCK_BLOCKS_MAX = 2 ** 14;
 
 export interface EngineOptions {
   /** Shares of the ring: not drained blocks above which draining begins, and to which it goes. */
@@ -67,6 +75,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   readonly #highBlocks: number;
   readonly #lowBlocks: number;
   readonly #tailBlocks: number;
+  readonly #stuckBlocks: number;
   /** What came while the ring is being emptied for good. */
   readonly #held = new BlockIoQueue();
   #graceTail = 0;
@@ -101,6 +110,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     this.#highBlocks = Math.floor(core.ring.blocks * options.highMark);
     this.#lowBlocks = Math.floor(core.ring.blocks * options.lowMark);
     this.#tailBlocks = Math.ceil(core.ring.blocks * TAIL_SHARE);
+    this.#stuckBlocks = Math.min(Math.ceil(core.ring.blocks * STUCK_SHARE), STUCK_BLOCKS_MAX);
   }
 
   /** Nothing is on its way to or from the cache, or to the device behind. */
@@ -279,7 +289,9 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     const held = ring.drained - ring.tail;
     if (held === 0 || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
     if (ring.waitsForFlush && core.state === STATE_ONLINE) flusher.demand();
-    settler.ask();
+    const isStuck = held > this.#stuckBlocks && !ring.waitsForFlush;
+    if (isStuck && settler.isInVain) settler.insist();
+    else settler.ask(isStuck);
     if (!isUrgent || !drainer.idle || ring.drained < ring.committed) return;
     // The segment that takes records never leaves the ring.
     ring.closeSegment();
