@@ -2,17 +2,17 @@
  * The NV cache of a stack in the words of status.                                   (control plane)
  */
 
-import type { CacheStatusDocument } from '../control/schema.ts';
+import type { CacheHealth, CacheStatusDocument } from '../control/schema.ts';
 import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { NvCacheStatus } from '../nv-cache/nv-cache-status.ts';
 
-const HEALTH = {
-  online: 'ok',
-  retiring: 'failing',
-  through: 'detached',
-  stopped: 'ok',
-} as const satisfies Readonly<Record<NvCacheStatus['state'], string>>;
+function healthOf({ cache_failed: hasFailed, state }: NvCacheStatus): CacheHealth {
+  if (state === 'retiring') return 'failing';
+  if (state === 'through') return 'detached';
+  // Where nothing is changed any more it is the cache that has failed, or the FTL, which says so.
+  return state === 'stopped' && hasFailed ? 'failed' : 'ok';
+}
 
 /** Null while it is closed. */
 export function cacheDocument(cache: NvCache, device: string): CacheStatusDocument | null {
@@ -25,7 +25,7 @@ function documentOf(status: NvCacheStatus, device: string): CacheStatusDocument 
   return {
     device,
     uuid: status.uuid,
-    health: HEALTH[status.state],
+    health: healthOf(status),
     reason: status.reason,
     size_bytes: bytes(status.ring_blocks),
     used_bytes: bytes(status.used_blocks),

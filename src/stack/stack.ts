@@ -483,7 +483,8 @@ export class Stack implements DeviceObserver {
       return;
     }
     this.#failed = true;
-    this.#emit(failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
+    const why = this.#ftl?.readOnlyReason ?? null;
+    this.#emit(this.#log?.cacheLoss() ?? failureEvent(statusName(status), why));
   }
 
   deviceResized(_device: BlockDevice): void {}
