@@ -23,7 +23,8 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { runInGuest } from './vm/guest.js';
-import { clone, prepareKernel } from './vm/kernel.js';
+import { prepareKernel } from './vm/kernel.js';
+import { clone } from './vm/package.js';
 import { missingForGuest } from './vm/qemu.js';
 import { TapReport } from './vm/tap.js';
 import { copyDisk, loseUnflushed } from './vm/write-log.js';
@@ -37,7 +38,10 @@ const cutLine = '# power cut';
 const cutsMax = 40;
 const seed = Number(process.env.BANDSTAND_SEED ?? 1);
 
-/** Four members of 512-byte blocks with a volatile cache, and two of 4096-byte blocks. */
+/**
+ * Four members of 512-byte blocks with a volatile cache, two of 4096-byte blocks, and one that is
+ * small, so that an NV cache on it has gone round soon.
+ */
 const disks = {
   a: { size: 192 * 1024 ** 2 },
   b: { size: 192 * 1024 ** 2 },
@@ -45,6 +49,7 @@ const disks = {
   d: { size: 192 * 1024 ** 2 },
   e: { size: 96 * 1024 ** 2, blockSize: 4096 },
   f: { size: 96 * 1024 ** 2, blockSize: 4096 },
+  g: { size: 8 * 1024 ** 2 },
 };
 
 const diskFolder = mkdtempSync(path.join(os.tmpdir(), 'bandstand-vm-disks-'));

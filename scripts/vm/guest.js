@@ -13,7 +13,8 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { clone, prepareKernel } from './kernel.js';
+import { prepareKernel } from './kernel.js';
+import { clone } from './package.js';
 import { kvmIsOpenable, startQemu, startVirtiofsd, streamNames } from './qemu.js';
 
 /** Follows the last byte of a stream, because a port's socket does not end before QEMU does. */
@@ -205,6 +206,8 @@ async function bootOnce(options, onLine) {
  * @property {string} [file] the raw file behind it
  * @property {string} [log] a new file for a log of its writes and flushes (write-log.js)
  * @property {number} [blockSize] 512 or 4096
+ * @property {{iops: number, bytesPerSecond: number}} [throttle] what it does at most, reads and
+ *   writes together, in whole numbers; for a disk without `log`
  * @property {boolean} [volatile] announces a write cache (default true)
  *
  * @typedef {object} Result

@@ -1,21 +1,13 @@
 /**
  * Fetches the kernel that the guest boots: the newest 6.12 cloud package that apt offers.
  *
- * The package is only downloaded and unpacked into a cache, never installed: the machine keeps its
- * own kernel. Cloud kernels are small and have virtio-pci, virtio-console and virtiofs built in,
- * which is what lets the guest boot without an initramfs. The cache is $XDG_CACHE_HOME/bandstand,
- * or .cache/ in the clone.
+ * The package is only unpacked (package.js). Cloud kernels are small and have virtio-pci,
+ * virtio-console and virtiofs built in, which is what lets the guest boot without an initramfs.
  */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
-
-export const clone = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+import { cacheDirectory, fetchPackage, run } from './package.js';
 
 const series = '6.12';
 const packageName = new RegExp(
@@ -24,15 +16,11 @@ const packageName = new RegExp(
 
 const newestLast = (a, b) => a.localeCompare(b, 'en', { numeric: true });
 
-/** @returns {string} the directory that holds the unpacked kernels, which may not exist yet */
-function cacheDirectory() {
-  const base = process.env.XDG_CACHE_HOME;
-  return path.join(base ? path.join(base, 'bandstand') : path.join(clone, '.cache'), 'kernel');
-}
+const directory = cacheDirectory('kernel');
 
 /** Names of the kernel packages that were unpacked earlier, oldest first. */
 async function cachedPackages() {
-  const entries = await readdir(cacheDirectory()).catch(() => []);
+  const entries = await readdir(directory).catch(() => []);
   return entries.filter((entry) => packageName.test(entry)).sort(newestLast);
 }
 
@@ -56,31 +44,12 @@ async function findPackage() {
   return names.at(-1);
 }
 
-/** Unpacks `name` into the cache; complete or absent, because the last step is one rename. */
-async function fetchPackage(name) {
-  const cache = cacheDirectory();
-  await mkdir(cache, { recursive: true });
-  const work = await mkdtemp(path.join(cache, 'unpack-'));
-  try {
-    await run('apt-get', ['download', '-q', '-o', 'APT::Sandbox::User=root', name], {
-      cwd: work,
-      timeout: 300_000,
-    });
-    const archive = (await readdir(work)).find((entry) => entry.endsWith('.deb'));
-    await run('dpkg-deb', ['-x', archive, 'tree'], { cwd: work, timeout: 120_000 });
-    const tree = path.join(work, 'tree');
-    // Debian 13 ships usr/lib/modules; one place for both keeps the guest's init simple.
-    if (!existsSync(path.join(tree, 'lib')))
-      await rename(path.join(tree, 'usr/lib'), path.join(tree, 'lib'));
-    const [release] = await readdir(path.join(tree, 'lib/modules'));
-    await run('depmod', ['-b', tree, release], { timeout: 120_000 });
-    await rename(tree, path.join(cache, name)).catch((error) => {
-      // Another run unpacked the same package meanwhile: its copy is as good.
-      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-    });
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+async function prepareTree(tree) {
+  // Debian 13 ships usr/lib/modules; one place for both keeps the guest's init simple.
+  if (!existsSync(path.join(tree, 'lib')))
+    await rename(path.join(tree, 'usr/lib'), path.join(tree, 'lib'));
+  const [release] = await readdir(path.join(tree, 'lib/modules'));
+  await run('depmod', ['-b', tree, release], { timeout: 120_000 });
 }
 
 /**
@@ -92,9 +61,9 @@ export async function prepareKernel() {
   let name = (await cachedPackages()).at(-1);
   if (name === undefined) {
     name = await findPackage();
-    await fetchPackage(name);
+    await fetchPackage('kernel', name, prepareTree);
   }
-  const tree = path.join(cacheDirectory(), name);
+  const tree = path.join(directory, name);
   const [release] = await readdir(path.join(tree, 'lib/modules'));
   return { release, image: path.join(tree, `boot/vmlinuz-${release}`), tree };
 }

@@ -8,7 +8,12 @@
 import { formatCount, formatSize } from '../block/quantities.ts';
 import { cacheStepWords } from '../stack/cache-step-events.ts';
 import { BUFFER_LOST, findingWords, ftlAction, ftlReason, lostWords } from '../stack/ftl-words.ts';
-import { cacheFailedAction, cacheFailedWords } from '../stack/layer-words.ts';
+import {
+  cacheFailedAction,
+  cacheFailedWords,
+  cacheLostAction,
+  cacheLostWords,
+} from '../stack/layer-words.ts';
 import type { StackEvent } from '../stack/worker-messages.ts';
 import type { NewEvent } from './event-log.ts';
 
@@ -51,6 +56,13 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         ...plainEvent('cache-failed', 'error', cacheFailedWords(event.device, event.why)),
         reason: event.why,
         action: cacheFailedAction(name),
+        device: event.device,
+      };
+    case 'cache-lost':
+      return {
+        ...plainEvent('cache-lost', 'error', cacheLostWords(event.device, event.why)),
+        reason: event.why,
+        action: cacheLostAction(name, event.device),
         device: event.device,
       };
     case 'cache-changed': {

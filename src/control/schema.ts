@@ -257,13 +257,19 @@ export interface FtlStatusDocument {
   readonly unreadable_blocks: number;
 }
 
+/**
+ * `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more;
+ * `failed`: it could not be emptied, or that could not be put on record, and nothing is changed any
+ * more.
+ */
+export type CacheHealth = 'ok' | 'failing' | 'detached' | 'failed';
+
 /** Blocks are of 4096 bytes; those written, drained, dropped and read are of this start. */
 export interface CacheStatusDocument {
   readonly device: string;
   /** Null before the header was read. */
   readonly uuid: string | null;
-  /** `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more. */
-  readonly health: 'ok' | 'failing' | 'detached';
+  readonly health: CacheHealth;
   readonly reason: string | null;
   /**
    * `header`, `scan`, `recover`, `scrub`: a start goes on; also `recover` afterwards, until what it

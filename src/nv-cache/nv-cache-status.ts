@@ -14,6 +14,8 @@ const RANGES_NAMED = 16;
 export interface NvCacheStatus {
   readonly state: (typeof STATE_NAMES)[number];
   readonly reason: string | null;
+  /** In whatever state: the cache device has failed. */
+  readonly cache_failed: boolean;
   readonly uuid: string;
   readonly epoch: number;
   readonly phase: number;
@@ -65,6 +67,7 @@ export function nvCacheStatus(
   return {
     state: STATE_NAMES[core.state],
     reason: core.reason,
+    cache_failed: core.isCacheFailed,
     uuid: keeper.current.uuid,
     epoch: core.epoch,
     phase: ring.phaseOf(ring.head),

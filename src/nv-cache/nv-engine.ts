@@ -36,6 +36,14 @@ import { ThroughWriter } from './through-writer.ts';
 
 /** A tail that is ahead of the durable one by this share of the ring is made durable. */
 const TAIL_SHARE = 1 / 32;
+/**
+ * When so much was drained and asking was in vain, the device behind is flushed: it holds something
+ * in a unit that does not fill up, and writes must not wait for room until all of the ring was
+ * drained. It is half of what is left above the high mark, at most 64 MiB, which are drained in a
+ * second or two; and far more than what is padded.
+ */
+const STUCK_SHARE = 1 / 8;
+const STUCK_BLOCKS_MAX = 2 ** 14;
 
 export interface EngineOptions {
   /** Shares of the ring: not drained blocks above which draining begins, and to which it goes. */
@@ -72,6 +80,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   readonly #highBlocks: number;
   readonly #lowBlocks: number;
   readonly #tailBlocks: number;
+  readonly #stuckBlocks: number;
   /** What came while the ring is being emptied for good. */
   readonly #held = new BlockIoQueue();
   #graceTail = 0;
@@ -108,6 +117,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     this.#highBlocks = Math.floor(core.ring.blocks * options.highMark);
     this.#lowBlocks = Math.floor(core.ring.blocks * options.lowMark);
     this.#tailBlocks = Math.ceil(core.ring.blocks * TAIL_SHARE);
+    this.#stuckBlocks = Math.min(Math.ceil(core.ring.blocks * STUCK_SHARE), STUCK_BLOCKS_MAX);
   }
 
   /** Nothing is on its way to or from the cache, or to the device behind. */
@@ -290,11 +300,11 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     const held = ring.drained - ring.tail;
     if (held === 0 || trims.active > 0 || !(isUrgent || held > this.#tailBlocks)) return;
     if (ring.waitsForFlush && core.state === STATE_ONLINE) flusher.demand();
-    // A full ring would have to be drained to its end before what is half full is.
-    const isStuck = core.roomWanted && settler.inVain && held > this.#tailBlocks;
-    if (!isStuck) settler.ask();
-    const isOver = drainer.idle && ring.drained === ring.committed;
-    if (!isStuck && !(isUrgent && isOver)) return;
+    const isFull = ring.used > this.#highBlocks;
+    const isStuck = isFull && held > this.#stuckBlocks && !ring.waitsForFlush;
+    if (isStuck && settler.isInVain) settler.insist();
+    else settler.ask(isStuck);
+    if (!isUrgent || !drainer.idle || ring.drained < ring.committed) return;
     // The segment that takes records never leaves the ring.
     ring.closeSegment();
     settler.insist();

@@ -2,8 +2,8 @@
  * Settler: asks the device behind to make durable what it has.                      (control plane)
  *
  * What was drained stays needed until then. First it is asked for what it can do without padding.
- * Where that does not move the tail and somebody waits, it is flushed: what it gathers may be half
- * full and have nothing coming to it.
+ * Where that does not move the tail, and much is in line or somebody waits, it is flushed: what it
+ * gathers may be half full and have nothing coming to it.
  */
 
 import { BlockIo, type Completer, OP_FLUSH } from '../block/block-io.ts';
@@ -17,8 +17,8 @@ export class Settler implements Completer {
   #asked = -1;
   #flushed = -1;
   busy = false;
-  /** Asking has changed nothing the last time: something is held in what is half full. */
-  inVain = false;
+  /** Much was in line when it was asked, and nothing of it could leave the ring afterwards. */
+  isInVain = false;
 
   constructor(core: NvCore) {
     this.#core = core;
@@ -26,9 +26,9 @@ export class Settler implements Completer {
     this.#flush.completer = this;
   }
 
-  /** Without padding. Asks once for what was accepted. */
-  ask(): void {
-    const { backing, reactor, state, statistics } = this.#core;
+  /** Without padding. Asks once for what was accepted; `isStuck`: it matters whether it helps. */
+  ask(isStuck: boolean): void {
+    const { backing, reactor, ring, state, statistics } = this.#core;
     const { acceptedMark, settledMark } = backing;
     if (this.busy || settledMark >= acceptedMark || this.#asked === acceptedMark) return;
     if (state === STATE_STOPPED) return;
@@ -38,7 +38,7 @@ export class Settler implements Completer {
     reactor.keep(
       backing.settle().then(() => {
         this.busy = false;
-        this.inVain = backing.settledMark === settledMark;
+        this.isInVain = isStuck && ring.releasable(backing.settledMark) === -1;
         this.#core.host.wake();
       }),
     );
@@ -51,6 +51,7 @@ export class Settler implements Completer {
     if (this.busy || settledMark >= acceptedMark || this.#flushed === acceptedMark) return;
     if (state === STATE_STOPPED) return;
     this.busy = true;
+    this.isInVain = false;
     this.#flushed = acceptedMark;
     statistics.backingFlushes += 1;
     backing.submit(this.#flush);
@@ -58,7 +59,6 @@ export class Settler implements Completer {
 
   complete(io: BlockIo): void {
     this.busy = false;
-    this.inVain = false;
     if (io.status !== OK) {
       this.#core.host.backingFailed(io.status, 'a flush of the device behind it has failed');
     }

@@ -4,6 +4,7 @@
 
 import type {
   ActivityStatus,
+  CacheHealth,
   CacheRecoveryDocument,
   CacheState,
   CacheStatusDocument,
@@ -16,12 +17,12 @@ import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { NvCacheStatus } from '../nv-cache/nv-cache-status.ts';
 import type { NvRecovery } from '../nv-cache/nv-recovery.ts';
 
-const HEALTH = {
-  online: 'ok',
-  retiring: 'failing',
-  through: 'detached',
-  stopped: 'ok',
-} as const satisfies Readonly<Record<NvCacheStatus['state'], string>>;
+function healthOf({ cache_failed: hasFailed, state }: NvCacheStatus): CacheHealth {
+  if (state === 'retiring') return 'failing';
+  if (state === 'through') return 'detached';
+  // Where nothing is changed any more it is the cache that has failed, or the FTL, which says so.
+  return state === 'stopped' && hasFailed ? 'failed' : 'ok';
+}
 
 const STATES: Readonly<Record<string, CacheState>> = {
   [CACHE_STEPS.scan]: 'scan',
@@ -52,7 +53,7 @@ function documentOf(
   return {
     device,
     uuid: status.uuid,
-    health: HEALTH[status.state],
+    health: healthOf(status),
     reason: status.reason,
     state: stateOf(status, recovery),
     size_bytes: bytes(status.ring_blocks),

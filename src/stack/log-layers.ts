@@ -200,6 +200,17 @@ export class LogLayers {
     return { event: 'cache-failed', device: this.#path!, why };
   }
 
+  /** What is to be told when the stack has failed because of its cache; else null. */
+  cacheLoss(): StackEvent | null {
+    const document = this.document();
+    if (document?.health !== 'failed' || this.ftl.readOnlyReason !== null) return null;
+    return {
+      event: 'cache-lost',
+      device: document.device,
+      why: document.reason ?? 'it has failed',
+    };
+  }
+
   /** Where the cache was found; null without one. */
   remembered(stable: (path: string) => string): RememberedCache | null {
     const uuid = this.cache?.status()?.uuid ?? null;

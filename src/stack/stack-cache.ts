@@ -20,6 +20,7 @@ import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
+import { cacheLostAction } from './layer-words.ts';
 import type { LogLayers } from './log-layers.ts';
 import { cannot, eraseHint, parseNewDevice, refuseUsed } from './new-device.ts';
 import { readEnds } from './open-new-member.ts';
@@ -111,12 +112,16 @@ export class StackCache {
       undrained_bytes: status.undrained_blocks * CACHE_BLOCK_BYTES,
     };
     if (dryRun) return reply;
+    this.#refuseFailed(subject, log);
     this.#refuseLost(subject, cache);
     // Most of it while the stack is in use.
     if (status.state === 'online') await cache.drainAll();
     let left: NvCache | null = null;
     await this.#host.top().replaceLower(async () => {
-      if (!(await cache.detach())) throw this.#cannotDrain(subject);
+      if (!(await cache.detach())) {
+        this.#refuseFailed(subject, log);
+        throw this.#cannotDrain(subject);
+      }
       // Reading it to the end may have shown what it cannot give any more.
       this.#refuseLost(subject, cache);
       left = await log.detach();
@@ -151,6 +156,15 @@ export class StackCache {
       throw cannot(subject, 'BANDSTAND_STACK_READ_ONLY', 'it is only read', hint);
     }
     return log;
+  }
+
+  /** Nothing can be written back, nor written again. */
+  #refuseFailed(subject: string, log: LogLayers): void {
+    const { device, health, lost_blocks: count, reason } = log.document()!;
+    if (health !== 'failed') return;
+    const why = reason ?? 'it has failed';
+    const hint = cacheLostAction(this.#host.name, device);
+    throw cannot(subject, 'BANDSTAND_CACHE_UNREADABLE', why, hint, { lost_blocks: count });
   }
 
   /** Without the cache nothing would say that these blocks are lost. */

@@ -484,8 +484,9 @@ export class Stack implements DeviceObserver {
 
   deviceFailed(device: BlockDevice, status: number): void {
     const lost = this.#log?.cacheFailure(device) ?? null;
-    if (lost === null) this.#failed = true;
-    this.#emit(lost ?? failureEvent(statusName(status), this.#ftl?.readOnlyReason ?? null));
+    this.#failed ||= lost === null;
+    const why = this.#ftl?.readOnlyReason ?? null;
+    this.#emit(lost ?? this.#log?.cacheLoss() ?? failureEvent(statusName(status), why));
   }
 
   deviceResized(_device: BlockDevice): void {}

@@ -147,6 +147,8 @@ export type StackEvent =
   | { readonly event: 'cache-recovered'; readonly blocks: number; readonly lostBlocks: number }
   /** It is being emptied, and not used afterwards. */
   | { readonly event: 'cache-failed'; readonly device: string; readonly why: string }
+  /** It could not be emptied: nothing is changed any more. */
+  | { readonly event: 'cache-lost'; readonly device: string; readonly why: string }
   /** It has another NV cache now, or none: to be remembered. */
   | { readonly event: 'cache-changed'; readonly cache: RememberedCache | null }
   /** The stack was started without its NV cache, which is given up. */

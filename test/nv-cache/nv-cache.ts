@@ -238,6 +238,23 @@ test('what is held back is flushed before the ring has been drained to its end',
   await bench.close();
 });
 
+test('a unit behind that does not fill up costs a flush, not an empty ring', async (t) => {
+  const bench = await NvBench.make({ backing: { unitBlocks: 100_000 } });
+  await bench.open({ drainBlocks: 32 });
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (let index = 0; index < 900; index += 1) {
+    await bench.write(index % 1000, 1, 7);
+    const { drained_blocks: drained, ring_blocks: ring, undrained_blocks: left } = bench.status;
+    most = Math.max(most, left / ring);
+    if (drained > 0) least = Math.min(least, left / ring);
+  }
+  t.true(least > 0.5, `${least} of the ring was left`);
+  t.true(most < 0.9, `${most} of the ring was left`);
+  t.is(bench.status.space_waits, 0);
+  t.true(bench.backing.flushes < 30, `${bench.backing.flushes} flushes`);
+  await bench.close();
+});
+
 test('where units fill up by themselves nothing is padded', async (t) => {
   const bench = await NvBench.make({ backing: { unitBlocks: 16 } });
   await bench.open();

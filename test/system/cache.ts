@@ -276,3 +276,35 @@ test.serial('a start that fails leaves the traces of the crash before it', async
   await world.export('tank');
   await world.ok('stop', 'tank');
 });
+
+test.serial('a cache that is lost stops all changes, and says what to do', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, DISK_BYTES);
+  const ssd = world.file('ssd.img', CACHE_BYTES);
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--strip-size', '32K', ...disks);
+  await world.export('tank');
+  const old = noise(2 * MIB, 5);
+  await world.write('tank', old);
+  // Its header can be written as often as attach does that, and then no more.
+  const blocks = MIB / LOG_BLOCK_BYTES;
+  const unwritable = `error(${ssd},op=write,first=0,count=2,skip=6)`;
+  const bad = `error(${unwritable},op=read,first=${2 * blocks},count=${blocks})`;
+  await world.ok('cache', 'attach', 'tank', bad);
+  await world.write('tank', noise(3 * MIB, 6));
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    const { status, stderr } = await world.spawn('cache', 'detach', 'tank');
+    t.is(status, 1);
+    t.regex(stderr, /blocks that nothing else has\n.*bandstand stop tank.*--discard-cache/);
+  }
+  const status = await world.status('tank');
+  t.like(status, { health: 'failed', cache: { device: ssd, health: 'failed' } });
+  t.regex(status['reason'] as string, /nothing can be written any more, only read: .*ssd\.img/);
+  t.regex(status['action'] as string, /ssd\.img is back.*bandstand stop tank.*--discard-cache/);
+  const { stdout } = await world.ok('events', 'tank');
+  t.regex(stdout, /nothing can be written any more, only read: its cache has failed/);
+  t.notRegex(stdout, /the array has failed/);
+  await t.throwsAsync(world.write('tank', old));
+  // No older copy is given in place of what cannot be read.
+  await t.throwsAsync(world.read('tank', old.length));
+  await world.ok('stop', 'tank');
+});

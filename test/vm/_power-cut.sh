@@ -58,5 +58,15 @@ files_are_intact() {
   mount $device "$mount_point"
   for ((n = 1; n <= last; n++)); do cmp <(content_of $n) "$mount_point/$n"; done
   umount "$mount_point"
-  e2fsck -fn $device
+  if [[ $(blkid -p -s TYPE -o value $device) == xfs ]]; then
+    xfs_repair -n $device
+  else
+    e2fsck -fn $device
+  fi
+}
+
+# $1: ext4 or xfs
+make_file_system() {
+  needs mkfs.xfs
+  if [[ $1 == ext4 ]]; then mkfs.ext4 -qF $device; else mkfs.xfs -qf $device; fi
 }

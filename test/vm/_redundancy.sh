@@ -90,6 +90,38 @@ has_happened() { new_events | grep "\"kind\":\"$1\"" >/dev/null; }
 has_not_happened() { if has_happened "$1"; then echo "has happened: $1"; return 1; fi; }
 happens() { eventually 110 has_happened "$1"; }
 
+# The disk of the serial number $1, under whatever name the kernel gave it now.
+disk_with_serial() {
+  local name
+  for name in /sys/block/vd*; do
+    if [[ $(<"$name/serial") == "$1" ]]; then
+      echo "/dev/${name##*/}"
+      return
+    fi
+  done
+  return 1
+}
+
+# Pulls the disk of the serial number $1 from the PCI bus.
+pull_disk() {
+  local node slot
+  node=$(disk_with_serial "$1")
+  slot=$(readlink -f "/sys/block/${node##*/}/device/..")
+  [[ -e $slot/remove ]] || skip 'the disk is not on the PCI bus'
+  echo 1 >"$slot/remove"
+  [[ ! -b $node ]]
+}
+
+# Puts it back, perhaps under another name.
+plug_disk() {
+  local node
+  echo 1 >/sys/bus/pci/rescan
+  eventually 20 disk_with_serial "$1"
+  node=$(disk_with_serial "$1")
+  # What udev would do.
+  ln -sfn "$node" "/dev/disk/by-id/virtio-$1"
+}
+
 # $1: a device → bytes that were written to it since the boot
 bytes_written() { awk '{print $7 * 512}' "/sys/block/$(basename "$(readlink -f "$1")")/stat"; }
 

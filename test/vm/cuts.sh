@@ -11,18 +11,13 @@ members=("$(disk a)" "$(disk b)" "$(disk c)" "$(disk d)")
 if ((POWER_CUTS < (cuts + 1) / 2)); then next=ext4; else next=xfs; fi
 if ((POWER_CUTS <= (cuts + 1) / 2)); then current=ext4; else current=xfs; fi
 
-make_file_system() {
-  needs mkfs.xfs
-  if [[ $next == ext4 ]]; then mkfs.ext4 -qF $device; else mkfs.xfs -qf $device; fi
-}
-
 starts() {
   blank a b c d
   mkfs.ext4 -q "$states"
   mount_states
   bandstand create tank --raid raid5f --strip-size 64KiB --yes "${members[@]}"
   equal $device "$(bandstand export tank)" stdout
-  make_file_system
+  make_file_system "$next"
 }
 
 is_under_load() {
@@ -35,18 +30,12 @@ is_under_load() {
   load_is_well
 }
 
-# Mounting replays the journal; after that there is nothing to repair.
 is_intact() {
-  local n last
   mount_states
   equal $device "$(bandstand export tank)" stdout
-  last=$(noted)
-  ((last >= 10))
-  mount $device "$mount_point"
-  for ((n = 1; n <= last; n++)); do cmp <(content_of $n) "$mount_point/$n"; done
-  umount "$mount_point"
-  if [[ $current == ext4 ]]; then e2fsck -fn $device; else xfs_repair -n $device; fi
-  if [[ $next != "$current" ]]; then make_file_system; fi
+  noted_is 10
+  files_are_intact
+  if [[ $next != "$current" ]]; then make_file_system "$next"; fi
 }
 
 stops() {

@@ -34,12 +34,7 @@ change_table() {
 }
 
 pulled_disk_is_survived() {
-  local slot
-  [[ -b $b ]]
-  slot=$(readlink -f "/sys/block/$(basename "$b")/device/..")
-  [[ -e $slot/remove ]] || skip 'the disk is not on the PCI bus'
-  echo 1 >"$slot/remove"
-  [[ ! -b $b ]]
+  pull_disk b
   happens array-degraded
   event member-failed | jq -e '.slot == 1'
   bandstand status tank --json | jq -e '
@@ -49,25 +44,10 @@ pulled_disk_is_survived() {
   load_goes_on
 }
 
-# The disk of the serial number $1, under whatever name the kernel gave it now.
-disk_with_serial() {
-  local name
-  for name in /sys/block/vd*; do
-    if [[ $(<"$name/serial") == "$1" ]]; then
-      echo "/dev/${name##*/}"
-      return
-    fi
-  done
-  return 1
-}
-
 pulled_disk_is_back() {
   local back before written
-  echo 1 >/sys/bus/pci/rescan
-  eventually 20 disk_with_serial b
-  back=$(disk_with_serial b)
-  # What udev would do.
-  ln -sfn "$back" /dev/disk/by-id/virtio-b
+  plug_disk b
+  back=$(disk b)
   before=$(bytes_written "$back")
   forget_events
   bandstand member add tank "$back" | tee "$work/out"
