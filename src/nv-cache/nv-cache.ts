@@ -28,6 +28,7 @@ import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import { NOT_CACHED } from './block-map.ts';
+import { type CacheContent, cacheContent } from './cache-content.ts';
 import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
@@ -454,6 +455,11 @@ export class NvCache implements BlockDevice, DeviceObserver {
     const engine = this.#engine;
     if (engine === null) return null;
     return nvCacheStatus(engine, this.#restored!.keeper, this.#restore!.report);
+  }
+
+  /** What only it may have; of an open cache. */
+  content(): CacheContent {
+    return cacheContent(this.#engine!.core, this.#restored!.trims);
   }
 
   /** How far the start is, or what follows it; null before it, and once the cache is closed. */

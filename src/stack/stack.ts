@@ -314,6 +314,11 @@ export class Stack implements DeviceObserver {
     return this.#log?.ftl ?? null;
   }
 
+  /** Its FTL and NV cache, once they are open; null without an FTL. */
+  get log(): LogLayers | null {
+    return this.#log;
+  }
+
   async #putOnTop(device: BlockDevice): Promise<void> {
     const top = new MeterDevice(device, this.#assembly?.ftl === true);
     await top.open(this.#reactor);
@@ -391,10 +396,8 @@ export class Stack implements DeviceObserver {
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
     const sizeBytes = this.#sizeBytes;
     const cache = this.#log?.document() ?? null;
-    const grown =
-      this.#exported === null
-        ? null
-        : grownWords(this.#plan.name, sizeBytes, this.#exported.size_bytes);
+    const exportBytes = this.#exported?.size_bytes ?? sizeBytes;
+    const grown = grownWords(this.#plan.name, sizeBytes, exportBytes);
     const words = {
       health: managed?.health ?? health,
       reason: (managed === null ? this.#reason(bad) : managed.reason) ?? grown?.reason ?? null,

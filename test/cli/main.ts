@@ -148,6 +148,14 @@ test('values of options are checked before anything else happens', async (t) => 
       'cannot use --cache with --discard-cache\n  choose one of them\n',
     ],
     [
+      ['export', 'tank', '--dry-run'],
+      'cannot use --dry-run without --discard-cache: nothing else is lost by an export\n  leave it out\n',
+    ],
+    [
+      ['export', 'tank', '--yes'],
+      'cannot use --yes without --discard-cache: nothing else is lost by an export\n  leave it out\n',
+    ],
+    [
       ['export', 'tank', '--device', 'raid0(/a,/b)'],
       "cannot use --device 'raid0(/a,/b)': members are devices, not arrays\n  name each member with a --device of its own\n",
     ],

@@ -54,8 +54,8 @@ test('usage errors are told before anything is asked', async (t) => {
       'cannot use --dry-run with --stop: it writes nothing\n  leave it out\n',
     ],
     [
-      ['wait', 'tank', '--for', 'drain'],
-      "cannot use --for 'drain': it has to be rebuild, resync, check or idle\n  see bandstand wait --help\n",
+      ['wait', 'tank', '--for', 'relocation'],
+      "cannot use --for 'relocation': it has to be rebuild, resync, check, recovery, drain or idle\n  see bandstand wait --help\n",
     ],
     [
       ['wait', 'tank', '--progress=999'],

@@ -105,7 +105,7 @@ test.serial(
     await world.ok('stop', 'tank');
     const both = await world.spawn('export', 'tank', '--cache', ssd, '--discard-cache');
     t.is(both.status, 2);
-    await world.export('tank', '--discard-cache');
+    await world.export('tank', '--discard-cache', '--yes');
     const status = await world.status('tank');
     t.is(status['cache'] as unknown, null);
     await world.ok('stop', 'tank');
@@ -307,4 +307,86 @@ test.serial('a cache that is lost stops all changes, and says what to do', async
   // No older copy is given in place of what cannot be read.
   await t.throwsAsync(world.read('tank', old.length));
   await world.ok('stop', 'tank');
+});
+
+interface ListedLoss {
+  readonly discarded_cache: {
+    readonly known: boolean;
+    readonly epoch: number;
+    readonly blocks: number | null;
+    readonly range_count: number | null;
+    readonly ranges: readonly { readonly block: number; readonly block_count: number }[];
+  };
+}
+
+test.serial('what is lost with a cache is listed first, and has to be confirmed', async (t) => {
+  const world = new StackWorld(t);
+  const { ssd } = await cached(world);
+  await world.export('tank');
+  await world.write('tank', noise(128 * 1024, 4));
+  await world.write('tank', noise(8192, 5), MIB);
+  const running = await world.spawn('export', 'tank', '--discard-cache', '--dry-run');
+  t.is(running.status, 1);
+  t.regex(running.stderr, /a server of it runs, and uses it/);
+  await kill(world);
+  const list = async (): Promise<ListedLoss['discarded_cache']> => {
+    const { stdout } = await world.ok('export', 'tank', '--discard-cache', '--dry-run', '--json');
+    return (JSON.parse(stdout).data as ListedLoss).discarded_cache;
+  };
+  const before = readFileSync(ssd);
+  const dry = await world.ok('export', 'tank', '--discard-cache', '-n');
+  t.regex(dry.stdout, /^34 blocks \(136 KiB\) that are newer there are lost with the NV cache/);
+  t.regex(dry.stdout, /\n {2}blocks 0 to 31\n {2}blocks 256 to 257\n$/);
+  t.like(await list(), {
+    known: true,
+    blocks: 34,
+    range_count: 2,
+    ranges: [
+      { block: 0, block_count: 32 },
+      { block: 256, block_count: 2 },
+    ],
+    trimmed_blocks: 0,
+  });
+  const refused = await world.spawn('export', 'tank', '--via', 'nbd', '--discard-cache');
+  t.is(refused.status, 1);
+  t.regex(refused.stderr, /34 blocks .* would be lost, and nobody can be asked\n.*--yes/);
+  t.deepEqual(readFileSync(ssd), before, 'nothing was written');
+
+  renameSync(ssd, `${ssd}.away`);
+  t.like(await list(), { known: false, blocks: null, epoch: 1 });
+  const gone = await world.spawn('export', 'tank', '--via', 'nbd', '--discard-cache');
+  t.is(gone.status, 1);
+  t.regex(gone.stderr, /since it was last drained are lost, flushed or not\n/);
+  renameSync(`${ssd}.away`, ssd);
+
+  // What is drained is lost with nothing, and nobody has to be asked.
+  await world.export('tank');
+  await world.ok('wait', 'tank', '--for', 'recovery');
+  await world.ok('stop', 'tank');
+  t.like(await list(), { known: true, blocks: 0, range_count: 0 });
+  await world.export('tank', '--discard-cache');
+  t.deepEqual(await world.read('tank', 8192, MIB), noise(8192, 5));
+  await world.ok('stop', 'tank');
+  const none = await world.ok('export', 'tank', '--discard-cache', '--dry-run');
+  t.is(none.stdout, 'tank has no NV cache that could be given up\n');
+});
+
+test.serial('a trim that only a cache knows of is listed among what is lost with it', async (t) => {
+  const world = new StackWorld(t);
+  await cached(world);
+  await world.export('tank');
+  await world.write('tank', noise(64 * 1024, 6));
+  await kill(world);
+  await world.export('tank');
+  await world.ok('wait', 'tank', '--for', 'recovery');
+  // Now the FTL has it on the members, too.
+  await world.ok('stop', 'tank');
+  await world.export('tank');
+  const client = await world.connect('tank');
+  await client.trim(0, 8192);
+  await client.flush();
+  await client.disconnect();
+  await kill(world);
+  const { stdout } = await world.ok('export', 'tank', '--discard-cache', '--dry-run', '--json');
+  t.like(JSON.parse(stdout).data.discarded_cache, { blocks: 0, trimmed_blocks: 2 });
 });

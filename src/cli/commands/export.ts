@@ -15,8 +15,9 @@ import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
 import { type Arguments, usageError } from '../arguments.ts';
-import type { Command, CommandResult } from '../command.ts';
+import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
+import { confirmLoss, findLoss, lossJson, lossResult } from '../discard-cache.ts';
 import { notFound } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
@@ -57,6 +58,8 @@ export const exportCommand: Command = {
     },
     { name: 'cache', kind: 'text', value: 'DEV', summary: 'the NV cache, if it has moved' },
     { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
+    { ...DRY_RUN, summary: 'with --discard-cache: list what would be lost, start nothing' },
+    { name: 'yes', kind: 'flag', summary: 'do not ask whether the NV cache may be given up' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
@@ -70,23 +73,47 @@ export const exportCommand: Command = {
     if (args.text('cache') !== null && args.flag('discard-cache')) {
       throw usageError('cannot use --cache with --discard-cache', 'choose one of them');
     }
+    refuseUnused(args);
     const request = exportRequest(args);
     const devices = checkDevices(args.list('device'));
     const running = await askRunning(context, name, request);
     if (running !== null) {
+      if (args.flag('dry-run')) throw keepsCache(name);
       if (args.flag('foreground')) throw alreadyRunning(name, running);
       return report(context, name, running);
     }
+    const options = serveOptions(context, args, name, request, devices);
+    const loss = args.flag('discard-cache') ? await findLoss(options.plan) : null;
+    if (args.flag('dry-run')) return lossResult(name, loss);
+    await confirmLoss(context, args, name, loss);
     if (request.via === 'nbd' || request.nbd !== null) {
       // A ublk device that a killed server left would wait for ever for one that serves it.
       const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
       await cleanUp(context.directories.runDir, name, { verb: 'export', inUse: false, timeoutMs });
     }
-    const options = serveOptions(context, args, name, request, devices);
     if (args.flag('foreground')) return await stay(context, options);
-    return report(context, name, await startOrJoin(context, options));
+    const done = report(context, name, await startOrJoin(context, options));
+    if (loss === null) return done;
+    return { ...done, data: { ...(done.data as object), discarded_cache: lossJson(loss) } };
   },
 };
+
+/** Options that are about a cache which is given up. */
+function refuseUnused(args: Arguments): void {
+  if (args.flag('discard-cache')) return;
+  const given = ['dry-run', 'yes'].find((option) => args.flag(option));
+  if (given === undefined) return;
+  const why = `cannot use --${given} without --discard-cache: nothing else is lost by an export`;
+  throw usageError(why, 'leave it out');
+}
+
+function keepsCache(name: string): BandstandError {
+  return new BandstandError('BANDSTAND_STACK_RUNNING', {
+    message: `cannot give up the NV cache of ${name}: a server of it runs, and uses it`,
+    hint: `have it emptied: bandstand cache detach ${name}; or stop the stack first`,
+    details: { name },
+  });
+}
 
 function exportRequest(args: Arguments): ExportRequest {
   const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';

@@ -53,7 +53,6 @@ export const wait: Command = {
   ],
   examples: [
     ['wait tank --for rebuild', 'returns when tank is redundant again'],
-    ['wait tank --for recovery', 'returns when what a crash left in the NV cache is drained'],
     ['wait tank --for check --exit-code', 'ends with 4 when blocks disagree and were left so'],
   ],
   async run(context, args) {
