@@ -105,6 +105,7 @@ export class ArrayManager extends MemberAdmin {
     const metadata = new ArrayMetadata(reactor, superblock, {
       state: 'dirty',
       ftl: assembly.ftl,
+      nvCache: assembly.nvCache,
       bitmap: loaded?.bitmap ?? null,
       process: NO_PROCESS,
       // Without a history it begins now, whether or not a loss had to be recorded.

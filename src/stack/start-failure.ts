@@ -9,6 +9,7 @@
 import { BandstandError } from '../block/errors.ts';
 import type { Assembly } from '../raid/assemble.ts';
 import { levelRules, survives } from '../raid/level-rules.ts';
+import type { Superblock } from '../raid/superblock.ts';
 
 /** An array of this level without an FTL is not exported for writing. */
 export function takesStripesOnly(name: string, level: string): BandstandError {
@@ -16,6 +17,15 @@ export function takesStripesOnly(name: string, level: string): BandstandError {
     message: `cannot export ${name} for writing: ${level} takes full stripes only, which an FTL makes, and it was created without one`,
     hint: `add --read-only: bandstand export ${name} --read-only`,
     details: { name, level },
+  });
+}
+
+/** What lies on it is another stack's cache, and nothing that anybody could use by itself. */
+export function mirrorOfCache(name: string, { uuid }: Pick<Superblock, 'uuid'>): BandstandError {
+  return new BandstandError('BANDSTAND_CACHE_MIRROR', {
+    message: `cannot export ${name}: these devices are the mirrored NV cache ${uuid} of another stack`,
+    hint: 'export that stack, which finds its cache; name its own members with --device',
+    details: { name, uuid },
   });
 }
 
