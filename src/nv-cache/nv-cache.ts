@@ -18,21 +18,16 @@ import {
   checkIo,
   type DeviceDescription,
   type DeviceObserver,
-  FEATURE_ATOMIC_BLOCK,
-  FEATURE_FUA,
-  FEATURE_READ_ONLY,
-  FEATURE_TRIM,
-  FEATURE_TRIM_ZEROES,
-  FEATURE_WRITE_ZEROES,
   type Geometry,
 } from '../block/block-device.ts';
 import type { BlockIo } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { EPOCHS_MAX } from '../block/log-entry.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
-import { CACHED_BLOCKS_MAX, NOT_CACHED } from './block-map.ts';
+import { NOT_CACHED } from './block-map.ts';
 import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
@@ -46,15 +41,12 @@ import {
   STATE_THROUGH,
 } from './nv-core.ts';
 import { NvEngine } from './nv-engine.ts';
+import { checkBacking, outerGeometry } from './outer-geometry.ts';
 import { PendingTrims } from './pending-trims.ts';
 import { RingSpace } from './ring-space.ts';
 
-const REQUEST_BLOCKS_MAX = 256;
 const HIGH_MARK_DEFAULT = 0.75;
 const LOW_MARK_DEFAULT = 0.7;
-/** What a device behind a cache has to be able to do. */
-const BACKING_FEATURES =
-  FEATURE_TRIM | FEATURE_TRIM_ZEROES | FEATURE_WRITE_ZEROES | FEATURE_ATOMIC_BLOCK;
 
 export interface NvCacheOptions {
   /** UUID of the device behind. */
@@ -99,6 +91,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
   #closing: Promise<void> | null = null;
   /** While the cache is being retired, and after it. */
   #retirement: Promise<void> | null = null;
+  /** Over when no new epoch is being told. */
+  #renewal: Promise<unknown> = Promise.resolve();
   #waiters: (() => void)[] = [];
 
   constructor(cache: BlockDevice, backing: Backing, options: NvCacheOptions) {
@@ -204,6 +198,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
       },
     });
     engine.core.epoch = restored.epoch;
+    engine.core.headerEpoch = restored.epoch;
     engine.core.readOnly = this.#readOnly;
     return engine;
   }
@@ -219,6 +214,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (this.#reactor === null || engine === null) return;
     await this.#until(() => this.#inFlight === 0);
     await this.#retirement;
+    await this.#renewal;
     engine.runs = false;
     await this.#until(() => engine.idle);
     let failure: unknown = null;
@@ -280,6 +276,34 @@ export class NvCache implements BlockDevice, DeviceObserver {
     this.#engine = null;
     this.#restored = null;
     this.#reactor = null;
+  }
+
+  // --- epochs -----------------------------------------------------------------------------------
+
+  /**
+   * The header and the owner get the next epoch, so that a copy of the cache device that has been
+   * left behind (half of a mirror) is known as old, whatever else it says. False: the cache is not
+   * in use any more, or has no room for it. Throws BandstandError.
+   */
+  renewEpoch(): Promise<boolean> {
+    const renewed = this.#renewal.then(() => this.#renewEpoch());
+    this.#renewal = renewed.catch(() => {});
+    return renewed;
+  }
+
+  async #renewEpoch(): Promise<boolean> {
+    const engine = this.#engine;
+    if (engine === null || this.#readOnly || this.#closing !== null) return false;
+    const { core } = engine;
+    const { keeper } = this.#restored!;
+    await this.#until(() => !keeper.busy);
+    const isUsed = core.state === STATE_ONLINE && core.lost.fits(LOST_RANGES_MAX);
+    if (!isUsed || core.headerEpoch >= EPOCHS_MAX) return false;
+    core.headerEpoch += 1;
+    // The header first: an owner that knows of an epoch which no header has would refuse all.
+    await keeper.write(engine.headerNow());
+    await this.#options.epochBegins?.(core.headerEpoch);
+    return true;
   }
 
   // --- draining and failing ---------------------------------------------------------------------
@@ -462,32 +486,4 @@ function lossesTooMany(cache: BlockDevice): BandstandError {
     hint: 'look at the kernel log for this device (dmesg)',
     details: { device: cache.name },
   });
-}
-
-/** Throws BANDSTAND_CACHE_UNSUITABLE. */
-function checkBacking(backing: Backing): void {
-  const { blockBytes, blockCount, features, writeUnitBlocks } = backing.geometry;
-  const hasFeatures = (features & BACKING_FEATURES) === BACKING_FEATURES;
-  const fits = blockBytes === CACHE_BLOCK_BYTES && blockCount < CACHED_BLOCKS_MAX;
-  if (hasFeatures && fits && writeUnitBlocks === 1) return;
-  throw new BandstandError('BANDSTAND_CACHE_UNSUITABLE', {
-    message: `cannot use an NV cache in front of ${backing.name}: it is no log-structured device`,
-    hint: 'create the array with --ftl',
-    details: { device: backing.name },
-  });
-}
-
-function outerGeometry(cache: Geometry, backing: Geometry, readOnly: boolean): Geometry {
-  return {
-    blockBytes: CACHE_BLOCK_BYTES,
-    blockCount: backing.blockCount,
-    writeUnitBlocks: 1,
-    optimalBoundaryBlocks: 0,
-    requestBlocksMax: Math.min(REQUEST_BLOCKS_MAX, backing.requestBlocksMax),
-    physicalBlockBytes: CACHE_BLOCK_BYTES,
-    rotational: backing.rotational,
-    volatileCache: cache.volatileCache,
-    features: (readOnly ? FEATURE_READ_ONLY : 0) | BACKING_FEATURES | FEATURE_FUA,
-    trimGranularityBlocks: 1,
-  };
 }
