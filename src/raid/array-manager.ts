@@ -81,6 +81,7 @@ export class ArrayManager extends MemberAdmin {
       membersOpened: true,
       steadyReads: assembly.clean === false,
       ...(options.depth === undefined ? {} : { depth: options.depth }),
+      ...(options.address === undefined ? {} : { address: options.address }),
     });
     await array.open(reactor);
     try {
