@@ -24,8 +24,11 @@ const FTL_UNIT_BYTES_LEAST = 256 * 1024;
 const FTL_UNIT_BYTES_MAX = 16 * 2 ** 20;
 /** Four that are relocated, one of the map, one that is read at a start, two of a check. */
 const FTL_UNITS = 8;
-/** Records on their way to an NV cache, and what is read of it to be drained or at a start. */
-const CACHE_BYTES = 24 * 2 ** 20;
+/**
+ * Records on their way to an NV cache, what is read of it to be drained or at a start, and the
+ * rebuild of a mirror under it.
+ */
+const CACHE_BYTES = 32 * 2 ** 20;
 /** A write buffer that dies with the server. */
 const FTL_SLOTS = 32;
 

@@ -12,7 +12,12 @@
  */
 
 import { BandstandError } from '../block/errors.ts';
-import type { ActivityKind, StatusDocument } from '../control/schema.ts';
+import {
+  type ActivityKind,
+  type ActivityStatus,
+  IDLE,
+  type StatusDocument,
+} from '../control/schema.ts';
 import type { EventDocument } from '../control/schema-events.ts';
 
 export const WAIT_FOR = ['rebuild', 'resync', 'check', 'idle'] as const;
@@ -74,14 +79,16 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
     const status = await source.status();
     if (status === null) throw gone(name, kind, waited);
     ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
-    const { kind: doing } = status.activity;
-    if (isDoing(doing, kind) || (doing !== 'idle' && makesWay(ends.at(-1)))) {
+    const activity = activityFor(status, kind);
+    const own = ends.filter(({ details }) => details['array'] !== 'cache').at(-1);
+    if (isDoing(activity.kind, kind) || (status.activity.kind !== 'idle' && makesWay(own))) {
       waited = true;
       doubts = 0;
-      options.progress(status);
+      options.progress({ ...status, activity });
     } else {
       const last = ends.at(-1) ?? null;
-      const failure = failureOf(options, status, last, waited);
+      const mirrors = ends.filter(({ details }) => details['array'] === 'cache').at(-1);
+      const failure = failureOf(options, status, [own, mirrors], waited);
       if (failure === null) {
         const seconds = Math.round((source.nowMs() - startMs) / 100) / 10;
         const { health } = status;
@@ -135,6 +142,12 @@ function isDoing(activity: ActivityKind, kind: WaitFor): boolean {
   return kind === 'idle' ? activity !== 'idle' : activity === kind;
 }
 
+/** What is waited for: of the stack's own array, or else of the mirror under its NV cache. */
+function activityFor({ activity, cache }: StatusDocument, kind: WaitFor): ActivityStatus {
+  const mirrors = cache?.activity ?? IDLE;
+  return !isDoing(activity.kind, kind) && isDoing(mirrors.kind, kind) ? mirrors : activity;
+}
+
 /** A check that was stopped for a rebuild, and goes on after it. */
 function makesWay(last: EventDocument | undefined): boolean {
   return last?.kind === 'check-stopped' && last.details['waits'] === true;
@@ -149,7 +162,7 @@ function concerns(event: string, kind: WaitFor): boolean {
 function failureOf(
   { name, kind }: WaitOptions,
   status: StatusDocument,
-  last: EventDocument | null,
+  lasts: readonly (EventDocument | undefined)[],
   waited: boolean,
 ): BandstandError | null {
   const details = { name, for: kind, health: status.health };
@@ -159,7 +172,8 @@ function failureOf(
       hint: hint ?? `look at it: bandstand status ${name}`,
       details,
     });
-  if (last?.kind.endsWith('-stopped') === true) return fail(last.message, last.action);
+  const stopped = lasts.find((last) => last?.kind.endsWith('-stopped'));
+  if (stopped !== undefined) return fail(stopped.message, stopped.action);
   if (status.health === 'failed') return fail(status.reason ?? 'it has failed', status.action);
   if (kind !== 'rebuild' || status.health === 'healthy') return null;
   const why = waited ? 'the rebuild is over, and' : 'no rebuild is running, and';
@@ -178,7 +192,7 @@ function gone(name: string, kind: WaitFor, waited: boolean): BandstandError {
 }
 
 function tooLate({ name, kind, timeoutMs }: WaitOptions, status: StatusDocument): BandstandError {
-  const { activity } = status;
+  const activity = activityFor(status, kind);
   const pace =
     activity.pace === 'paused' || activity.pace === 'stalled' ? `, ${activity.pace}` : '';
   return new BandstandError('BANDSTAND_WAIT_TIMEOUT', {

@@ -259,11 +259,21 @@ export interface FtlStatusDocument {
 
 /** Blocks are of 4096 bytes; those written, drained, dropped and read are of this start. */
 export interface CacheStatusDocument {
+  /** The device; of a mirror the name of its array. */
   readonly device: string;
   readonly uuid: string;
-  /** `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more. */
-  readonly health: 'ok' | 'failing' | 'detached';
+  /**
+   * `degraded`: a mirror that lacks a member; `failing`: it is being emptied for good; `detached`:
+   * it is empty, and not in use any more.
+   */
+  readonly health: 'ok' | 'degraded' | 'failing' | 'detached';
   readonly reason: string | null;
+  /** What to do about a mirror. */
+  readonly action: string | null;
+  /** Of a mirror, else null: its rebuild or resync. */
+  readonly activity: ActivityStatus | null;
+  /** Of a mirror, else null: its members. */
+  readonly array: ArrayStatus | null;
   readonly size_bytes: number;
   readonly used_bytes: number;
   /** Of them: not with the FTL yet. */

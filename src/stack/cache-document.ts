@@ -6,6 +6,7 @@ import type { CacheStatusDocument } from '../control/schema.ts';
 import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { NvCacheStatus } from '../nv-cache/nv-cache-status.ts';
+import type { CacheBase } from './cache-base.ts';
 
 const HEALTH = {
   online: 'ok',
@@ -15,9 +16,24 @@ const HEALTH = {
 } as const satisfies Readonly<Record<NvCacheStatus['state'], string>>;
 
 /** Null while it is closed. */
-export function cacheDocument(cache: NvCache, device: string): CacheStatusDocument | null {
+export function cacheDocument(
+  cache: NvCache,
+  { mirror, name }: CacheBase,
+): CacheStatusDocument | null {
   const status = cache.status();
-  return status === null ? null : documentOf(status, device);
+  if (status === null) return null;
+  const document = documentOf(status, name);
+  if (mirror === null) return document;
+  const part = mirror.status();
+  const isWhole = document.health !== 'ok' || part.health === 'healthy';
+  return {
+    ...document,
+    ...(isWhole ? {} : { health: 'degraded' }),
+    reason: document.reason ?? part.reason,
+    action: part.action,
+    activity: part.activity,
+    array: mirror.arrayStatus(part),
+  };
 }
 
 function documentOf(status: NvCacheStatus, device: string): CacheStatusDocument {
@@ -27,6 +43,9 @@ function documentOf(status: NvCacheStatus, device: string): CacheStatusDocument 
     uuid: status.uuid,
     health: HEALTH[status.state],
     reason: status.reason,
+    action: null,
+    activity: null,
+    array: null,
     size_bytes: bytes(status.ring_blocks),
     used_bytes: bytes(status.used_blocks),
     undrained_bytes: bytes(status.undrained_blocks),

@@ -16,6 +16,7 @@ import { examineDevice } from '../raid/examine.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { type AbsentSpare, absentSpares } from './absent-spares.ts';
+import type { ArrayWords } from './array-words.ts';
 import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import {
   type FoundMembers,
@@ -28,6 +29,7 @@ import {
 export interface LabelledArrayHost {
   readonly reactor: Ring;
   readonly search: MemberSearch;
+  readonly words: ArrayWords;
   /** Nothing is written to the members. */
   readonly readOnly: boolean;
   warn(message: string): void;
@@ -141,7 +143,7 @@ export class LabelledArray {
    * is copied before somebody has said what of the array is in use. Throws BandstandError.
    */
   async start(expectsSpace: boolean): Promise<AbsentSpare[]> {
-    const { reactor, readOnly, search } = this.#host;
+    const { reactor, readOnly, search, words } = this.#host;
     const absent = absentSpares({
       remembered: search.remembered?.spares ?? [],
       found: this.#found!,
@@ -154,7 +156,7 @@ export class LabelledArray {
       reactor,
       this.#assembly!,
       this.#devices,
-      { readOnly, expectsSpace },
+      { readOnly, expectsSpace, address: words },
       { arrayEvent: (event) => this.#host.arrayEvent(event) },
     ).catch((error: unknown) => {
       throw this.#host.startFailure(error, this.#assembly!);

@@ -22,6 +22,7 @@ import type { Assembly } from '../raid/assemble.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { notesAbout } from './absent-spares.ts';
+import { stackWords } from './array-words.ts';
 import { makeLeaf, refreshSize } from './device-tree.ts';
 import type { FtlLayer } from './ftl-layer.ts';
 import { BUFFER_LOST, failureEvent } from './ftl-words.ts';
@@ -77,6 +78,7 @@ export class Stack implements DeviceObserver {
     this.#labelled = new LabelledArray({
       reactor,
       search: plan,
+      words: stackWords(plan.name),
       readOnly: plan.readOnly,
       warn: (message) => emit({ event: 'warning', message }),
       arrayEvent: (event) => this.control.arrayEvent(event),
@@ -115,7 +117,7 @@ export class Stack implements DeviceObserver {
     return {
       uuid: array.spec.uuid,
       level: array.spec.level,
-      health: this.#health() === 'degraded' ? 'degraded' : 'healthy',
+      health: this.#isDegraded ? 'degraded' : 'healthy',
       notes: this.#notes(),
       remembered: this.#toRemember(),
     };
@@ -376,6 +378,11 @@ export class Stack implements DeviceObserver {
       : 'degraded';
   }
 
+  /** It lacks a member, or the mirror under its NV cache does. */
+  get #isDegraded(): boolean {
+    return this.#health() === 'degraded' || this.#log?.mirror?.status().health === 'degraded';
+  }
+
   #reason(bad: readonly { slot: number; health: string }[]): string | null {
     const texts = bad.map(({ slot, health: why }) => {
       const known = this.#assembly?.slots[slot]?.reason;
@@ -392,7 +399,8 @@ export class Stack implements DeviceObserver {
     const others = found === null ? [] : notesAbout(found, this.control.absentSpares);
     const lost = this.#ftl?.bufferLost === true ? [BUFFER_LOST] : [];
     const { warnings = [] } = this.#assembly ?? {};
-    return [...warnings, ...lost, ...others, ...(reason === null ? [] : [reason])];
+    const own = [...warnings, ...lost, ...others, ...(reason === null ? [] : [reason])];
+    return [...own, ...(this.#log?.mirror?.notes() ?? [])];
   }
 
   /** Null for an array without superblock: what is remembered of it is all that is known. */

@@ -29,11 +29,15 @@ export function mirrorOfCache(name: string, { uuid }: Pick<Superblock, 'uuid'>):
   });
 }
 
-/** `error` is as it came out of a start; one that is about no member, or needs all, comes back. */
+/**
+ * `error` is as it came out of a start; one that is about no member, or needs all, comes back.
+ * `whose`: the option that names members of the array; a mirror under a cache has one left then.
+ */
 export function startFailure(
   error: unknown,
   name: string,
   { superblock, slots }: Pick<Assembly, 'superblock' | 'slots'>,
+  whose: 'device' | 'cache' = 'device',
 ): unknown {
   if (!(error instanceof BandstandError)) return error;
   const { device: failed } = error.details;
@@ -42,7 +46,7 @@ export function startFailure(
   if (others.length === inService.length) return error;
   const absent = slots.length - others.length;
   if (!survives(levelRules(superblock.level), slots.length, absent)) return error;
-  const devices = others.map((device) => `--device ${device}`).join(' ');
+  const devices = others.map((device) => `--${whose} ${device}`).join(' ');
   return new BandstandError(error.code, {
     message: error.message,
     hint: `start without it: bandstand export ${name} --degraded ${devices}`,
