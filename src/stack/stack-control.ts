@@ -88,13 +88,16 @@ export class StackControl {
     return this.#host.log()?.mirror?.control ?? null;
   }
 
-  /** A device that says that it was a member of the mirror comes back there. */
+  /** A device that is known in the mirror, or says that it was a member there, comes back there. */
   async #addMember(request: MemberAddRequest): Promise<MemberReply> {
     if (request.of_cache) {
       const subject = `add ${request.device} to the NV cache of ${this.#host.name}`;
       return await this.#mirrorFor(subject).members.addMember(request);
     }
     const mirror = this.#mirror;
+    if (mirror?.members.knows(request.device) === true) {
+      return await mirror.members.addMember(request);
+    }
     try {
       return await this.members.addMember(request);
     } catch (error) {

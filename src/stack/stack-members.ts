@@ -332,6 +332,13 @@ export class StackMembers {
     return manager === null ? [] : this.#candidates(manager);
   }
 
+  /** The device fills a slot, or did, or is a spare. */
+  knows(device: string): boolean {
+    const key = keyOf(device);
+    if (key === null) return false;
+    return this.candidates().some((one) => one.device !== null && keyOf(one.device) === key);
+  }
+
   #candidates(manager: ManagedArray): MemberCandidate[] {
     const status = manager.status();
     const gone = (slot: number): string | null => this.#gone.get(slot)?.device ?? null;

@@ -217,6 +217,8 @@ test.serial('members of the mirror fail, are removed, come back and are replaced
   await world.put(1, 12);
 
   // It comes back where it was, without another word, and is given what it missed.
+  const held = await world.spawn('member', 'add', 'tank', a);
+  t.regex(held.stderr, /it is in slot 0 already, and has failed\n.*bandstand member remove tank/);
   await world.ok('member', 'remove', 'tank', a);
   const back = await world.ok('member', 'add', 'tank', a);
   t.regex(back.stdout, /rebuild of slot cache:0 started, of what it missed/);
