@@ -239,7 +239,7 @@ async function restart(
 }
 
 for (const lostBefore of [1, 10, 24]) {
-  test(`the half that is left has what was answered, lost before write ${lostBefore}`, async (t) => {
+  test(`what was answered is on the half that is left: ${lostBefore}`, async (t) => {
     t.timeout(120_000);
     const halves = await created();
     let old = 0;
