@@ -95,6 +95,7 @@ export const ERROR_CODES = {
   // NV caches
   BANDSTAND_CACHE_HEADER: 'the header of an NV cache is damaged',
   BANDSTAND_CACHE_INCONSISTENT: 'parts of an NV cache contradict each other',
+  BANDSTAND_CACHE_MIRROR: 'the array is the mirror of an NV cache, and no stack by itself',
   BANDSTAND_CACHE_MISSING: 'the NV cache of a stack is not there',
   BANDSTAND_CACHE_NOT_FOUND: 'the device holds no NV cache',
   BANDSTAND_CACHE_OWNER: 'the NV cache is that of another device, or another one of this device',

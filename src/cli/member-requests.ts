@@ -35,19 +35,26 @@ export async function changeMembers(
 }
 
 function refuseInside(name: string, call: MemberCall, exports: readonly ExportStatus[]): void {
-  const device = newDeviceOf(call);
-  if (device === null) return;
-  const subject =
-    call.method === 'member-replace'
-      ? `replace ${call.request.member} with ${device}`
-      : call.method === 'cache'
-        ? attachSubject(name, device)
-        : `add ${device} to ${name}`;
-  refuseOwnExport(subject, parseNewDevice(subject, device).path, exports);
+  for (const device of newDevicesOf(call)) {
+    const subject =
+      call.method === 'member-replace'
+        ? `replace ${call.request.member} with ${device}`
+        : call.method === 'cache'
+          ? attachSubject(name, device)
+          : `add ${device} to ${name}`;
+    refuseOwnExport(subject, parseNewDevice(subject, device).path, exports);
+  }
 }
 
-/** The device that is to join the stack; null: none is. */
-function newDeviceOf(call: MemberCall): string | null {
-  const joins = ['member-add', 'member-replace', 'cache'].includes(call.method);
-  return joins ? (call.request as { readonly device: string | null }).device : null;
+/** The devices that are to join the stack. */
+function newDevicesOf(call: MemberCall): readonly string[] {
+  switch (call.method) {
+    case 'member-add':
+    case 'member-replace':
+      return [call.request.device];
+    case 'cache':
+      return call.request.devices;
+    default:
+      return [];
+  }
 }

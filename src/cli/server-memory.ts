@@ -25,8 +25,11 @@ const FTL_UNIT_BYTES_MAX = 16 * 2 ** 20;
 const FTL_UNITS = 8;
 /** What an FTL has besides units. */
 const FTL_SPARE_BYTES = 2 * 2 ** 20;
-/** Records on their way to an NV cache (6 MiB), and what is drained of it (4 MiB). */
-const CACHE_BYTES = 12 * 2 ** 20;
+/**
+ * Records on their way to an NV cache (6 MiB), what is drained of it (4 MiB), and the rebuild of a
+ * mirror under it (8 MiB).
+ */
+const CACHE_BYTES = 20 * 2 ** 20;
 /** A write buffer that dies with the server. */
 const FTL_SLOTS = 32;
 

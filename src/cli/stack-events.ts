@@ -66,12 +66,12 @@ export function eventOf(event: StackEvent, name: string): NewEvent | null {
         device: event.device,
       };
     case 'cache-changed': {
-      const { cache } = event;
+      const { cache, device } = event;
       return cache === null
         ? plainEvent('cache-detached', 'info', 'the NV cache is empty, and detached')
         : {
-            ...plainEvent('cache-attached', 'info', `${cache.path} is its NV cache now`),
-            device: cache.path,
+            ...plainEvent('cache-attached', 'info', `${device} is its NV cache now`),
+            device,
             details: { uuid: cache.uuid },
           };
     }

@@ -27,7 +27,7 @@ import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts'
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
-import { rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
+import { presentMembers, rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
 import { StackHost } from '../stack/stack-host.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
@@ -378,6 +378,12 @@ export class StackServer {
     } else if (event.event === 'members-changed') {
       const before = this.#remembered;
       if (before !== null) this.#remember(rememberMembers(before, event.status, stableDevicePath));
+    } else if (event.event === 'cache-members-changed') {
+      const before = this.#remembered;
+      const cache = before?.cache ?? null;
+      if (before === null || cache === null) return;
+      const present = presentMembers(cache, event.status, stableDevicePath);
+      this.#remember({ ...before, cache: { ...cache, ...present } });
     } else {
       const before = this.#remembered;
       if (event.event === 'cache-changed' && before !== null) {

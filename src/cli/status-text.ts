@@ -3,12 +3,14 @@
  */
 
 import { formatCount, formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';
-import type {
-  ActivityStatus,
-  CacheStatusDocument,
-  FtlStatusDocument,
-  MemberStatusDocument,
-  StatusDocument,
+import {
+  type ActivityStatus,
+  type ArrayStatus,
+  type CacheStatusDocument,
+  type FtlStatusDocument,
+  IDLE,
+  type MemberStatusDocument,
+  type StatusDocument,
 } from '../control/schema.ts';
 import { type Align, keyLines, table } from './table.ts';
 
@@ -39,6 +41,7 @@ export function statusText(status: StatusDocument, nowMs: number): string {
     ['cache', status.cache === null ? null : cacheLine(status.cache)],
     ['found', status.cache === null ? null : recoveryLine(status.cache)],
     [status.activity.kind, hasProgress(status.activity) ? activityLine(status.activity) : null],
+    mirrorProgress(status),
   ]);
   if (array !== null) lines.push('', ...memberTable(status));
   if (status.io !== null) lines.push('', ...ioTable(status.io));
@@ -100,6 +103,12 @@ function recoveryLine(cache: CacheStatusDocument): string | null {
     parts.push(`${blocksText(recovery.unreadable_blocks)} cannot be read`);
   }
   return parts.join('; ');
+}
+
+/** `cache rebuild`, and how far it is: of the mirror under the NV cache. */
+function mirrorProgress({ cache }: StatusDocument): readonly [string, string | null] {
+  const activity = cache?.activity ?? IDLE;
+  return [`cache ${activity.kind}`, hasProgress(activity) ? activityLine(activity) : null];
 }
 
 function hasProgress({ done_bytes, total_bytes }: ActivityStatus): boolean {
@@ -172,27 +181,34 @@ function memberTable(status: StatusDocument): string[] {
     array.strip_size_bytes === null ? '' : `, strip ${formatSize(array.strip_size_bytes)}`;
   const rows: string[][] = [['', 'DEVICE', 'ROLE', 'HEALTH', 'READ', 'WRITE', '']];
   rows.push(['array', `${array.level}${strip}`, '', status.health, '', '', '']);
-  for (const member of array.members) {
-    rows.push([
-      String(member.slot),
-      member.device ?? '-',
-      'member',
-      member.health,
-      countText(member.read_errors),
-      countText(member.write_errors),
-      repairedText(member.repaired_blocks),
-    ]);
-  }
-  for (const spare of array.spares) rows.push(spareRow(spare));
+  rows.push(...memberRows(array, ''));
   const { cache } = status;
-  if (cache !== null) rows.push(['-', cache.device, 'cache', cache.health, '', '', '']);
+  if (cache !== null && cache.array === null) {
+    rows.push(['-', cache.device, 'cache', cache.health, '', '', '']);
+  } else if (cache !== null) {
+    rows.push(['cache', cache.array!.level, '', cache.health, '', '', '']);
+    rows.push(...memberRows(cache.array!, 'cache:'));
+  }
   const align: Align[] = ['right', 'left', 'left', 'left', 'right', 'right', 'left'];
   return table(rows, { align, indent: '   ' });
 }
 
+function memberRows({ members, spares }: ArrayStatus, slotPrefix: string): string[][] {
+  const rows = members.map((member) => [
+    `${slotPrefix}${member.slot}`,
+    member.device ?? '-',
+    'member',
+    member.health,
+    countText(member.read_errors),
+    countText(member.write_errors),
+    repairedText(member.repaired_blocks),
+  ]);
+  return [...rows, ...spares.map((spare) => spareRow(spare, slotPrefix))];
+}
+
 /** A spare, or the device that is being filled to replace the member of a slot. */
-function spareRow({ slot, device, health }: MemberStatusDocument): string[] {
-  const where = slot === null ? '-' : String(slot);
+function spareRow({ slot, device, health }: MemberStatusDocument, slotPrefix: string): string[] {
+  const where = slot === null ? '-' : `${slotPrefix}${slot}`;
   const role = slot === null ? 'spare' : 'target';
   return [where, device ?? '-', role, health === 'spare' ? 'ok' : health, '', '', ''];
 }
@@ -223,6 +239,13 @@ export function latencyText(us: number): string {
   return `${(us / 1_000_000).toFixed(1)} s`;
 }
 
+/** That of the mirror under the NV cache where the stack's own array has none. */
+function stackActivity({ activity, cache }: StatusDocument): string {
+  const mirrors = cache?.activity ?? IDLE;
+  if (activity.kind !== 'idle' || mirrors.kind === 'idle') return activityText(activity);
+  return `cache ${activityText(mirrors)}`;
+}
+
 export function listText(stacks: readonly StatusDocument[]): string {
   if (stacks.length === 0) return 'no stacks are known; make one with bandstand create';
   const rows = [['NAME', 'HEALTH', 'ACTIVITY', 'SIZE', 'LEVEL', 'EXPORTS']];
@@ -230,7 +253,7 @@ export function listText(stacks: readonly StatusDocument[]): string {
     rows.push([
       stack.name,
       stack.health,
-      stack.server === null ? '-' : activityText(stack.activity),
+      stack.server === null ? '-' : stackActivity(stack),
       stack.size_bytes === null ? '-' : formatSize(stack.size_bytes),
       stack.array?.level ?? '-',
       stack.exports.map((one) => one.address).join(' ') || '-',

@@ -16,7 +16,7 @@
 
 import { BandstandError } from '../block/errors.ts';
 import { formatSize } from '../block/quantities.ts';
-import type { StatusDocument } from '../control/schema.ts';
+import { type ActivityStatus, IDLE, type StatusDocument } from '../control/schema.ts';
 import type { EventDocument } from '../control/schema-events.ts';
 import { cacheProgress, isDraining, isRecovering } from './cache-progress.ts';
 
@@ -79,13 +79,15 @@ export async function waitFor(source: WaitSource, options: WaitOptions): Promise
     const status = await source.status();
     if (status === null) throw gone(name, kind, waited);
     ends.push(...(await source.events()).filter((event) => concerns(event.kind, kind)));
-    if (isDoing(status, kind) || makesWay(status, ends.at(-1))) {
+    const own = ends.filter(({ details }) => details['array'] !== 'cache').at(-1);
+    if (isDoing(status, kind) || makesWay(status, own)) {
       waited = true;
       doubts = 0;
-      options.progress(cacheProgress(status, kind));
+      options.progress(watched(status, kind));
     } else {
       const last = ends.at(-1) ?? null;
-      const failure = failureOf(options, status, last, waited);
+      const mirrors = ends.filter(({ details }) => details['array'] === 'cache').at(-1);
+      const failure = failureOf(options, status, [own, mirrors], waited);
       if (failure === null) {
         const seconds = Math.round((source.nowMs() - startMs) / 100) / 10;
         const { health } = status;
@@ -136,11 +138,25 @@ function until(name: string, kind: WaitFor): string {
   return kind === 'idle' ? `until ${name} is idle` : `for the ${kind} of ${name}`;
 }
 
+/**
+ * The status, with what is waited for as its activity: of the stack's own array, of the mirror
+ * under its NV cache, or of the cache.
+ */
+function watched(status: StatusDocument, kind: WaitFor): StatusDocument {
+  if (kind === 'recovery' || kind === 'drain') return cacheProgress(status, kind);
+  const mirrors = status.cache?.activity ?? IDLE;
+  const isMirrors = !isOf(status.activity, kind) && isOf(mirrors, kind);
+  return isMirrors ? { ...status, activity: mirrors } : status;
+}
+
+function isOf({ kind: doing }: ActivityStatus, kind: WaitFor): boolean {
+  return kind === 'idle' ? doing !== 'idle' : doing === kind;
+}
+
 function isDoing(status: StatusDocument, kind: WaitFor): boolean {
-  const { kind: doing } = status.activity;
   if (kind === 'recovery') return isRecovering(status);
   if (kind === 'drain') return isDraining(status);
-  return kind === 'idle' ? doing !== 'idle' : doing === kind;
+  return isOf(watched(status, kind).activity, kind);
 }
 
 /** A check that was stopped for a rebuild, and goes on after it. */
@@ -159,7 +175,7 @@ function concerns(event: string, kind: WaitFor): boolean {
 function failureOf(
   { name, kind }: WaitOptions,
   status: StatusDocument,
-  last: EventDocument | null,
+  lasts: readonly (EventDocument | undefined)[],
   waited: boolean,
 ): BandstandError | null {
   const details = { name, for: kind, health: status.health };
@@ -169,7 +185,8 @@ function failureOf(
       hint: hint ?? `look at it: bandstand status ${name}`,
       details,
     });
-  if (last?.kind.endsWith('-stopped') === true) return fail(last.message, last.action);
+  const stopped = lasts.find((last) => last?.kind.endsWith('-stopped'));
+  if (stopped !== undefined) return fail(stopped.message, stopped.action);
   if (status.health === 'failed') return fail(status.reason ?? 'it has failed', status.action);
   const undrained = status.cache?.undrained_bytes ?? 0;
   if (kind === 'drain' && undrained > 0) {
@@ -193,7 +210,7 @@ function gone(name: string, kind: WaitFor, waited: boolean): BandstandError {
 }
 
 function tooLate({ name, kind, timeoutMs }: WaitOptions, status: StatusDocument): BandstandError {
-  const { activity } = cacheProgress(status, kind);
+  const { activity } = watched(status, kind);
   const pace =
     activity.pace === 'paused' || activity.pace === 'stalled' ? `, ${activity.pace}` : '';
   return new BandstandError('BANDSTAND_WAIT_TIMEOUT', {

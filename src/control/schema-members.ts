@@ -33,6 +33,8 @@ export interface MemberAddRequest {
   readonly device: string;
   /** Keep it ready, rebuild nothing now. */
   readonly spare_only: boolean;
+  /** To the mirror under the NV cache. */
+  readonly of_cache: boolean;
   readonly dry_run: boolean;
 }
 
@@ -51,6 +53,8 @@ export type RebuildAction = (typeof REBUILD_ACTIONS)[number];
 
 export interface RebuildRequest {
   readonly action: RebuildAction;
+  /** Of the mirror under the NV cache; else of whichever array has one. */
+  readonly of_cache: boolean;
   /** With `rate`: the limit, or null for automatic. */
   readonly rate_bytes_per_second: number | null;
 }
@@ -65,12 +69,14 @@ export interface CheckRequest {
 }
 
 export const CACHE_ACTIONS = ['attach', 'detach'] as const;
+/** A cache is one device, or a mirror of two. */
+export const CACHE_DEVICES_MAX = 2;
 export type CacheAction = (typeof CACHE_ACTIONS)[number];
 
 export interface CacheRequest {
   readonly action: CacheAction;
-  /** A device specification with absolute paths; null with `detach`. */
-  readonly device: string | null;
+  /** Device specifications with absolute paths: one, or two for a mirror; none with `detach`. */
+  readonly devices: readonly string[];
   readonly dry_run: boolean;
 }
 
@@ -78,7 +84,10 @@ export interface CacheRequest {
 export interface CacheReply {
   readonly action: CacheAction;
   readonly dry_run: boolean;
+  /** The device; of a mirror the name of its array. */
   readonly device: string;
+  /** All that it lies on. */
+  readonly devices: readonly string[];
   readonly size_bytes: number;
   /** With `detach`: what was, or is, to be written back. */
   readonly undrained_bytes: number;
@@ -91,6 +100,8 @@ export type MemberAction = (typeof MEMBER_ACTIONS)[number];
 export interface MemberReply {
   readonly action: MemberAction;
   readonly dry_run: boolean;
+  /** It is about the mirror under the NV cache. */
+  readonly of_cache: boolean;
   /** False when it was so already. */
   readonly changed: boolean;
   /** The device that the request was about; with `replace`, the new one. */
@@ -141,11 +152,12 @@ function isWord(value: unknown): value is string {
 
 export function decodeMemberAdd(value: unknown): Decoded<MemberAddRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { device, spare_only, dry_run } = value;
+  const { device, spare_only, of_cache, dry_run } = value;
   if (!isWord(device)) return { why: 'device is not a device' };
   if (typeof spare_only !== 'boolean') return { why: 'spare_only is not true or false' };
+  if (typeof of_cache !== 'boolean') return { why: 'of_cache is not true or false' };
   if (typeof dry_run !== 'boolean') return { why: 'dry_run is not true or false' };
-  return { value: { device, spare_only, dry_run } };
+  return { value: { device, spare_only, of_cache, dry_run } };
 }
 
 export function decodeMemberChange(value: unknown): Decoded<MemberChangeRequest> {
@@ -168,12 +180,13 @@ export function decodeMemberReplace(value: unknown): Decoded<MemberReplaceReques
 
 export function decodeRebuild(value: unknown): Decoded<RebuildRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { action, rate_bytes_per_second: rate } = value;
+  const { action, of_cache, rate_bytes_per_second: rate } = value;
   const known = REBUILD_ACTIONS.find((one) => one === action);
   if (known === undefined) return { why: 'the action is unknown' };
   if (rate !== null && !(isCount(rate) && rate > 0)) return { why: 'the rate is not a rate' };
   if (rate !== null && known !== 'rate') return { why: 'there is a rate without the action rate' };
-  return { value: { action: known, rate_bytes_per_second: rate } };
+  if (typeof of_cache !== 'boolean') return { why: 'of_cache is not true or false' };
+  return { value: { action: known, of_cache, rate_bytes_per_second: rate } };
 }
 
 export function decodeCheck(value: unknown): Decoded<CheckRequest> {
@@ -189,16 +202,17 @@ export function decodeCheck(value: unknown): Decoded<CheckRequest> {
 
 export function decodeCache(value: unknown): Decoded<CacheRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { action, device, dry_run } = value;
+  const { action, devices, dry_run } = value;
   const known = CACHE_ACTIONS.find((one) => one === action);
   if (known === undefined) return { why: 'the action is unknown' };
   if (typeof dry_run !== 'boolean') return { why: 'dry_run is not true or false' };
-  if (known === 'detach') {
-    if (device !== null) return { why: 'there is a device without the action attach' };
-    return { value: { action: known, device: null, dry_run } };
+  if (!Array.isArray(devices)) return { why: 'devices is not a list' };
+  if (!devices.every(isWord)) return { why: 'a device is not a device' };
+  const [least, most] = known === 'detach' ? [0, 0] : [1, CACHE_DEVICES_MAX];
+  if (devices.length < least || devices.length > most) {
+    return { why: 'the number of devices does not fit the action' };
   }
-  if (!isWord(device)) return { why: 'device is not a device' };
-  return { value: { action: known, device, dry_run } };
+  return { value: { action: known, devices, dry_run } };
 }
 
 // --- all of them --------------------------------------------------------------------------------
@@ -243,7 +257,7 @@ function isTextOrNull(value: unknown): boolean {
 export function decodeMemberReply(value: unknown): Decoded<MemberReply> {
   if (!isRecord(value)) return { why: 'the reply is not an object' };
   if (!MEMBER_ACTIONS.some((one) => one === value['action'])) return { why: 'the action is bad' };
-  for (const key of ['dry_run', 'changed']) {
+  for (const key of ['dry_run', 'of_cache', 'changed']) {
     if (typeof value[key] !== 'boolean') return { why: `${key} is not true or false` };
   }
   for (const key of ['device', 'uuid', 'was', 'replaces', 'rebuild_device', 'waits_for']) {
@@ -266,6 +280,8 @@ export function decodeCacheReply(value: unknown): Decoded<CacheReply> {
   if (!CACHE_ACTIONS.some((one) => one === value['action'])) return { why: 'the action is bad' };
   if (typeof value['dry_run'] !== 'boolean') return { why: 'dry_run is not true or false' };
   if (typeof value['device'] !== 'string') return { why: 'the device is missing' };
+  const { devices } = value;
+  if (!Array.isArray(devices) || !devices.every(isWord)) return { why: 'devices is no list' };
   for (const key of ['size_bytes', 'undrained_bytes']) {
     if (!isCount(value[key])) return { why: `${key} is not a size` };
   }

@@ -258,19 +258,26 @@ export interface FtlStatusDocument {
 }
 
 /**
- * `failing`: it is being emptied for good; `detached`: it is empty, and not in use any more;
- * `failed`: it could not be emptied, or that could not be put on record, and nothing is changed any
- * more.
+ * `degraded`: a mirror that lacks a member; `failing`: it is being emptied for good; `detached`: it
+ * is empty, and not in use any more; `failed`: it could not be emptied, or that could not be put on
+ * record, and nothing is changed any more.
  */
-export type CacheHealth = 'ok' | 'failing' | 'detached' | 'failed';
+export type CacheHealth = 'ok' | 'degraded' | 'failing' | 'detached' | 'failed';
 
 /** Blocks are of 4096 bytes; those written, drained, dropped and read are of this start. */
 export interface CacheStatusDocument {
+  /** The device; of a mirror the name of its array. */
   readonly device: string;
   /** Null before the header was read. */
   readonly uuid: string | null;
   readonly health: CacheHealth;
   readonly reason: string | null;
+  /** What to do about a mirror. */
+  readonly action: string | null;
+  /** Of a mirror, else null: its rebuild or resync. */
+  readonly activity: ActivityStatus | null;
+  /** Of a mirror, else null: its members. */
+  readonly array: ArrayStatus | null;
   /**
    * `header`, `scan`, `recover`, `scrub`: a start goes on; also `recover` afterwards, until what it
    * has found is drained. `draining`: somebody waits until all is drained.

@@ -96,7 +96,13 @@ export const CACHE_HEADER = new Layout('Cache header', CACHE_BLOCK_BYTES, [
     type: 'u64',
     meaning: 'block where the oldest record that is needed lies, or will lie',
   },
-  { name: 'epoch', offset: 88, bytes: 4, type: 'u32', meaning: 'starts for writing so far' },
+  {
+    name: 'epoch',
+    offset: 88,
+    bytes: 4,
+    type: 'u32',
+    meaning: 'starts for writing so far, and departures from a mirror below',
+  },
   { name: 'tail_phase', offset: 92, bytes: 1, type: 'u8', meaning: 'phase of the tail' },
   { name: 'reserved_2', offset: 93, bytes: 3, type: 'zero', meaning: 'zero' },
   {

@@ -2,9 +2,10 @@
  * The header of an NV cache: whose it is, its life, and where its ring begins.      (control plane)
  *
  * Two copies; number s is written to copy s mod 2, so that a torn write destroys at most the older
- * one. The epoch grows with every start for writing, before the first record is written. The
- * current address says that the last stop was clean; the first thing that a start does is to take
- * it out. Ranges of lost blocks are those that neither the ring nor the device behind it has.
+ * one. The epoch grows with every start for writing, before the first record is written, and when
+ * half of a mirror below has left. The current address says that the last stop was clean; the first
+ * thing that a start does is to take it out. Ranges of lost blocks are those that neither the ring
+ * nor the device behind it has.
  *
  * Decoding trusts nothing: a refusal names the copy and the field.
  */

@@ -5,6 +5,8 @@
  * instead. They are few or the cache device is gone; the header names them in ranges.
  */
 
+import type { BlockDevice } from '../block/block-device.ts';
+import { BandstandError } from '../block/errors.ts';
 import type { BlockRange } from './cache-header.ts';
 
 export class LostBlocks {
@@ -66,4 +68,13 @@ export class LostBlocks {
     const named = this.ranges(rangesMax).reduce((sum, { blockCount }) => sum + blockCount, 0);
     return named === this.count;
   }
+}
+
+/** A header has no room for what `cache` has lost. */
+export function lossesTooMany(cache: BlockDevice): BandstandError {
+  return new BandstandError('BANDSTAND_CACHE_READ_ONLY', {
+    message: `cannot put on record which blocks ${cache.name} has lost: they are too many`,
+    hint: 'look at the kernel log for this device (dmesg)',
+    details: { device: cache.name },
+  });
 }

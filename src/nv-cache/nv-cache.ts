@@ -23,15 +23,17 @@ import {
 import type { BlockIo } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
+import { EPOCHS_MAX } from '../block/log-entry.ts';
 import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
 import { type StepObserver, StepRun } from '../block/steps.ts';
 import { NOT_CACHED } from './block-map.ts';
 import { type CacheContent, cacheContent } from './cache-content.ts';
-import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX } from './cache-format.ts';
+import { LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
+import { lossesTooMany } from './lost-blocks.ts';
 import { NvCacheStatistics } from './nv-cache-statistics.ts';
 import { type NvCacheStatus, nvCacheStatus } from './nv-cache-status.ts';
 import {
@@ -43,7 +45,7 @@ import {
 } from './nv-core.ts';
 import { NvEngine } from './nv-engine.ts';
 import { type NvRecovery, nvRecovery } from './nv-recovery.ts';
-import { checkBacking, outerGeometry } from './outer-geometry.ts';
+import { checkBacking, describeCache, outerGeometry } from './outer-geometry.ts';
 import { PendingTrims } from './pending-trims.ts';
 import { RingSpace } from './ring-space.ts';
 
@@ -95,6 +97,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
   #closing: Promise<void> | null = null;
   /** While the cache is being retired, and after it. */
   #retirement: Promise<void> | null = null;
+  /** Over when no new epoch is being told. */
+  #renewal: Promise<unknown> = Promise.resolve();
   #waiters: (() => void)[] = [];
 
   constructor(cache: BlockDevice, backing: Backing, options: NvCacheOptions) {
@@ -202,6 +206,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
       },
     });
     engine.core.epoch = restored.epoch;
+    engine.core.headerEpoch = restored.epoch;
     engine.core.readOnly = this.#readOnly;
     if (!this.#readOnly && !this.#restore!.report.clean) {
       const { recovered = () => {} } = this.#options;
@@ -221,6 +226,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (this.#reactor === null || engine === null) return;
     await this.#until(() => this.#inFlight === 0);
     await this.#retirement;
+    await this.#renewal;
     engine.runs = false;
     await this.#until(() => engine.idle);
     let failure: unknown = null;
@@ -282,6 +288,34 @@ export class NvCache implements BlockDevice, DeviceObserver {
     this.#engine = null;
     this.#restored = null;
     this.#reactor = null;
+  }
+
+  // --- epochs -----------------------------------------------------------------------------------
+
+  /**
+   * The header and the owner get the next epoch, so that a copy of the cache device that has been
+   * left behind (half of a mirror) is known as old, whatever else it says. False: the cache is not
+   * in use any more, or has no room for it. Throws BandstandError.
+   */
+  renewEpoch(): Promise<boolean> {
+    const renewed = this.#renewal.then(() => this.#renewEpoch());
+    this.#renewal = renewed.catch(() => {});
+    return renewed;
+  }
+
+  async #renewEpoch(): Promise<boolean> {
+    const engine = this.#engine;
+    if (engine === null || this.#readOnly || this.#closing !== null) return false;
+    const { core } = engine;
+    const { keeper } = this.#restored!;
+    await this.#until(() => !keeper.busy);
+    const isUsed = core.state === STATE_ONLINE && core.lost.fits(LOST_RANGES_MAX);
+    if (!isUsed || core.headerEpoch >= EPOCHS_MAX) return false;
+    core.headerEpoch += 1;
+    // The header first: an owner that knows of an epoch which no header has would refuse all.
+    await keeper.write(engine.headerNow());
+    await this.#options.epochBegins?.(core.headerEpoch);
+    return true;
   }
 
   // --- draining and failing ---------------------------------------------------------------------
@@ -437,17 +471,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
   // --- status -----------------------------------------------------------------------------------
 
   describe(): DeviceDescription {
-    const header = this.#restored?.keeper.current ?? null;
-    return {
-      kind: 'nv-cache',
-      name: this.name,
-      children: [this.backing.describe(), this.cache.describe()],
-      details: {
-        uuid: header?.uuid ?? null,
-        blocks: header?.sizeBlocks ?? null,
-        bytes: header === null ? null : header.sizeBlocks * CACHE_BLOCK_BYTES,
-      },
-    };
+    return describeCache(this, this.#restored?.keeper.current ?? null);
   }
 
   /** How the cache is doing; null while it is closed. */
@@ -469,12 +493,4 @@ export class NvCache implements BlockDevice, DeviceObserver {
     const [recovery, ring] = [this.#engine?.recovery ?? null, this.#engine?.core.ring ?? null];
     return nvRecovery({ meter, nowUs: this.#reactor.nowUs(), recovery, report, ring });
   }
-}
-
-function lossesTooMany(cache: BlockDevice): BandstandError {
-  return new BandstandError('BANDSTAND_CACHE_READ_ONLY', {
-    message: `cannot put on record which blocks ${cache.name} has lost: they are too many`,
-    hint: 'look at the kernel log for this device (dmesg)',
-    details: { device: cache.name },
-  });
 }

@@ -80,6 +80,8 @@ export class NvCore {
   stoppedStatus = 0;
   /** Number of this life of the cache. */
   epoch = 0;
+  /** What the header says: as great, or greater where it was renewed meanwhile. */
+  headerEpoch = 0;
   /** A write waits for room in the ring, or for a slot for its trim. */
   roomWanted = false;
 

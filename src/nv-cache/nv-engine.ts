@@ -134,9 +134,9 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
 
   /** What the header has to say now. */
   headerNow(): HeaderChanges {
-    const { epoch, lost, ring } = this.core;
+    const { headerEpoch, lost, ring } = this.core;
     return {
-      epoch,
+      epoch: headerEpoch,
       phase: ring.phaseOf(ring.head),
       currentAddress: null,
       headSequence: Math.min(ring.flushedSequence, ring.committedSequence),

@@ -3,6 +3,8 @@
  */
 
 import {
+  type BlockDevice,
+  type DeviceDescription,
   FEATURE_ATOMIC_BLOCK,
   FEATURE_FUA,
   FEATURE_READ_ONLY,
@@ -14,6 +16,7 @@ import {
 import { BandstandError } from '../block/errors.ts';
 import { CACHED_BLOCKS_MAX } from './block-map.ts';
 import { CACHE_BLOCK_BYTES } from './cache-format.ts';
+import type { CacheHeader } from './cache-header.ts';
 import type { Backing } from './nv-core.ts';
 
 const REQUEST_BLOCKS_MAX = 256;
@@ -46,5 +49,22 @@ export function outerGeometry(cache: Geometry, backing: Geometry, readOnly: bool
     volatileCache: cache.volatileCache,
     features: (readOnly ? FEATURE_READ_ONLY : 0) | BACKING_FEATURES | FEATURE_FUA,
     trimGranularityBlocks: 1,
+  };
+}
+
+/** `header` is null while the cache is closed. */
+export function describeCache(
+  { backing, cache, name }: { backing: BlockDevice; cache: BlockDevice; name: string },
+  header: CacheHeader | null,
+): DeviceDescription {
+  return {
+    kind: 'nv-cache',
+    name,
+    children: [backing.describe(), cache.describe()],
+    details: {
+      uuid: header?.uuid ?? null,
+      blocks: header?.sizeBlocks ?? null,
+      bytes: header === null ? null : header.sizeBlocks * CACHE_BLOCK_BYTES,
+    },
   };
 }

@@ -66,8 +66,6 @@ export class RecordWriter implements Completer {
   readonly #sent = new SlotQueue();
   #open: RecordSlot | null = null;
   readonly #header = new RecordHeader();
-  readonly #nativeFua: boolean;
-  readonly #volatile: boolean;
   /** Data blocks of a full record: it is one write to the cache device. */
   readonly #dataMax: number;
   /** Blocks of the first write that waits which are in records already. */
@@ -84,9 +82,7 @@ export class RecordWriter implements Completer {
   constructor(core: NvCore, host: RecordWriterHost) {
     this.#core = core;
     this.#host = host;
-    const { features, requestBlocksMax, volatileCache } = core.cache.geometry;
-    this.#nativeFua = (features & FEATURE_FUA) !== 0;
-    this.#volatile = volatileCache;
+    const { requestBlocksMax } = core.cache.geometry;
     const blocksMax = Math.floor(requestBlocksMax / core.factor);
     this.#dataMax = Math.min(RECORD_DATA_MAX, blocksMax - 1);
     this.#memory = core.reactor.arena.allocate(RECORD_WRITER_BYTES);
@@ -289,7 +285,9 @@ export class RecordWriter implements Completer {
     statistics.ringBlocks += slot.length;
     const { io } = slot;
     io.op = OP_WRITE;
-    io.flags = slot.isFua && this.#nativeFua ? FLAG_FUA : 0;
+    // Asked each time: the members of a mirror come and go, and what it can do with them.
+    const isNative = (cache.geometry.features & FEATURE_FUA) !== 0;
+    io.flags = slot.isFua && isNative ? FLAG_FUA : 0;
     io.block = header.address * factor;
     io.blockCount = slot.length * factor;
     io.buffer = slot.buffer;
@@ -344,11 +342,12 @@ export class RecordWriter implements Completer {
   }
 
   #answer(slot: RecordSlot): void {
+    const isDurable = slot.io.flags === FLAG_FUA || !this.#core.cache.geometry.volatileCache;
     for (;;) {
       const io = slot.ios.shift();
       if (io === null) break;
       const isFua = (io.flags & FLAG_FUA) !== 0;
-      if (isFua && this.#volatile && !this.#nativeFua) this.#host.answerFlushed(io);
+      if (isFua && !isDurable) this.#host.answerFlushed(io);
       else this.#host.answer(io, OK);
     }
     slot.isFua = false;

@@ -81,6 +81,7 @@ export class ArrayManager extends MemberAdmin {
       membersOpened: true,
       steadyReads: assembly.clean === false,
       ...(options.depth === undefined ? {} : { depth: options.depth }),
+      ...(options.address === undefined ? {} : { address: options.address }),
     });
     await array.open(reactor);
     try {
@@ -105,6 +106,7 @@ export class ArrayManager extends MemberAdmin {
     const metadata = new ArrayMetadata(reactor, superblock, {
       state: 'dirty',
       ftl: assembly.ftl,
+      nvCache: assembly.nvCache,
       bitmap: loaded?.bitmap ?? null,
       process: NO_PROCESS,
       // Without a history it begins now, whether or not a loss had to be recorded.

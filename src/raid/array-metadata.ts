@@ -45,6 +45,7 @@ export interface FailedPlace {
 export interface LabelFacts {
   readonly state: LabelState;
   readonly ftl: boolean;
+  readonly nvCache: boolean;
   readonly bitmap: LabelBitmap | null;
   readonly process: LabelProcess;
   readonly missedSince: number;

@@ -84,6 +84,8 @@ export interface Assembly {
   readonly clean: boolean | null;
   /** True when a label of the array, of whatever time, says that an FTL owns its blocks. */
   readonly ftl: boolean;
+  /** True when such a label says that the array is the mirror of an NV cache. */
+  readonly nvCache: boolean;
   /** Members whose device is here and cannot be used as it is; all are in `unused`, too. */
   readonly returning: readonly ReturningMember[];
   /** The target of an interrupted rebuild whose device is here. */
@@ -137,6 +139,7 @@ export function assembleArray(
       inService.map(({ label }) => label),
     ),
     ftl: found.members.some((member) => ownLabel(member, newest)?.ftl === true),
+    nvCache: found.members.some((member) => ownLabel(member, newest)?.nvCache === true),
     returning: outside.returning,
     target: outside.target,
     spares: spares.spares,

@@ -37,6 +37,8 @@ export interface CreateOptions {
   readonly overwrite?: readonly BlockDevice[];
   /** The array is for an FTL, whose metadata the caller writes next. */
   readonly ftl?: boolean;
+  /** The array is the mirror of an NV cache, which the caller makes next. */
+  readonly nvCache?: boolean;
   /** Open for writing, the ones that the plan names, in its order. */
   readonly spares?: readonly BlockDevice[];
 }
@@ -67,7 +69,8 @@ export async function createArray(
     }
     await clearAll(reactor, devices);
     if (options.ftl === true) await clearFtl(reactor, superblock, devices);
-    await writeAll(reactor, superblock, devices, options.ftl ?? false);
+    const { ftl = false, nvCache = false } = options;
+    await writeAll(reactor, superblock, devices, { ftl, nvCache });
   } catch (error) {
     for (const device of all) await wipeDevice(reactor, device).catch(() => {});
     throw error;
@@ -120,10 +123,11 @@ async function writeAll(
   reactor: Reactor,
   superblock: Superblock,
   devices: readonly BlockDevice[],
-  ftl: boolean,
+  content: Pick<Label, 'ftl' | 'nvCache'>,
 ): Promise<void> {
   const label = (slot: number, state: LabelState): Label => {
-    return { ...firstLabel(superblock, slot), state, ftl, sequence: state === 'creating' ? 1 : 2 };
+    const sequence = state === 'creating' ? 1 : 2;
+    return { ...firstLabel(superblock, slot), state, ...content, sequence };
   };
   const creating = superblock.members.map((_, slot) => label(slot, 'creating'));
   for (const [slot, device] of devices.entries()) {
@@ -148,7 +152,7 @@ async function writeAll(
 function firstLabel(
   superblock: Superblock,
   slot: number,
-): Omit<Label, 'state' | 'ftl' | 'sequence'> {
+): Omit<Label, 'state' | 'ftl' | 'nvCache' | 'sequence'> {
   return {
     memberUuid: superblock.members[slot]!.uuid,
     arrayUuid: superblock.uuid,

@@ -175,6 +175,7 @@ export function examinationJson(examination: Examination): Record<string, unknow
             role: label.role,
             state: label.state,
             ftl: label.ftl,
+            nv_cache: label.nvCache,
             in_superblock: entry !== undefined,
             event_count: label.eventCount,
             missed_since: label.missedSince,

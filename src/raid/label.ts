@@ -64,7 +64,8 @@ export const LABEL_LAYOUT = new Layout('Member label', LABEL_BYTES, [
     offset: 20,
     bytes: 4,
     type: 'u32',
-    meaning: 'bit 0: the blocks of the array belong to an FTL; any other is refused',
+    meaning:
+      'bit 0: the blocks of the array belong to an FTL; bit 1: they are an NV cache; not both, and no other',
   },
   {
     name: 'sequence',
@@ -167,6 +168,8 @@ export type LabelRole = 'member' | 'target' | 'spare';
 const ROLES: readonly LabelRole[] = ['member', 'target', 'spare'];
 
 const LABEL_FLAG_FTL = 1;
+const LABEL_FLAG_NV_CACHE = 2;
+const LABEL_FLAGS_KNOWN = LABEL_FLAG_FTL | LABEL_FLAG_NV_CACHE;
 
 const FLAG_REPAIR = 1;
 const FLAG_REPLACE = 2;
@@ -210,6 +213,8 @@ export interface Label {
   readonly state: LabelState;
   /** The array's blocks are an FTL's, and nobody else may read or write them. */
   readonly ftl: boolean;
+  /** The array is the mirror of an NV cache: part of another stack, and none of its own. */
+  readonly nvCache: boolean;
   readonly eventCount: number;
   readonly bitmap: LabelBitmap | null;
   readonly process: LabelProcess;
@@ -244,7 +249,7 @@ export function encodeLabel(label: Label): Uint8Array {
       version_minor: VERSION_MINOR,
       length: LABEL_BYTES,
       crc: 0,
-      flags: label.ftl ? LABEL_FLAG_FTL : 0,
+      flags: (label.ftl ? LABEL_FLAG_FTL : 0) | (label.nvCache ? LABEL_FLAG_NV_CACHE : 0),
       sequence: label.sequence,
       member_uuid: label.memberUuid,
       array_uuid: label.arrayUuid,
@@ -304,7 +309,8 @@ export function decodeLabel(bytes: Uint8Array, copy: 0 | 1, device: string): Lab
     slot: values.slot,
     role,
     state,
-    ftl: values.flags === LABEL_FLAG_FTL,
+    ftl: (values.flags & LABEL_FLAG_FTL) !== 0,
+    nvCache: (values.flags & LABEL_FLAG_NV_CACHE) !== 0,
     eventCount: Number(values.event_count),
     bitmap: early ? null : bitmap,
     process: early ? NO_PROCESS : process,
@@ -319,6 +325,7 @@ export function decodeLabel(bytes: Uint8Array, copy: 0 | 1, device: string): Lab
 function contradiction(label: Label): { readonly field: string; readonly why: string } | null {
   const { role, process } = label;
   const wrong = (field: string, why: string) => ({ field, why });
+  if (label.ftl && label.nvCache) return wrong('flags', 'an FTL and an NV cache cannot be one');
   if (role === 'spare') {
     if (label.slot !== 0) return wrong('slot', `a spare has slot 0, not ${label.slot}`);
     if (label.bitmap !== null) return wrong('bitmap_offset', 'a spare has no bitmap');
@@ -375,7 +382,7 @@ function checkIntegrity(values: Values, bytes: Uint8Array, refuse: Refuse): void
       `version ${values.version_major}.${values.version_minor} is not supported, only ${VERSION_MAJOR}.x`,
     );
   }
-  if ((values.flags & ~LABEL_FLAG_FTL) !== 0)
+  if ((values.flags & ~LABEL_FLAGS_KNOWN) !== 0)
     refuse('flags', `${values.flags} holds unknown flags`);
   if (values.version_minor > VERSION_MINOR) return;
   const start =

@@ -70,7 +70,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       const { array } = this;
       if (array.members[slot]!.device === null) {
         throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member in service`, {
-          hint: `see the members with: bandstand status ${array.name}`,
+          hint: `see the members with: bandstand status ${array.address.stack}`,
         });
       }
       if (!array.mayEject(slot)) {
@@ -90,7 +90,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       const { array } = this;
       if (array.members[slot]!.device !== null) {
         throw this.#cannot('BANDSTAND_MEMBER_IN_SERVICE', `slot ${slot} is in service`, {
-          hint: `take it out of service first: bandstand member fail ${array.name} ${slot}`,
+          hint: `take it out of service first: bandstand member fail ${array.address.stack} ${array.address.slotPrefix}${slot}`,
         });
       }
       const waiting = this.candidates.findIndex((one) => one.slot === slot && !one.replace);
@@ -99,7 +99,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
         (waiting === -1 ? null : this.candidates.splice(waiting, 1)[0]!.device);
       if (device === null) {
         throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no device to let go of`, {
-          hint: `fill the slot with: bandstand member add ${array.name} DEVICE`,
+          hint: `fill the slot with: bandstand member add ${this.#address.stack} DEVICE${this.#address.option}`,
         });
       }
       return device;
@@ -119,7 +119,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       const at = this.candidates.findIndex((one) => one.slot === null && one.uuid === uuid);
       if (at === -1) {
         throw this.#cannot('BANDSTAND_MEMBER_NOT_FOUND', `${uuid} is no spare of it`, {
-          hint: `see its spares with: bandstand status ${this.array.name}`,
+          hint: `see its spares with: bandstand status ${this.#address.stack}`,
         });
       }
       const [one] = this.candidates.splice(at, 1);
@@ -141,7 +141,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
       const entry = this.#superblock.members[slot]!;
       if (this.array.members[slot]!.device === null) {
         throw this.#cannot('BANDSTAND_MEMBER_STATE', `slot ${slot} has no member to replace`, {
-          hint: `fill the slot with: bandstand member add ${this.array.name} DEVICE`,
+          hint: `fill the slot with: bandstand member add ${this.#address.stack} DEVICE${this.#address.option}`,
         });
       }
       const { one } = this.#identify(device, found);
@@ -167,7 +167,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
           'BANDSTAND_ARRAY_DEGRADED',
           'too few members are in service to compare',
           {
-            hint: `make it whole first: bandstand member add ${this.array.name} DEVICE`,
+            hint: `make it whole first: bandstand member add ${this.#address.stack} DEVICE${this.#address.option}`,
           },
         );
       }
@@ -315,9 +315,13 @@ export abstract class MemberAdmin extends ProcessKeeper {
     throw (
       this.refusals.get(device) ??
       this.#cannot('BANDSTAND_MEMBER_STATE', `the rebuild onto ${device.name} could not begin`, {
-        hint: `see why with: bandstand events ${this.array.name}`,
+        hint: `see why with: bandstand events ${this.#address.stack}`,
       })
     );
+  }
+
+  get #address() {
+    return this.array.address;
   }
 
   get #superblock() {
@@ -331,9 +335,9 @@ export abstract class MemberAdmin extends ProcessKeeper {
   }
 
   #belongs(device: BlockDevice, slot: number): BandstandError {
-    const { name } = this.array;
+    const { option, stack } = this.#address;
     return this.#cannot('BANDSTAND_MEMBER_STATE', `${device.name} belongs to slot ${slot}`, {
-      hint: `return it there with: bandstand member add ${name} ${device.name}`,
+      hint: `return it there with: bandstand member add ${stack} ${device.name}${option}`,
     });
   }
 
@@ -342,7 +346,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
     if (run !== null) return run;
     throw new BandstandError('BANDSTAND_ACTIVITY_NONE', {
       message: `cannot ${what} the activity of ${this.array.name}: nothing is going on`,
-      hint: `see what has happened with: bandstand events ${this.array.name}`,
+      hint: `see what has happened with: bandstand events ${this.#address.stack}`,
       details: { array: this.array.name },
     });
   }
@@ -352,7 +356,7 @@ export abstract class MemberAdmin extends ProcessKeeper {
     if (run === null) return;
     throw new BandstandError('BANDSTAND_ACTIVITY_BUSY', {
       message: `cannot ${what} of ${this.array.name}: a ${run.plan.kind} is running`,
-      hint: `wait for it with: bandstand wait ${this.array.name} --for ${run.plan.kind}`,
+      hint: `wait for it with: bandstand wait ${this.#address.stack} --for ${run.plan.kind}`,
       details: { array: this.array.name, kind: run.plan.kind },
     });
   }

@@ -18,6 +18,7 @@ import { OP_READ, type Op, opName } from '../block/block-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK, statusName, statusText } from '../block/status.ts';
+import type { ArrayAddress } from './array-address.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from './array-events.ts';
 import type { ArrayKeeper } from './array-keeper.ts';
 import type { ArrayMetadata, FailedPlace, Place } from './array-metadata.ts';
@@ -39,6 +40,8 @@ export interface ManagerOptions {
   /** A layer above will say which blocks it needs (`attachSpace`); no process begins before. */
   readonly expectsSpace?: boolean;
   readonly process?: Partial<ProcessTuning>;
+  /** See RaidArrayOptions.address. */
+  readonly address?: ArrayAddress;
 }
 
 export interface ManagerObserver {
@@ -136,6 +139,8 @@ export abstract class MetadataKeeper implements ArrayKeeper {
     if (device !== null) this.metadata!.drop(device);
     const left =
       levelRules(this.array.spec.level).tolerates(this.array.members.length) - this.array.absent;
+    const { option, stack } = this.array.address;
+    const bears = left > 0 ? `${left} more may fail` : 'a further failure loses data';
     const why = status === 0 ? 'it was asked for' : `${statusText(status)} (${statusName(status)})`;
     this.emit({
       kind: member.lostAs === 'failed' ? 'member-failed' : 'member-removed',
@@ -144,7 +149,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
       reason: why,
       action: this.hasSpare
         ? 'a spare takes its place'
-        : `bandstand member add ${this.array.name} DEVICE (${left > 0 ? `${left} more may fail` : 'a further failure loses data'})`,
+        : `bandstand member add ${stack} DEVICE${option} (${bears})`,
       slot,
       device: device?.name ?? null,
       details: { errno: statusName(status), more_failures_borne: left },
@@ -182,7 +187,7 @@ export abstract class MetadataKeeper implements ArrayKeeper {
         severity: 'warning',
         message: `the array runs without ${array.absent} of ${array.members.length} members`,
         reason: `slot ${slots.join(', ')} is out of service`,
-        action: `see what is missing with: bandstand status ${array.name}`,
+        action: `see what is missing with: bandstand status ${array.address.stack}`,
       });
     }
     // The last of them went before this could be written down: what waits for that has failed.

@@ -124,7 +124,8 @@ export function rebuildStopped(
   device: string | null,
 ): EventParts {
   const { slot } = run.plan;
-  const again = `bandstand member add ${array.name} ${device ?? 'DEVICE'}`;
+  const { option, stack } = array.address;
+  const again = `bandstand member add ${stack} ${device ?? 'DEVICE'}${option}`;
   const stopped = outcome.kind === 'stopped';
   return {
     kind: 'rebuild-stopped',
@@ -194,7 +195,7 @@ export function checkEnded(
     reason: waits
       ? 'a rebuild goes first; the check goes on after it'
       : outcomeText(array, outcome),
-    action: bad && !repair ? `bandstand check ${array.name} --repair` : null,
+    action: bad && !repair ? `bandstand check ${array.address.stack} --repair` : null,
     details: {
       mismatched_blocks: mismatches,
       repaired_blocks: repaired,

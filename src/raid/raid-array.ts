@@ -8,6 +8,7 @@
 import { assert } from '../block/assert.ts';
 import type { BlockDevice, DeviceDescription } from '../block/block-device.ts';
 import type { Reactor } from '../block/reactor.ts';
+import { type ArrayAddress, ownAddress } from './array-address.ts';
 import { ArrayCore } from './array-core.ts';
 import { arrayGeometry, checkMember } from './array-geometry.ts';
 import type { MemberStatus } from './array-members.ts';
@@ -24,11 +25,15 @@ export interface RaidArrayOptions {
   readonly membersOpened?: boolean;
   /** True when members may differ since a crash, so that reads must not alternate between them. */
   readonly steadyReads?: boolean;
+  /** How commands name it; by its own name when absent. */
+  readonly address?: ArrayAddress;
 }
 
 export class RaidArray extends ArrayCore implements BlockDevice {
   readonly name: string;
   spec: ArraySpec;
+  /** For what people are told to do. */
+  readonly address: ArrayAddress;
   readonly #depth: number;
   #membersOpened: boolean;
   #closing: Promise<void> | null = null;
@@ -37,6 +42,7 @@ export class RaidArray extends ArrayCore implements BlockDevice {
     super(spec, options.steadyReads ?? false);
     this.name = spec.name;
     this.spec = spec;
+    this.address = options.address ?? ownAddress(spec.name);
     this.#depth = options.depth ?? DEPTH_DEFAULT;
     this.#membersOpened = options.membersOpened ?? false;
   }

@@ -35,6 +35,7 @@ export async function labelSpare(
     bitmap: null,
     process: NO_PROCESS,
     ftl: false,
+    nvCache: false,
     missedSince: 0,
   };
   await writeLabel(reactor, device, label);

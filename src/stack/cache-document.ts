@@ -16,6 +16,8 @@ import { CACHE_STEPS } from '../nv-cache/cache-restore.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { NvCacheStatus } from '../nv-cache/nv-cache-status.ts';
 import type { NvRecovery } from '../nv-cache/nv-recovery.ts';
+import type { CacheBase } from './cache-base.ts';
+import type { CacheMirror } from './cache-mirror.ts';
 
 function healthOf({ cache_failed: hasFailed, state }: NvCacheStatus): CacheHealth {
   if (state === 'retiring') return 'failing';
@@ -34,13 +36,29 @@ const STATES: Readonly<Record<string, CacheState>> = {
 export type DescribedCache = Pick<NvCache, 'status' | 'recovery'>;
 
 /** Null while it is closed. */
-export function cacheDocument(cache: DescribedCache, device: string): CacheStatusDocument | null {
+export function cacheDocument(
+  cache: DescribedCache,
+  { mirror, name }: Pick<CacheBase, 'mirror' | 'name'>,
+): CacheStatusDocument | null {
   const recovery = cache.recovery();
   if (recovery === null) return null;
   const status = cache.status();
-  return status === null
-    ? startingDocument(recovery, device)
-    : documentOf(status, recovery, device);
+  const document =
+    status === null ? startingDocument(recovery, name) : documentOf(status, recovery, name);
+  return mirror === null ? document : mirrored(document, mirror);
+}
+
+function mirrored(document: CacheStatusDocument, mirror: CacheMirror): CacheStatusDocument {
+  const part = mirror.status();
+  const isWhole = document.health !== 'ok' || part.health === 'healthy';
+  return {
+    ...document,
+    ...(isWhole ? {} : { health: 'degraded' }),
+    reason: document.reason ?? part.reason,
+    action: part.action,
+    activity: part.activity,
+    array: mirror.arrayStatus(part),
+  };
 }
 
 const bytes = (blocks: number): number => blocks * CACHE_BLOCK_BYTES;
@@ -55,6 +73,9 @@ function documentOf(
     uuid: status.uuid,
     health: healthOf(status),
     reason: status.reason,
+    action: null,
+    activity: null,
+    array: null,
     state: stateOf(status, recovery),
     size_bytes: bytes(status.ring_blocks),
     used_bytes: bytes(status.used_blocks),
@@ -87,6 +108,9 @@ function startingDocument(recovery: NvRecovery, device: string): CacheStatusDocu
     uuid: null,
     health: 'ok',
     reason: null,
+    action: null,
+    activity: null,
+    array: null,
     state: STATES[recovery.step] ?? 'header',
     size_bytes: null,
     used_bytes: null,

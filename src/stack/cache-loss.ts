@@ -100,7 +100,7 @@ function unknownLoss(stack: Stack, plan: StackPlan, why: string): CacheLoss | nu
 }
 
 async function compare(ring: Ring, stack: Stack): Promise<CacheLoss | null> {
-  const { cache = null, cacheDevice = null } = stack.log ?? {};
+  const { base = null, cache = null } = stack.log ?? {};
   if (cache === null) return null;
   const ftl = stack.log!.ftl.device;
   const { blocks, lost, trims } = cache.content();
@@ -121,7 +121,7 @@ async function compare(ring: Ring, stack: Stack): Promise<CacheLoss | null> {
   }
   return {
     ...ftl.cache!,
-    device: cacheDevice,
+    device: base?.name ?? null,
     unknown: null,
     blocks: runs.blocks,
     rangeCount: runs.count,

@@ -28,8 +28,14 @@ import {
   usageOf,
 } from './device-usage.ts';
 import { makeFtl, type PlannedFtl, planFtl } from './ftl-plan.ts';
+import {
+  type MakeMirrorOptions,
+  MIRROR_BLOCK_BYTES,
+  makeMirror,
+  planMirror,
+} from './make-mirror.ts';
 import { recognise, type Signature } from './signatures.ts';
-import type { RememberedStack } from './state-store.ts';
+import type { RememberedCache, RememberedStack } from './state-store.ts';
 
 /** More than any format that we know keeps at the end of a device. */
 const END_BYTES = 2 ** 20;
@@ -47,8 +53,8 @@ export interface CreateRequest {
   readonly members: readonly string[];
   /** Paths of devices that are kept ready to replace a failed member. */
   readonly spares: readonly string[];
-  /** Path of the device of the NV cache; null: none. */
-  readonly cache: string | null;
+  /** Paths of the NV cache: one device, or two for a mirror; []: none. */
+  readonly caches: readonly string[];
   /** Paths that may lose what they hold. */
   readonly erase: readonly string[];
 }
@@ -71,6 +77,17 @@ export interface PreparedSpare extends PreparedDevice {
   readonly uuid: string;
 }
 
+export interface PreparedCache {
+  /** UUID of the cache. */
+  readonly uuid: string;
+  /** The path of its device, or the name of its mirror. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly devices: readonly PreparedDevice[];
+  /** Null for one device. */
+  readonly mirror: ArrayPlan | null;
+}
+
 export interface PreparedCreate {
   readonly request: CreateRequest;
   readonly plan: ArrayPlan;
@@ -78,21 +95,23 @@ export interface PreparedCreate {
   readonly ftl: PlannedFtl | null;
   readonly members: readonly PreparedMember[];
   readonly spares: readonly PreparedSpare[];
-  /** The device of the NV cache; null: none. */
-  readonly cache: PreparedDevice | null;
+  /** Null: none. */
+  readonly cache: PreparedCache | null;
   /** Sentences for the user. */
   readonly warnings: readonly string[];
 }
 
 /** Throws BandstandError for each thing that can be wrong, before anything is written. */
 export async function prepareCreate(ring: Ring, request: CreateRequest): Promise<PreparedCreate> {
-  const caches = request.cache === null ? [] : [request.cache];
+  const { caches } = request;
   const identities = [...request.members, ...request.spares, ...caches].map(identifyDevice);
   refuseDuplicates(request.name, identities);
   const erased = eraseKeys(request, identities);
   const devices: PreparedDevice[] = [];
-  for (const identity of identities) {
-    const geometry = await inspect(ring, request.name, identity);
+  const cachesAt = request.members.length + request.spares.length;
+  for (const [index, identity] of identities.entries()) {
+    const isMirrored = index >= cachesAt && caches.length > 1;
+    const geometry = await inspect(ring, request.name, identity, isMirrored);
     const sizeBytes = geometry.blockCount * geometry.blockBytes;
     const holds = holdings(identity, sizeBytes);
     const erase = erased.has(identity.key);
@@ -113,8 +132,7 @@ export async function prepareCreate(ring: Ring, request: CreateRequest): Promise
   });
   const spares = plan.spares.map(({ uuid }, index) => ({ ...devices[count + index]!, uuid }));
   const ftl = request.ftl ? await planFtl(ring, plan, members, request.overProvisioning) : null;
-  const cache = request.cache === null ? null : devices.at(-1)!;
-  if (cache !== null) refuseSmallCache(request.name, cache);
+  const cache = prepareCache(request.name, devices.slice(cachesAt));
   const warnings = [...warningsFor(plan, members), ...cacheWarnings(cache, members)];
   return { request, plan, ftl, members, spares, cache, warnings };
 }
@@ -161,7 +179,7 @@ function eraseKeys(
   const roles = [
     'member',
     ...(request.spares.length > 0 ? ['spare'] : []),
-    ...(request.cache === null ? [] : ['cache']),
+    ...(request.caches.length === 0 ? [] : ['cache']),
   ];
   const nobody = `names no ${roles.join(' and no ')}`;
   for (const path of request.erase) {
@@ -179,10 +197,16 @@ function eraseKeys(
 }
 
 /** Opens the device exclusively for a moment: in use and unsuitable show here. */
-async function inspect(ring: Ring, name: string, identity: DeviceIdentity): Promise<Geometry> {
+async function inspect(
+  ring: Ring,
+  name: string,
+  identity: DeviceIdentity,
+  isMirrored: boolean,
+): Promise<Geometry> {
   const usage = usageOf(identity);
   if (usage !== null) throw busyError(name, identity.path, usage);
-  const device = new FileDevice(identity.path);
+  const blocks = isMirrored ? { blockBytes: MIRROR_BLOCK_BYTES } : {};
+  const device = new FileDevice(identity.path, blocks);
   try {
     await device.open(ring);
   } catch (error) {
@@ -248,6 +272,20 @@ function warningsFor(plan: ArrayPlan, members: readonly PreparedMember[]): strin
   return warnings;
 }
 
+function prepareCache(name: string, devices: readonly PreparedDevice[]): PreparedCache | null {
+  const [first] = devices;
+  if (first === undefined) return null;
+  const uuid = makeUuid();
+  if (devices.length === 1) {
+    refuseSmallCache(name, first);
+    return { uuid, name: first.device, sizeBytes: first.sizeBytes, devices, mirror: null };
+  }
+  const named = devices.map(({ device, geometry }) => ({ name: device, geometry }));
+  const mirror = planMirror(name, uuid, named);
+  const sizeBytes = mirror.blockCount * mirror.blockBytes;
+  return { uuid, name: mirror.name, sizeBytes, devices, mirror };
+}
+
 function refuseSmallCache(name: string, { device, sizeBytes }: PreparedDevice): void {
   const least = CACHE_BLOCKS_LEAST * CACHE_BLOCK_BYTES;
   if (sizeBytes >= least) return;
@@ -259,14 +297,21 @@ function refuseSmallCache(name: string, { device, sizeBytes }: PreparedDevice): 
 }
 
 function cacheWarnings(
-  cache: PreparedDevice | null,
+  cache: PreparedCache | null,
   members: readonly PreparedMember[],
 ): readonly string[] {
-  const key = cache?.identity.diskKey ?? null;
-  const shared = members.find(({ identity }) => key !== null && identity.diskKey === key);
-  if (shared === undefined) return [];
-  const both = `${cache!.device} and ${shared.device}`;
-  return [`${both} are on the same disk: the cache makes nothing faster`];
+  const warnings: string[] = [];
+  const { devices = [], mirror = null } = cache ?? {};
+  for (const { device, identity } of devices) {
+    const { diskKey } = identity;
+    const shared = members.find((one) => diskKey !== null && one.identity.diskKey === diskKey);
+    if (shared === undefined) continue;
+    const both = `${device} and ${shared.device}`;
+    warnings.push(`${both} are on the same disk: the cache makes nothing faster`);
+  }
+  if (mirror === null) return warnings;
+  const slots = devices.map((device, slot) => ({ ...device, slot }));
+  return [...warnings, ...warningsFor(mirror, slots)];
 }
 
 /**
@@ -286,14 +331,15 @@ export async function executeCreate(
   prepared: PreparedCreate,
 ): Promise<RememberedStack> {
   const { plan, ftl, members, spares, request } = prepared;
-  const caches = prepared.cache === null ? [] : [prepared.cache];
+  const { cache } = prepared;
+  const caches = cache?.devices ?? [];
   const all: readonly PreparedDevice[] = [...members, ...spares, ...caches];
-  const cacheUuid = makeUuid();
   const devices: BlockDevice[] = [];
   try {
-    for (const { device: path } of all) {
-      const isCache = path === prepared.cache?.device;
-      const device = new FileDevice(path, isCache ? {} : { blockBytes: plan.blockBytes });
+    for (const one of all) {
+      const ofCache = cache?.mirror == null ? {} : { blockBytes: MIRROR_BLOCK_BYTES };
+      const blocks = caches.includes(one) ? ofCache : { blockBytes: plan.blockBytes };
+      const device = new FileDevice(one.device, blocks);
       await device.open(ring);
       devices.push(device);
     }
@@ -309,12 +355,12 @@ export async function executeCreate(
       });
       if (ftl !== null) {
         const uuid = makeUuid();
-        const cache = prepared.cache === null ? null : { uuid: cacheUuid, epoch: 0 };
         // The cache first: a device that nothing refers to does no harm.
-        if (cache !== null) {
-          await createCache(ring, devices.at(-1)!, { uuid: cacheUuid, owner: uuid });
-        }
-        await makeFtl(ring, plan, { ...ftl, uuid, cache }, ours);
+        const erased = devices.filter((_, index) => all[index]!.erase);
+        const own = devices.slice(members.length + spares.length);
+        if (cache !== null) await makeCache(ring, cache, own, { owner: uuid, overwrite: erased });
+        const named = cache === null ? null : { uuid: cache.uuid, epoch: 0 };
+        await makeFtl(ring, plan, { ...ftl, uuid, cache: named }, ours);
       }
     }
   } finally {
@@ -336,9 +382,28 @@ export async function executeCreate(
       health: 'ok',
     })),
     spares: spares.map(({ uuid, identity }) => ({ uuid, path: stablePath(identity) })),
-    cache:
-      prepared.cache === null
-        ? null
-        : { uuid: cacheUuid, path: stablePath(prepared.cache.identity) },
+    cache: cache === null ? null : rememberedCache(cache),
   };
+}
+
+async function makeCache(
+  ring: Ring,
+  { mirror, uuid }: PreparedCache,
+  devices: readonly BlockDevice[],
+  options: MakeMirrorOptions,
+): Promise<void> {
+  if (mirror !== null) await makeMirror(ring, mirror, devices, options);
+  else await createCache(ring, devices[0]!, { uuid, owner: options.owner });
+}
+
+function rememberedCache({ devices, mirror, uuid }: PreparedCache): RememberedCache {
+  const paths = devices.map(({ identity }) => stablePath(identity));
+  if (mirror === null) return { uuid, path: paths[0]!, members: [], spares: [] };
+  const members = mirror.members.map(({ slot, uuid: member }) => ({
+    slot,
+    uuid: member,
+    path: paths[slot]!,
+    health: 'ok' as const,
+  }));
+  return { uuid, path: null, members, spares: [] };
 }

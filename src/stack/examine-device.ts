@@ -8,6 +8,7 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import { FileDevice } from '../device/file-device.ts';
+import { OffsetDevice } from '../device/offset-device.ts';
 import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import type { CacheHeader } from '../nv-cache/cache-header.ts';
 import { readCacheHeader } from '../nv-cache/cache-header-io.ts';
@@ -27,6 +28,8 @@ export interface ExaminedDevice {
   readonly examination: Examination;
   /** The header of an NV cache; null: there is none. */
   readonly cache: ExaminedCache | null;
+  /** The same on the array that it is a member of; null: there is none. */
+  readonly mirrored: ExaminedCache | null;
   /** Everything recognisable that is not ours. */
   readonly foreign: readonly Signature[];
   /** How it is used at the moment, or null. */
@@ -47,10 +50,12 @@ export async function examineAt(ring: Ring, path: string): Promise<ExaminedDevic
   return await withDevice(ring, device, async () => {
     const { blockBytes, blockCount } = device.geometry;
     const sizeBytes = blockBytes * blockCount;
+    const examination = await examineDevice(ring, device);
     return {
       device: path,
       sizeBytes,
-      examination: await examineDevice(ring, device),
+      examination,
+      mirrored: await examineMirrored(ring, examination),
       cache: await examineCache(ring, device),
       foreign: foreignOn(identity, sizeBytes),
       usage: usageOf(identity),
@@ -68,6 +73,24 @@ async function examineCache(ring: Ring, device: BlockDevice): Promise<ExaminedCa
   }
 }
 
+/** What a member of a mirror under an NV cache has of the ring: an old copy, if it is stale. */
+async function examineMirrored(
+  ring: Ring,
+  { blockBytes: diskBlockBytes, blockCount, device, label, superblock }: Examination,
+): Promise<ExaminedCache | null> {
+  const members = superblock.value?.members ?? [];
+  const own = members.find(({ uuid }) => uuid === label?.memberUuid);
+  if (label?.nvCache !== true || own === undefined) return null;
+  // Its blocks are those of the array, whatever those of the disk are.
+  const { blockBytes } = superblock.value!;
+  const { dataOffset: firstBlock } = own;
+  if (firstBlock * blockBytes >= blockCount * diskBlockBytes) return null;
+  const part = new OffsetDevice(new FileDevice(device, { readOnly: true, blockBytes }), {
+    firstBlock,
+  });
+  return await withDevice(ring, part, () => examineCache(ring, part));
+}
+
 function foreignOn(identity: DeviceIdentity, sizeBytes: number): Signature[] {
   return recognise(identity.realPath, sizeBytes).filter(({ kind }) => !OURS.includes(kind));
 }
@@ -78,6 +101,7 @@ export function examinedJson(examined: ExaminedDevice): Record<string, unknown> 
     ...examinationJson(examined.examination),
     size_bytes: examined.sizeBytes,
     nv_cache: examined.cache === null ? null : cacheJson(examined.cache),
+    mirrored_nv_cache: examined.mirrored === null ? null : cacheJson(examined.mirrored),
     foreign: examined.foreign.map(({ kind, label, atByte }) => ({
       kind,
       label,

@@ -22,7 +22,23 @@ import { type Examination, examineDevice } from '../raid/examine.ts';
 import { type DeviceSpec, parseDeviceSpec } from './device-spec.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice, scanBlockDevices } from './device-usage.ts';
-import type { StackPlan } from './worker-messages.ts';
+import type { RememberedMember, RememberedSpare } from './state-store.ts';
+
+/** Which array is wanted, and where to look for it. */
+export interface MemberSearch {
+  /** Of the array. */
+  readonly name: string;
+  /** Of the array, when it is known: members of another one are refused. */
+  readonly uuid: string | null;
+  /** Device specifications given by the user; empty: remembered paths and a scan. */
+  readonly devices: readonly string[];
+  readonly remembered: {
+    readonly members: readonly RememberedMember[];
+    readonly spares: readonly RememberedSpare[];
+  } | null;
+  /** Start with members missing although they were not missing at the last clean stop. */
+  readonly degraded: boolean;
+}
 
 export interface FoundMembers {
   readonly assembly: Assembly;
@@ -36,7 +52,7 @@ export interface FoundMembers {
 }
 
 /** Throws BandstandError: what is missing, damaged or ambiguous, in words of raid/assemble.ts. */
-export async function findMembers(reactor: Reactor, plan: StackPlan): Promise<FoundMembers> {
+export async function findMembers(reactor: Reactor, plan: MemberSearch): Promise<FoundMembers> {
   const wanted = plan.uuid === null ? { name: plan.name } : { uuid: plan.uuid };
   const base: AssembleOptions = { ...wanted, degraded: plan.degraded };
   if (plan.devices.length > 0) {
@@ -115,7 +131,7 @@ function identities(specs: readonly DeviceSpec[]): ReadonlyMap<string, string> {
 }
 
 /** A member without a label was named by the user once; its path is remembered with its UUID. */
-function identitiesRemembered(plan: StackPlan): ReadonlyMap<string, string> {
+function identitiesRemembered(plan: MemberSearch): ReadonlyMap<string, string> {
   return new Map(
     (plan.remembered?.members ?? []).flatMap(({ path, uuid }) =>
       uuid === null ? [] : [[presentPath(path), uuid] as const],

@@ -70,7 +70,8 @@ function blocksOf({ lost_blocks: count }: CacheStatusDocument): string {
 function cacheWords(name: string, cache: CacheStatusDocument | null, words: Words): Words {
   if (cache === null) return words;
   const reasons: string[] = [];
-  if (cache.health === 'failing') {
+  if (cache.health === 'degraded') reasons.push(`its NV cache is degraded: ${cache.reason}`);
+  else if (cache.health === 'failing') {
     reasons.push(`the NV cache ${cache.device} is being emptied: ${cache.reason}`);
   } else if (cache.health === 'detached') {
     reasons.push(cacheFailedWords(cache.device, cache.reason ?? 'it is empty'));
@@ -84,6 +85,6 @@ function cacheWords(name: string, cache: CacheStatusDocument | null, words: Word
   return {
     health: words.health === 'healthy' ? 'degraded' : words.health,
     reason: reasons.join('; '),
-    action: words.action ?? cacheFailedAction(name),
+    action: words.action ?? (cache.health === 'degraded' ? cache.action : cacheFailedAction(name)),
   };
 }

@@ -7,36 +7,28 @@
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
-import type { Reactor } from '../block/reactor.ts';
+import { BandstandError } from '../block/errors.ts';
 import type { CacheStatusDocument } from '../control/schema.ts';
 import { type FtlIdentity, readFtlIdentity } from '../ftl/ftl-identity.ts';
 import { NvCache } from '../nv-cache/nv-cache.ts';
 import { redundancyOf } from '../raid/array-copies.ts';
 import type { RaidArray } from '../raid/raid-array.ts';
+import type { Ring } from '../reactor/ring.ts';
+import { type CacheBase, closeCacheBase, openCacheBase } from './cache-base.ts';
 import { cacheDocument } from './cache-document.ts';
+import type { CacheMirror } from './cache-mirror.ts';
 import { cacheStepEvents } from './cache-step-events.ts';
-import { parseDeviceSpec } from './device-spec.ts';
-import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
-import { findCache } from './find-cache.ts';
-import { nameless } from './find-members.ts';
 import { FtlLayer } from './ftl-layer.ts';
 import type { RememberedCache } from './state-store.ts';
 import type { StackEvent, StackPlan } from './worker-messages.ts';
 
 export interface LogLayersSource {
-  readonly reactor: Reactor;
+  readonly reactor: Ring;
   readonly array: RaidArray;
   readonly plan: StackPlan;
   readonly emit: (event: StackEvent) => void;
   /** Told before the FTL is opened. */
   starting(ftl: FtlLayer): void;
-}
-
-/** An open device that holds a new cache. */
-export interface NewCache {
-  readonly device: BlockDevice;
-  readonly path: string;
-  readonly uuid: string;
 }
 
 export class LogLayers {
@@ -45,7 +37,7 @@ export class LogLayers {
   /** UUID of the FTL. */
   readonly uuid: string;
   #cache: NvCache | null = null;
-  #path: string | null = null;
+  #base: CacheBase | null = null;
 
   private constructor(source: LogLayersSource, uuid: string, ftl: FtlLayer) {
     this.#source = source;
@@ -58,9 +50,14 @@ export class LogLayers {
     return this.#cache;
   }
 
-  /** Where the cache is; null without one. */
-  get cacheDevice(): string | null {
-    return this.#path;
+  /** What the cache lies on; null without one. */
+  get base(): CacheBase | null {
+    return this.#base;
+  }
+
+  /** Null without an NV cache, and where it is one device. */
+  get mirror(): CacheMirror | null {
+    return this.#base?.mirror ?? null;
   }
 
   /** Opens what is below `device`. Throws BandstandError; then nothing is left open. */
@@ -82,24 +79,22 @@ export class LogLayers {
     { cache, uuid: owner }: FtlIdentity,
   ): Promise<LogLayers> {
     const { array, emit, plan, reactor } = source;
-    const path = await findCache(reactor, plan, cache!);
-    const spec = nameless(parseDeviceSpec(path));
-    const device = makeLeaf(spec, { readOnly: plan.readOnly, deadlineUs: MEMBER_DEADLINE_US });
-    await device.open(reactor);
+    const base = await openCacheBase({ ring: reactor, plan, emit }, cache!);
     const ftl = new FtlLayer(array, reactor.surviving, { ...plan, isCached: true }, emit);
     source.starting(ftl);
     try {
       await ftl.device.open(reactor);
     } catch (error) {
-      await device.close();
+      await closeCacheBase(base);
       throw error;
     }
     const log = new LogLayers(source, owner, ftl);
-    log.#put({ device, path, uuid: cache!.uuid }, cache!.epoch);
+    log.#put(base, cache!.epoch);
     return log;
   }
 
-  #put({ device, path, uuid }: NewCache, epoch: number): NvCache {
+  #put(base: CacheBase, epoch: number): NvCache {
+    const { device, uuid } = base;
     const ftl = this.ftl.device;
     const { emit } = this.#source;
     const cache: NvCache = new NvCache(device, ftl, {
@@ -117,12 +112,24 @@ export class LogLayers {
       forget: () => ftl.nameCache(null),
     });
     this.#cache = cache;
-    this.#path = path;
+    this.#base = base;
+    if (base.mirror !== null) base.mirror.whenLeft = () => this.#renewEpoch(cache);
     return cache;
   }
 
+  /** What has left the mirror is old from now on, also for a start that is told to do without. */
+  #renewEpoch(cache: NvCache): void {
+    const { emit, reactor } = this.#source;
+    const failed = (error: unknown): void => {
+      if (!(error instanceof BandstandError)) throw error;
+      const message = `NV cache: a device that has left it is not marked as old: ${error.message}`;
+      emit({ event: 'warning', message });
+    };
+    reactor.keep(cache.renewEpoch().then(() => {}, failed));
+  }
+
   /** The FTL is open and nothing is in flight. Throws BandstandError; then it has no cache. */
-  async attach(reactor: Reactor, made: NewCache): Promise<BlockDevice> {
+  async attach(reactor: Ring, made: CacheBase): Promise<BlockDevice> {
     const ftl = this.ftl.device;
     await ftl.nameCache({ uuid: made.uuid, epoch: 0 });
     const cache = this.#put(made, 0);
@@ -137,20 +144,20 @@ export class LogLayers {
     return cache;
   }
 
-  /** The cache is empty and nothing is in flight. Gives it; its device is open. */
-  async detach(): Promise<NvCache> {
+  /** The cache is empty and nothing is in flight. Gives what it lies on, which is open. */
+  async detach(): Promise<CacheBase> {
     const ftl = this.ftl.device;
-    const cache = this.#cache!;
+    const [cache, base] = [this.#cache!, this.#base!];
     await ftl.nameCache(null);
     await cache.close();
     ftl.setCached(false);
     this.#forgetCache();
-    return cache;
+    return base;
   }
 
   #forgetCache(): void {
     this.#cache = null;
-    this.#path = null;
+    this.#base = null;
   }
 
   /** What the user of the stack sees. */
@@ -179,25 +186,25 @@ export class LogLayers {
   }
 
   async #closeBelow(): Promise<void> {
-    const cache = this.#cache;
-    if (cache === null) return;
+    const base = this.#base;
+    if (base === null) return;
     try {
       await this.ftl.device.close();
     } finally {
-      await cache.cache.close();
+      await closeCacheBase(base);
     }
   }
 
   /** For status; null without a cache, or while it is closed. */
   document(): CacheStatusDocument | null {
-    return this.cache === null ? null : cacheDocument(this.cache, this.#path!);
+    return this.cache === null ? null : cacheDocument(this.cache, this.#base!);
   }
 
   /** What is to be told when this device is the cache, and has failed; else null. */
   cacheFailure(device: BlockDevice): StackEvent | null {
     if (this.cache === null || device !== this.cache.cache) return null;
     const why = this.cache.status()?.reason ?? 'it has failed';
-    return { event: 'cache-failed', device: this.#path!, why };
+    return { event: 'cache-failed', device: this.#base!.name, why };
   }
 
   /** What is to be told when the stack has failed because of its cache; else null. */
@@ -213,7 +220,10 @@ export class LogLayers {
 
   /** Where the cache was found; null without one. */
   remembered(stable: (path: string) => string): RememberedCache | null {
-    const uuid = this.cache?.status()?.uuid ?? null;
-    return uuid === null ? null : { uuid, path: stable(this.#path!) };
+    const base = this.#base;
+    if (base === null) return null;
+    const { mirror, name, uuid } = base;
+    if (mirror !== null) return mirror.remembered(stable);
+    return { uuid, path: stable(name), members: [], spares: [] };
   }
 }

@@ -14,10 +14,11 @@ import {
 } from '../control/schema.ts';
 import { type LevelName, levelRules } from '../raid/level-rules.ts';
 import type { AbsentSpare } from './absent-spares.ts';
+import type { ArrayWords } from './array-words.ts';
 import type { ManagedProcess, ManagedStatus } from './managed-array.ts';
 
 export interface ManagedStack {
-  readonly name: string;
+  readonly words: ArrayWords;
   readonly level: LevelName;
   /** Nothing about its members can be changed. */
   readonly readOnly: boolean;
@@ -61,11 +62,12 @@ export function managedReason(stack: ManagedStack): string | null {
 }
 
 export function managedAction(stack: ManagedStack): string | null {
-  const { name, level, readOnly, hasFtl, status } = stack;
+  const { words, level, readOnly, hasFtl, status } = stack;
+  const { option, stack: name } = words;
   if (status.failed) return 'stop it, and look at its members and the kernel log (dmesg)';
   const { process } = status;
   if (process?.paused === true && process.kind !== 'check') {
-    return `resume the ${process.kind}: bandstand rebuild ${name} --resume`;
+    return `resume the ${process.kind}: bandstand rebuild ${name} --resume${option}`;
   }
   if (managedHealth(status) === 'healthy') return null;
   const left = failuresLeft(level, status);
@@ -75,10 +77,10 @@ export function managedAction(stack: ManagedStack): string | null {
   const [spare] = status.spares;
   if (spare !== undefined && process === null) {
     // It is not taken by itself after a rebuild was cancelled.
-    const again = `bandstand member remove ${name} ${spare.device}, then bandstand member add ${name} ${spare.device}`;
+    const again = `bandstand member remove ${name} ${spare.device}, then bandstand member add ${name} ${spare.device}${option}`;
     return `begin the rebuild onto its spare: ${again}${risk}`;
   }
-  return `put a device in its place: bandstand member add ${name} DEVICE${risk}`;
+  return `put a device in its place: bandstand member add ${name} DEVICE${option}${risk}`;
 }
 
 /** A read-only stack is degraded, and cannot be made whole as it is. */

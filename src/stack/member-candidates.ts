@@ -15,10 +15,10 @@ export function candidatesOf(
   { members, spares, process }: ManagedStatus,
   absent: readonly AbsentSpare[],
   gone: (slot: number) => string | null,
-): MemberCandidate[] {
+): Omit<MemberCandidate, 'slotPrefix'>[] {
   const target = process?.target ?? null;
   const copies = process?.replace === true;
-  const candidates: MemberCandidate[] = [];
+  const candidates: Omit<MemberCandidate, 'slotPrefix'>[] = [];
   for (const { slot, uuid, device, health } of members) {
     if (health !== 'rebuilding') {
       candidates.push({ slot, uuid, device, health });

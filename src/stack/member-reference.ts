@@ -1,8 +1,9 @@
 /**
  * Which member a person means: every spelling that we print is understood.          (control plane)
  *
- * A slot number, a UUID or at least eight digits of its beginning, a path, a name in /dev, the last
- * part of a path, or any other name of the same device (a by-id link), which its identity tells.
+ * A slot number (`cache:0` in the mirror under the NV cache), a UUID or at least eight digits of
+ * its beginning, a path, a name in /dev, the last part of a path, or any other name of the same
+ * device (a by-id link), which its identity tells.
  * The spellings are tried in that order of strength: what names one device exactly is not made
  * ambiguous by another one that merely begins alike. More than one match is an error that lists
  * them.
@@ -13,6 +14,8 @@ import { BandstandError } from '../block/errors.ts';
 import type { MemberReference } from '../control/schema-members.ts';
 
 export interface MemberCandidate {
+  /** `cache:` for the mirror under the NV cache, otherwise empty: goes in front of the slot. */
+  readonly slotPrefix: string;
   /** Null for a spare. */
   readonly slot: number | null;
   readonly uuid: string | null;
@@ -36,7 +39,8 @@ export function resolveMember<Candidate extends MemberCandidate>(
 ): Candidate {
   const { member: word, member_path: path, member_key: key } = reference;
   const tests: readonly ((candidate: Candidate) => boolean)[] = [
-    ({ slot, beside }) => slot !== null && beside === undefined && word === String(slot),
+    ({ slot, slotPrefix, beside }) =>
+      slot !== null && beside === undefined && word === `${slotPrefix}${slot}`,
     ({ uuid }) => uuid !== null && uuid === word.toLowerCase(),
     ({ device }) => device !== null && [word, path, `/dev/${word}`].some((name) => name === device),
     ({ device }) => device !== null && key !== null && keyOf(device) === key,
@@ -60,9 +64,15 @@ function isPrefix(word: string, uuid: string): boolean {
 }
 
 /** `slot 2, /dev/nvme2n1`; `spare /dev/nvme5n1`. */
-export function describeMember({ slot, device, uuid, beside }: MemberCandidate): string {
+export function describeMember({
+  slot,
+  slotPrefix,
+  device,
+  uuid,
+  beside,
+}: MemberCandidate): string {
   const how = beside === undefined ? '' : { target: 'copy of ', gone: 'failed in ' }[beside];
-  const place = slot === null ? 'spare' : `${how}slot ${slot},`;
+  const place = slot === null ? 'spare' : `${how}slot ${slotPrefix}${slot},`;
   return `${place} ${device ?? (uuid === null ? 'empty' : `${uuid} (not here)`)}`;
 }
 

@@ -50,7 +50,7 @@ export async function checkOffline(
   plan: StackPlan,
   progress: OfflineProgress,
 ): Promise<OfflineReport> {
-  const found = await findMembers(ring, { ...plan, readOnly: true });
+  const found = await findMembers(ring, plan);
   const held = hold(ring, plan.name, found);
   const devices = new Map<string, BlockDevice>();
   try {

@@ -92,15 +92,17 @@ function refuseKnown(context: NewMemberContext, key: string, path: string): void
 function refuseOtherArray(context: NewMemberContext, found: Examination, path: string): void {
   const { subject, arrayUuid, candidates } = context;
   const hint = `erase it if nothing on it is needed: bandstand wipe ${path}`;
-  const refuse = (why: string): never => {
-    throw cannot(subject, 'BANDSTAND_DEVICE_IN_USE', why, hint, { device: path });
+  const refuse = (why: string, owner: string | null = null): never => {
+    const details = { device: path, array_uuid: owner };
+    throw cannot(subject, 'BANDSTAND_DEVICE_IN_USE', why, hint, details);
   };
   const { superblock, label } = found;
   if (superblock.value !== null && superblock.value.uuid !== arrayUuid) {
-    refuse(`it is a member of the array ${superblock.value.name} (${superblock.value.uuid})`);
+    const { name, uuid } = superblock.value;
+    refuse(`it is a member of the array ${name} (${uuid})`, uuid);
   }
   if (label !== null && label.arrayUuid !== arrayUuid) {
-    refuse(`it belongs to another array (${label.arrayUuid})`);
+    refuse(`it belongs to another array (${label.arrayUuid})`, label.arrayUuid);
   }
   if (superblock.state === 'damaged') refuse('it holds a damaged superblock of an array');
   const damaged = found.labels.some(({ state }) => state === 'damaged');

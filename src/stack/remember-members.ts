@@ -19,12 +19,23 @@ export interface PresentMembers extends Pick<ManagedStatus, 'members' | 'spares'
   readonly sizeBytes: number;
 }
 
+type Remembered = Pick<RememberedStack, 'members' | 'spares'>;
+
 /** `pathOf` gives the most stable path of a device. */
 export function rememberMembers(
   old: RememberedStack,
   status: PresentMembers,
   pathOf: (device: string) => string,
 ): RememberedStack {
+  return { ...old, sizeBytes: status.sizeBytes, ...presentMembers(old, status, pathOf) };
+}
+
+/** The same for any array of a stack. */
+export function presentMembers(
+  old: Remembered,
+  status: PresentMembers,
+  pathOf: (device: string) => string,
+): Remembered {
   const target = status.process?.target ?? null;
   const known = [...old.members, ...old.spares];
   const members = status.members.flatMap(({ slot, uuid, device, health }) => {
@@ -45,8 +56,6 @@ export function rememberMembers(
       !members.some((member) => member.uuid === uuid),
   );
   return {
-    ...old,
-    sizeBytes: status.sizeBytes,
     members,
     spares: others.map(({ uuid, device }) => ({ uuid, path: pathOf(device) })),
   };

@@ -18,10 +18,13 @@ import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import { cacheBlocksOf, createCache, wipeCache } from '../nv-cache/create-cache.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { Ring } from '../reactor/ring.ts';
+import { type CacheBase, closeCacheBase, wipeMirrorDevices } from './cache-base.ts';
+import { CacheMirror } from './cache-mirror.ts';
 import { MEMBER_DEADLINE_US, makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
 import { cacheLostAction } from './layer-words.ts';
 import type { LogLayers } from './log-layers.ts';
+import { MIRROR_BLOCK_BYTES, makeMirror, planMirror } from './make-mirror.ts';
 import { cannot, eraseHint, parseNewDevice, refuseUsed } from './new-device.ts';
 import { readEnds } from './open-new-member.ts';
 import { stableDevicePath } from './remember-members.ts';
@@ -30,6 +33,25 @@ import type { StackEvent } from './worker-messages.ts';
 
 export function attachSubject(name: string, device: string): string {
   return `attach ${device} to ${name} as NV cache`;
+}
+
+interface Opened {
+  readonly device: BlockDevice;
+  /** As it was named: a specification, with filters perhaps. */
+  readonly text: string;
+  readonly path: string;
+}
+
+async function closeAll(opened: readonly Opened[]): Promise<void> {
+  for (const { device } of opened) await device.close();
+}
+
+/** A cache that is not there yet. */
+interface NewPart {
+  readonly device: string;
+  readonly sizeBytes: number;
+  /** Makes it, and operations go through it. Throws BandstandError; then nothing has changed. */
+  join(): Promise<void>;
 }
 
 export interface StackCacheHost {
@@ -51,46 +73,91 @@ export class StackCache {
   }
 
   /** Throws a BandstandError that says what could not be done; then nothing has changed. */
-  async change(request: CacheRequest): Promise<CacheReply> {
-    return request.device === null
-      ? await this.#detach(request.dry_run)
-      : await this.#attach(request.device, request.dry_run);
+  async change({ action, devices, dry_run }: CacheRequest): Promise<CacheReply> {
+    return action === 'detach' ? await this.#detach(dry_run) : await this.#attach(devices, dry_run);
   }
 
-  async #attach(text: string, dryRun: boolean): Promise<CacheReply> {
+  async #attach(texts: readonly string[], dryRun: boolean): Promise<CacheReply> {
     const { name } = this.#host;
-    const subject = attachSubject(name, text);
+    const subject = attachSubject(name, texts.join(' and '));
     const log = this.#writable(subject, this.#host.log());
-    if (log.cache !== null) {
+    if (log.base !== null) {
       throw cannot(
         subject,
         'BANDSTAND_CACHE_PRESENT',
-        `it has one, ${log.cacheDevice}`,
+        `it has one, ${log.base.name}`,
         `detach that first: bandstand cache detach ${name}`,
       );
     }
-    const { device, path } = await this.#openUnused(subject, text);
-    const sizeBytes = device.geometry.blockCount * device.geometry.blockBytes;
-    const reply = { action: 'attach', device: path, size_bytes: sizeBytes } as const;
+    const uuid = makeUuid();
+    const opened = await this.#openAll(subject, texts);
     try {
-      cacheBlocksOf(device);
-      if (!dryRun) await this.#join(log, device, path);
+      const devices = opened.map(({ path }) => path);
+      const made =
+        opened.length > 1
+          ? this.#mirrorPart(log, uuid, opened)
+          : this.#devicePart(log, uuid, opened[0]!);
+      const { device, sizeBytes } = made;
+      if (!dryRun) {
+        await made.join();
+        this.#tellChanged(log);
+      }
+      if (dryRun) await closeAll(opened);
+      const about = { device, devices, size_bytes: sizeBytes };
+      return { action: 'attach', dry_run: dryRun, ...about, undrained_bytes: 0 };
     } catch (error) {
-      await device.close();
+      await closeAll(opened);
       throw error;
     }
-    if (dryRun) await device.close();
-    else this.#tellChanged(log);
-    return { ...reply, dry_run: dryRun, undrained_bytes: 0 };
   }
 
-  async #join(log: LogLayers, device: BlockDevice, path: string): Promise<void> {
+  /** Throws BANDSTAND_CACHE_UNSUITABLE. */
+  #devicePart(log: LogLayers, uuid: string, { device, path }: Opened): NewPart {
+    cacheBlocksOf(device);
+    const { blockBytes, blockCount } = device.geometry;
+    const join = async (): Promise<void> => {
+      await createCache(this.#host.ring, device, { uuid, owner: log.uuid });
+      await this.#join(log, { device, name: path, uuid, mirror: null });
+    };
+    return { device: path, sizeBytes: blockCount * blockBytes, join };
+  }
+
+  /** Throws BANDSTAND_DEVICE_TOO_SMALL and what else keeps two devices from being mirrored. */
+  #mirrorPart(log: LogLayers, uuid: string, opened: readonly Opened[]): NewPart {
+    const { name: stack, ring } = this.#host;
+    const devices = opened.map(({ device }) => device);
+    const plan = planMirror(stack, uuid, devices);
+    const texts = opened.map(({ text }) => text);
+    const search = { name: plan.name, uuid, devices: texts, remembered: null, degraded: false };
+    const emit = (event: StackEvent): void => this.#host.emit(event);
+    const join = async (): Promise<void> => {
+      await makeMirror(ring, plan, devices, { owner: log.uuid, overwrite: [] });
+      let mirror: CacheMirror | null = null;
+      try {
+        mirror = await CacheMirror.open({
+          ring,
+          stack,
+          search,
+          wanted: null,
+          readOnly: false,
+          emit,
+        });
+        await this.#join(log, { device: mirror.device, name: plan.name, uuid, mirror });
+      } catch (error) {
+        await mirror?.close().catch(() => {});
+        // Nobody refers to it: what is left of it would only keep the devices from being used.
+        await wipeMirrorDevices(ring, uuid, texts);
+        throw error;
+      }
+    };
+    return { device: plan.name, sizeBytes: plan.blockCount * plan.blockBytes, join };
+  }
+
+  async #join(log: LogLayers, base: CacheBase): Promise<void> {
     const { ring } = this.#host;
-    const uuid = makeUuid();
-    await createCache(ring, device, { uuid, owner: log.uuid });
     await this.#host.top().replaceLower(async (before) => {
       await flushDevice(before);
-      return await log.attach(ring, { device, path, uuid });
+      return await log.attach(ring, base);
     });
   }
 
@@ -98,8 +165,8 @@ export class StackCache {
     const { name, ring } = this.#host;
     const subject = `detach the NV cache of ${name}`;
     const log = this.#writable(subject, this.#host.log());
-    const { cache } = log;
-    if (cache === null) {
+    const { base, cache } = log;
+    if (cache === null || base === null) {
       const hint = `give it one: bandstand cache attach ${name} DEVICE`;
       throw cannot(subject, 'BANDSTAND_CACHE_NOT_FOUND', 'it has none', hint);
     }
@@ -107,7 +174,8 @@ export class StackCache {
     const reply: CacheReply = {
       action: 'detach',
       dry_run: dryRun,
-      device: log.cacheDevice!,
+      device: base.name,
+      devices: base.mirror === null ? [base.name] : base.mirror.paths,
       size_bytes: status.ring_blocks * CACHE_BLOCK_BYTES,
       undrained_bytes: status.undrained_blocks * CACHE_BLOCK_BYTES,
     };
@@ -116,7 +184,6 @@ export class StackCache {
     this.#refuseLost(subject, cache);
     // Most of it while the stack is in use.
     if (status.state === 'online') await cache.drainAll();
-    let left: NvCache | null = null;
     await this.#host.top().replaceLower(async () => {
       if (!(await cache.detach())) {
         this.#refuseFailed(subject, log);
@@ -124,25 +191,32 @@ export class StackCache {
       }
       // Reading it to the end may have shown what it cannot give any more.
       this.#refuseLost(subject, cache);
-      left = await log.detach();
+      await log.detach();
       return log.device;
     });
     this.#tellChanged(log);
-    await this.#dismiss(ring, left!);
+    await this.#dismiss(ring, base);
     return reply;
   }
 
-  /** Nobody refers to the device any more. */
-  async #dismiss(ring: Ring, { cache }: NvCache): Promise<void> {
+  /** Nobody refers to it any more. */
+  async #dismiss(ring: Ring, base: CacheBase): Promise<void> {
+    const warn = (message: string): void => this.#host.emit({ event: 'warning', message });
+    const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof BandstandError)) throw error;
+        warn(`${base.name} ${what}: ${error.message}`);
+      }
+    };
+    const paths = base.mirror?.paths ?? [];
     try {
-      await wipeCache(ring, cache);
-    } catch (error) {
-      if (!(error instanceof BandstandError)) throw error;
-      const message = `${cache.name} still has the header of an NV cache: ${error.message}`;
-      this.#host.emit({ event: 'warning', message });
+      await attempt('still has the header of an NV cache', () => wipeCache(ring, base.device));
     } finally {
-      await cache.close();
+      await attempt('could not be stopped cleanly', () => closeCacheBase(base));
     }
+    for (const failure of await wipeMirrorDevices(ring, base.uuid, paths)) warn(failure);
   }
 
   #writable(subject: string, log: LogLayers | null): LogLayers {
@@ -182,11 +256,36 @@ export class StackCache {
     return cannot(subject, 'BANDSTAND_FTL_READ_ONLY', why, hint);
   }
 
-  async #openUnused(subject: string, text: string) {
+  /** In the order given. Throws BandstandError; then none is open. */
+  async #openAll(subject: string, texts: readonly string[]): Promise<Opened[]> {
+    const opened: Opened[] = [];
+    const keys = new Set<string>();
+    try {
+      for (const text of texts) {
+        const one = attachSubject(this.#host.name, text);
+        const { path } = parseNewDevice(one, text);
+        const { key } = identifyDevice(path);
+        if (keys.has(key)) {
+          const why = `${path} is given twice`;
+          const hint = 'name two devices';
+          throw cannot(subject, 'BANDSTAND_MEMBER_DUPLICATE', why, hint, { device: path });
+        }
+        keys.add(key);
+        opened.push(await this.#openUnused(one, text, texts.length > 1));
+      }
+      return opened;
+    } catch (error) {
+      await closeAll(opened);
+      throw error;
+    }
+  }
+
+  async #openUnused(subject: string, text: string, isMirrored: boolean): Promise<Opened> {
     const { ring } = this.#host;
     const { path, spec } = parseNewDevice(subject, text);
     refuseUsed(subject, identifyDevice(path));
-    const device = makeLeaf(spec, { deadlineUs: MEMBER_DEADLINE_US });
+    const blocks = isMirrored ? { blockBytes: MIRROR_BLOCK_BYTES } : {};
+    const device = makeLeaf(spec, { deadlineUs: MEMBER_DEADLINE_US, ...blocks });
     try {
       await device.open(ring);
     } catch (error) {
@@ -197,7 +296,7 @@ export class StackCache {
     }
     try {
       const [found] = findSignatures(await readEnds(ring, device));
-      if (found === undefined) return { device, path };
+      if (found === undefined) return { device, text, path };
       const hint = eraseHint(found.kind, path);
       const details = { device: path, holds: found.kind };
       throw cannot(
@@ -214,6 +313,7 @@ export class StackCache {
   }
 
   #tellChanged(log: LogLayers): void {
-    this.#host.emit({ event: 'cache-changed', cache: log.remembered(stableDevicePath) });
+    const cache = log.remembered(stableDevicePath);
+    this.#host.emit({ event: 'cache-changed', cache, device: log.base?.name ?? null });
   }
 }

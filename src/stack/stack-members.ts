@@ -26,6 +26,7 @@ import type { AddOutcome } from '../raid/member-admin.ts';
 import { memberOffset } from '../raid/plan.ts';
 import type { Ring } from '../reactor/ring.ts';
 import { type AbsentSpare, stillAbsent } from './absent-spares.ts';
+import type { ArrayWords } from './array-words.ts';
 import type { CheckedFtl } from './checksum-check.ts';
 import { keyOf } from './find-members.ts';
 import type { ManagedArray, ManagedProcess, ManagedStatus } from './managed-array.ts';
@@ -39,7 +40,7 @@ import type { StackEvent } from './worker-messages.ts';
 
 export interface StackMembersHost {
   readonly ring: Ring;
-  readonly name: string;
+  readonly words: ArrayWords;
   readonly readOnly: boolean;
   /** Null for an array without superblock, whose members nothing records. */
   manager(): ManagedArray | null;
@@ -73,7 +74,7 @@ export class StackMembers {
   // --- requests ---------------------------------------------------------------------------------
 
   async addMember(request: MemberAddRequest): Promise<MemberReply> {
-    const subject = `add ${request.device} to ${this.#host.name}`;
+    const subject = `add ${request.device} to ${this.#host.words.whole}`;
     const manager = this.changeable(subject);
     const device = await this.#open(subject, manager, request.device);
     const options = { spareOnly: request.spare_only };
@@ -87,7 +88,7 @@ export class StackMembers {
   }
 
   async replaceMember(request: MemberReplaceRequest): Promise<MemberReply> {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const subject = `replace ${request.member} with ${request.device}`;
     const manager = this.changeable(subject);
     const found = this.#resolve('replace', request, manager);
@@ -115,7 +116,7 @@ export class StackMembers {
   }
 
   async failMember(request: MemberChangeRequest): Promise<MemberReply> {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const subject = `fail ${request.member}`;
     const manager = this.changeable(subject);
     const found = this.#resolve('fail', request, manager);
@@ -134,7 +135,7 @@ export class StackMembers {
   }
 
   async removeMember(request: MemberChangeRequest): Promise<MemberReply> {
-    const { name } = this.#host;
+    const { stack: name, whole } = this.#host.words;
     const subject = `remove ${request.member}`;
     const manager = this.changeable(subject);
     const found = this.#resolve('remove', request, manager);
@@ -144,7 +145,7 @@ export class StackMembers {
       throw cannot(
         subject,
         'BANDSTAND_MEMBER_IN_SERVICE',
-        `it is in use in slot ${slot} of ${name}`,
+        `it is in use in slot ${slot} of ${whole}`,
         `fail it first: bandstand member fail ${name} ${request.member}`,
         { name, slot },
       );
@@ -168,7 +169,8 @@ export class StackMembers {
   }
 
   refuseReadOnly(subject: Subject): void {
-    const { name, readOnly } = this.#host;
+    const { readOnly } = this.#host;
+    const { stack: name } = this.#host.words;
     if (!readOnly) return;
     const always = this.#host.spec().level === 'raid5f' && this.#host.ftl() === null;
     throw cannot(
@@ -186,7 +188,7 @@ export class StackMembers {
 
   /** The manager, when the level has redundancy and the members are recorded. */
   managed(subject: Subject): ManagedArray {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const { level, members } = this.#host.spec();
     if (levelRules(level).tolerates(members.length) === 0) {
       throw cannot(
@@ -206,6 +208,10 @@ export class StackMembers {
       'copy the data to a stack that was created with a superblock',
       { name },
     );
+  }
+
+  get arrayUuid(): string | null {
+    return this.#host.spec().uuid;
   }
 
   setAbsentSpares(absent: readonly AbsentSpare[]): void {
@@ -262,7 +268,8 @@ export class StackMembers {
   // --- new devices ------------------------------------------------------------------------------
 
   async #open(subject: Subject, manager: ManagedArray, text: string): Promise<BlockDevice> {
-    const { ring, name } = this.#host;
+    const { ring } = this.#host;
+    const { stack: name } = this.#host.words;
     const { blockBytes, uuid } = this.#host.spec();
     const candidates = this.#candidates(manager);
     const device = await openNewMember(
@@ -315,26 +322,42 @@ export class StackMembers {
   // --- refusals ---------------------------------------------------------------------------------
 
   #resolve(verb: string, request: MemberChangeRequest, manager: ManagedArray): MemberCandidate {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     return resolveMember({ verb, name }, request, this.#candidates(manager), keyOf);
+  }
+
+  /** Everything that may be meant by the name of a member; [] without a manager. */
+  candidates(): MemberCandidate[] {
+    const manager = this.#host.manager();
+    return manager === null ? [] : this.#candidates(manager);
+  }
+
+  /** The device fills a slot, or did, or is a spare. */
+  knows(device: string): boolean {
+    const key = keyOf(device);
+    if (key === null) return false;
+    return this.candidates().some((one) => one.device !== null && keyOf(one.device) === key);
   }
 
   #candidates(manager: ManagedArray): MemberCandidate[] {
     const status = manager.status();
     const gone = (slot: number): string | null => this.#gone.get(slot)?.device ?? null;
-    return candidatesOf(status, this.absentSpares(status), gone);
+    const candidates = candidatesOf(status, this.absentSpares(status), gone);
+    const { slotPrefix } = this.#host.words;
+    return candidates.map((candidate) => ({ ...candidate, slotPrefix }));
   }
 
   #refuseRebuilding(subject: Subject, { health, slot }: MemberCandidate): void {
     if (health !== 'rebuilding') return;
-    const hint = `end the rebuild first: bandstand rebuild ${this.#host.name} --cancel`;
+    const { option, stack } = this.#host.words;
+    const hint = `end the rebuild first: bandstand rebuild ${stack} --cancel${option}`;
     throw this.#state(subject, `it is being filled for slot ${slot}`, hint);
   }
 
   #busy(subject: Subject, { kind, slot }: ManagedProcess): BandstandError {
-    const { name } = this.#host;
+    const { stack: name, whole } = this.#host.words;
     const what =
-      kind === 'rebuild' ? `slot ${slot} of ${name} is being rebuilt` : `a ${kind} is running`;
+      kind === 'rebuild' ? `slot ${slot} of ${whole} is being rebuilt` : `a ${kind} is running`;
     const wait = `wait for it (bandstand wait ${name} --for ${kind})`;
     const hint =
       kind === 'check'
@@ -345,8 +368,8 @@ export class StackMembers {
 
   /** An empty slot is filled by the array's own rule: the lowest first, and with a spare first. */
   #refuseOtherOrder(subject: Subject, slot: number, status: ManagedStatus, device: string): void {
-    const { name } = this.#host;
-    const hint = `add the device, for whichever slot is next: bandstand member add ${name} ${device}`;
+    const { option, stack } = this.#host.words;
+    const hint = `add the device, for whichever slot is next: bandstand member add ${stack} ${device}${option}`;
     const [spare] = status.spares;
     if (spare !== undefined) {
       throw this.#state(subject, `the spare ${spare.device} takes the place of what is lost`, hint);
@@ -357,11 +380,11 @@ export class StackMembers {
   }
 
   #state(subject: Subject, why: string, hint: string): BandstandError {
-    return cannot(subject, 'BANDSTAND_MEMBER_STATE', why, hint, { name: this.#host.name });
+    return cannot(subject, 'BANDSTAND_MEMBER_STATE', why, hint, { name: this.#host.words.stack });
   }
 
   #needed(subject: Subject, { members, process }: ManagedStatus): BandstandError {
-    const { name } = this.#host;
+    const { option, stack: name, whole } = this.#host.words;
     const { level } = this.#host.spec();
     const bears = levelRules(level).tolerates(members.length);
     const survives = `survives ${bears === 1 ? 'one failure' : `${bears} failures`}`;
@@ -369,10 +392,10 @@ export class StackMembers {
     return cannot(
       subject,
       'BANDSTAND_MEMBER_NEEDED',
-      `${name} is already degraded and ${what} ${survives}`,
+      `${whole} is already degraded and ${what} ${survives}`,
       process?.kind === 'rebuild'
         ? `wait for the rebuild (bandstand wait ${name} --for rebuild)`
-        : `add a device first: bandstand member add ${name} DEVICE`,
+        : `add a device first: bandstand member add ${name} DEVICE${option}`,
       { name },
     );
   }
@@ -425,6 +448,7 @@ export class StackMembers {
     return {
       action,
       dry_run: dryRun,
+      of_cache: this.#host.words.slotPrefix !== '',
       changed,
       device: null,
       uuid: null,

@@ -35,17 +35,23 @@ export class StackProcesses {
     this.#host = host;
     this.#members = members;
     this.#checksums = new ChecksumCheck({
-      name: host.name,
+      name: host.words.stack,
       ftl: () => host.ftl(),
       keep: (work) => host.ring.keep(work),
       emit: (event) => members.arrayEvent(event),
       compare: async (repair) => {
-        const subject = `compare the members of ${host.name}`;
+        const subject = `compare the members of ${host.words.stack}`;
         this.#refuseSingle(subject);
         members.refuseReadOnly(subject);
         await host.manager()!.startCheck({ repair });
       },
     });
+  }
+
+  /** A rebuild or a resync is running, or paused. */
+  get hasRebuild(): boolean {
+    const process = this.#host.manager()?.status().process ?? null;
+    return process !== null && process.kind !== 'check';
   }
 
   /** An event of the array as clients see it; null for none. */
@@ -58,26 +64,26 @@ export class StackProcesses {
   }
 
   async controlRebuild(request: RebuildRequest): Promise<ActivityReply> {
-    const { name } = this.#host;
+    const { option, stack: name, whole } = this.#host.words;
     const { action } = request;
     if (action === 'show') {
-      const shown = this.#members.managed(`show the rebuild of ${name}`);
+      const shown = this.#members.managed(`show the rebuild of ${whole}`);
       return this.#reply(action, shown, false);
     }
-    const manager = this.#members.changeable(`control the rebuild of ${name}`);
+    const manager = this.#members.changeable(`control the rebuild of ${whole}`);
     if (action === 'rate') return this.#setRate(manager, request.rate_bytes_per_second);
     const { process } = manager.status();
     if (process === null || process.kind === 'check') {
       const hint = `look at what it does: bandstand status ${name}`;
-      throw this.#none(`${action} the rebuild of ${name}`, 'no rebuild is running', hint);
+      throw this.#none(`${action} the rebuild of ${whole}`, 'no rebuild is running', hint);
     }
     if (action !== 'cancel') return await this.#pauseOrResume(action, manager, process);
     if (process.kind === 'resync') {
       throw cannot(
-        `cancel the resync of ${name}`,
+        `cancel the resync of ${whole}`,
         'BANDSTAND_ACTIVITY_BUSY',
         'its members would stay unequal',
-        `pause it: bandstand rebuild ${name} --pause`,
+        `pause it: bandstand rebuild ${name} --pause${option}`,
         { name },
       );
     }
@@ -87,7 +93,7 @@ export class StackProcesses {
   }
 
   async controlCheck({ action, repair, dry_run }: CheckRequest): Promise<ActivityReply> {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     if (action === 'start') return await this.#startCheck(repair, dry_run);
     if (this.#checksums.progress !== null) {
       const before = this.activity(null);
@@ -106,7 +112,7 @@ export class StackProcesses {
   }
 
   async #startCheck(repair: boolean, dryRun: boolean): Promise<ActivityReply> {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const subject = repair ? `check and repair ${name}` : `check ${name}`;
     if (this.#host.ftl() !== null) return this.#startChecksums(subject, repair, dryRun);
     this.#refuseSingle(subject);
@@ -146,7 +152,7 @@ export class StackProcesses {
 
   /** A level that keeps everything once has nothing to compare. */
   #refuseSingle(subject: string): void {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const { level, members } = this.#host.spec();
     if (levelRules(level).tolerates(members.length) > 0) return;
     throw cannot(
@@ -196,12 +202,12 @@ export class StackProcesses {
   }
 
   #none(subject: string, why: string, hint: string): BandstandError {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     return cannot(subject, 'BANDSTAND_ACTIVITY_NONE', why, hint, { name });
   }
 
   #busy(subject: string, kind: ManagedProcess['kind'], repair: boolean): BandstandError {
-    const { name } = this.#host;
+    const { stack: name } = this.#host.words;
     const what = kind === 'check' ? `a check ${repair ? 'with' : 'without'} repair` : `a ${kind}`;
     const hint =
       kind === 'check'

@@ -12,24 +12,23 @@
 import type { BlockDevice, DeviceObserver, Geometry } from '../block/block-device.ts';
 import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
-import { BandstandError } from '../block/errors.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { Exporter } from '../exporter/exporter.ts';
-import { ArrayManager } from '../raid/array-manager.ts';
-import { type Assembly, assembleArray } from '../raid/assemble.ts';
-import { examineDevice } from '../raid/examine.ts';
+import type { ArrayManager } from '../raid/array-manager.ts';
+import type { Assembly } from '../raid/assemble.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import type { Ring } from '../reactor/ring.ts';
-import { absentSpares, notesAbout } from './absent-spares.ts';
+import { notesAbout } from './absent-spares.ts';
+import { stackWords } from './array-words.ts';
 import { cacheActivity } from './cache-document.ts';
-import { MEMBER_DEADLINE_US, makeLeaf, refreshSize } from './device-tree.ts';
-import { type FoundMembers, findMembers, nameless, presentPath } from './find-members.ts';
+import { makeLeaf, refreshSize } from './device-tree.ts';
 import type { FtlLayer } from './ftl-layer.ts';
 import { BUFFER_LOST, failureEvent } from './ftl-words.ts';
 import { ioStatus } from './io-status.ts';
+import { LabelledArray } from './labelled-array.ts';
 import { layerWords, stackAction } from './layer-words.ts';
 import { LogLayers } from './log-layers.ts';
 import { nbdExporter, ublkExporter } from './make-exporter.ts';
@@ -37,7 +36,7 @@ import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { rememberedSpec } from './remembered-spec.ts';
 import { StackControl } from './stack-control.ts';
-import { startFailure, takesStripesOnly } from './start-failure.ts';
+import { mirrorOfCache, startFailure, takesStripesOnly } from './start-failure.ts';
 import { StartingStack } from './starting-stack.ts';
 import type { RememberedStack } from './state-store.ts';
 import { stepEvents } from './step-events.ts';
@@ -56,11 +55,10 @@ export class Stack implements DeviceObserver {
   readonly #emit: (event: StackEvent) => void;
   readonly #steps: StepRun<Stack>;
   readonly #starting: StartingStack;
-  #found: FoundMembers | null = null;
-  readonly #devices = new Map<string, BlockDevice>();
-  /** Devices that are no members and could not be opened → why. */
-  readonly #unopened = new Map<string, string>();
-  #assembly: Assembly | null = null;
+  /** Of an array with superblocks. */
+  readonly #labelled: LabelledArray;
+  /** Of one without. */
+  readonly #bare: BlockDevice[] = [];
   #array: RaidArray | null = null;
   /** From the moment that its start begins. */
   #startedFtl: FtlLayer | null = null;
@@ -71,8 +69,6 @@ export class Stack implements DeviceObserver {
   #failed = false;
   /** Nothing is written to the members. */
   readonly #readOnly: boolean;
-  /** Of an array with a superblock, once it runs. */
-  #manager: ArrayManager | null = null;
   readonly control: StackControl;
   #opening: Promise<void> = Promise.resolve();
 
@@ -83,6 +79,15 @@ export class Stack implements DeviceObserver {
     this.#starting = new StartingStack(plan, emit);
     this.#emit = this.#starting.emit;
     this.#steps = new StepRun<Stack>(this);
+    this.#labelled = new LabelledArray({
+      reactor,
+      search: plan,
+      words: stackWords(plan.name),
+      readOnly: plan.readOnly,
+      warn: (message) => this.#emit({ event: 'warning', message }),
+      arrayEvent: (event) => this.control.arrayEvent(event),
+      startFailure: (error, assembly) => startFailure(error, plan.name, assembly),
+    });
     this.control = new StackControl({
       ring: reactor,
       name: plan.name,
@@ -116,7 +121,7 @@ export class Stack implements DeviceObserver {
     return {
       uuid: array.spec.uuid,
       level: array.spec.level,
-      health: this.#health() === 'degraded' ? 'degraded' : 'healthy',
+      health: this.#isDegraded ? 'degraded' : 'healthy',
       notes: this.#notes(),
       remembered: this.#toRemember(),
     };
@@ -134,10 +139,10 @@ export class Stack implements DeviceObserver {
     { name: 'Find the members', run: (stack) => stack.#find() },
     {
       name: 'Open the members',
-      run: (stack) => stack.#openFound(),
-      undo: (stack) => stack.#closeDevices(),
+      run: (stack) => stack.#labelled.openMembers(),
+      undo: (stack) => stack.#labelled.closeMembers(),
     },
-    { name: 'Read the superblocks', run: (stack) => stack.#readSuperblocks() },
+    { name: 'Read the superblocks', run: (stack) => stack.#labelled.readSuperblocks() },
     {
       name: 'Start the array',
       run: (stack) => stack.#startManaged(),
@@ -158,7 +163,7 @@ export class Stack implements DeviceObserver {
     {
       name: 'Open the members',
       run: (stack) => stack.#openRemembered(),
-      undo: (stack) => stack.#closeDevices(),
+      undo: (stack) => stack.#closeBare(),
     },
     {
       name: 'Start the array',
@@ -175,8 +180,8 @@ export class Stack implements DeviceObserver {
   // --- steps ------------------------------------------------------------------------------------
 
   async #find(): Promise<void> {
-    this.#found = await findMembers(this.#reactor, this.#plan);
-    const { ftl, superblock } = this.#found.assembly;
+    const { ftl, nvCache, superblock } = await this.#labelled.find();
+    if (nvCache) throw mirrorOfCache(this.#plan.name, superblock);
     if (!ftl) this.#refuseWrites(superblock.level);
   }
 
@@ -185,104 +190,33 @@ export class Stack implements DeviceObserver {
     throw takesStripesOnly(this.#plan.name, level);
   }
 
-  async #openFound(): Promise<void> {
-    const { assembly } = this.#found!;
-    const used = assembly.slots.flatMap(({ device }) => (device === null ? [] : [device]));
-    await this.#openAll(used.map((name) => this.#leaf(name)));
-    if (!this.#readOnly) await this.#openOutsiders();
-  }
-
-  /** What is no member now and may become one. That it cannot be opened stops nothing. */
-  async #openOutsiders(): Promise<void> {
-    const { assembly, others } = this.#found!;
-    const failed = assembly.returning.flatMap((one) => (one.failed ? [one.device] : []));
-    for (const name of others.filter((device) => !failed.includes(device))) {
-      const device = this.#leaf(name);
-      try {
-        await device.open(this.#reactor);
-        this.#devices.set(name, device);
-      } catch (error) {
-        if (!(error instanceof BandstandError)) throw error;
-        this.#unopened.set(name, error.message);
-        if (assembly.spares.some(({ device }) => device === name)) continue;
-        this.#emit({ event: 'warning', message: `${name} is not used: ${error.message}` });
-      }
-    }
-  }
-
-  #leaf(name: string): BlockDevice {
-    const { assembly, specs } = this.#found!;
-    return makeLeaf(nameless(specs.get(name)!), {
-      readOnly: this.#readOnly,
-      blockBytes: assembly.superblock.blockBytes,
-      deadlineUs: MEMBER_DEADLINE_US,
-    });
-  }
-
   async #openRemembered(): Promise<void> {
     const remembered = this.#plan.remembered!;
     this.#refuseWrites(remembered.level);
     const members = [...remembered.members].sort((a, b) => a.slot - b.slot);
-    await this.#openAll(
-      members.map(({ path }) =>
-        makeLeaf(
-          { kind: 'path', path, uuid: null },
-          { readOnly: this.#plan.readOnly, blockBytes: remembered.blockBytes },
-        ),
-      ),
-    );
-  }
-
-  async #openAll(devices: readonly BlockDevice[]): Promise<void> {
     try {
-      for (const device of devices) {
+      for (const { path } of members) {
+        const { readOnly } = this.#plan;
+        const { blockBytes } = remembered;
+        const device = makeLeaf({ kind: 'path', path, uuid: null }, { readOnly, blockBytes });
         await device.open(this.#reactor);
-        this.#devices.set(device.name, device);
+        this.#bare.push(device);
       }
     } catch (error) {
-      await this.#closeDevices();
+      await this.#closeBare();
       throw error;
     }
   }
 
-  async #closeDevices(): Promise<void> {
-    for (const device of [...this.#devices.values()].reverse()) await device.close();
-    this.#devices.clear();
-  }
-
-  /** Again, now that nobody else can write to the members. */
-  async #readSuperblocks(): Promise<void> {
-    const examinations = [];
-    for (const device of this.#devices.values()) {
-      examinations.push(await examineDevice(this.#reactor, device));
-    }
-    this.#assembly = assembleArray(examinations, this.#found!.options);
+  async #closeBare(): Promise<void> {
+    for (const device of this.#bare.splice(0).reverse()) await device.close();
   }
 
   async #startManaged(): Promise<void> {
-    const { remembered, devices } = this.#plan;
-    const readOnly = this.#readOnly;
-    const absent = absentSpares({
-      remembered: remembered?.spares ?? [],
-      found: this.#found!,
-      unopened: this.#unopened,
-      given: devices.length > 0,
-      readOnly,
-      nameOf: presentPath,
-    });
-    this.control.members.setAbsentSpares(absent);
-    const manager = await ArrayManager.start(
-      this.#reactor,
-      this.#assembly!,
-      this.#devices,
-      { readOnly, expectsSpace: this.#assembly!.ftl },
-      { arrayEvent: (event) => this.control.arrayEvent(event) },
-    ).catch((error: unknown) => {
-      throw startFailure(error, this.#plan.name, this.#assembly!);
-    });
-    this.#manager = manager;
-    this.#array = manager.array;
-    if (!this.#assembly!.ftl) await this.#putOnTop(manager.array);
+    const ftl = this.#assembly!.ftl;
+    this.control.members.setAbsentSpares(await this.#labelled.start(ftl));
+    this.#array = this.#labelled.array;
+    if (!ftl) await this.#putOnTop(this.#array);
   }
 
   /** The manager first: it flushes, marks clean and closes the array. */
@@ -310,6 +244,15 @@ export class Stack implements DeviceObserver {
     await this.#manager!.attachSpace(log.ftl.space);
   }
 
+  get #assembly(): Assembly | null {
+    return this.#labelled.assembly;
+  }
+
+  /** Of an array with superblocks, once it runs. */
+  get #manager(): ArrayManager | null {
+    return this.#labelled.manager;
+  }
+
   get #ftl() {
     return this.#log?.ftl ?? null;
   }
@@ -327,7 +270,7 @@ export class Stack implements DeviceObserver {
   }
 
   async #startRemembered(): Promise<void> {
-    const spec = rememberedSpec(this.#plan.remembered!, [...this.#devices.values()]);
+    const spec = rememberedSpec(this.#plan.remembered!, this.#bare);
     const array = new RaidArray(spec, { membersOpened: true });
     this.#array = array;
     await this.#putOnTop(array);
@@ -444,6 +387,11 @@ export class Stack implements DeviceObserver {
       : 'degraded';
   }
 
+  /** It lacks a member, or the mirror under its NV cache does. */
+  get #isDegraded(): boolean {
+    return this.#health() === 'degraded' || this.#log?.mirror?.status().health === 'degraded';
+  }
+
   #reason(bad: readonly { slot: number; health: string }[]): string | null {
     const texts = bad.map(({ slot, health: why }) => {
       const known = this.#assembly?.slots[slot]?.reason;
@@ -456,10 +404,12 @@ export class Stack implements DeviceObserver {
     const reason = this.#reason(
       this.#array!.memberStatus().filter(({ health }) => health !== 'ok'),
     );
-    const found = this.#found === null ? [] : notesAbout(this.#found, this.control.absentSpares);
+    const { found } = this.#labelled;
+    const others = found === null ? [] : notesAbout(found, this.control.absentSpares);
     const lost = this.#ftl?.bufferLost === true ? [BUFFER_LOST] : [];
     const { warnings = [] } = this.#assembly ?? {};
-    return [...warnings, ...lost, ...found, ...(reason === null ? [] : [reason])];
+    const own = [...warnings, ...lost, ...others, ...(reason === null ? [] : [reason])];
+    return [...own, ...(this.#log?.mirror?.notes() ?? [])];
   }
 
   /** Null for an array without superblock: what is remembered of it is all that is known. */

@@ -9,6 +9,7 @@
 import { BandstandError } from '../block/errors.ts';
 import type { Assembly } from '../raid/assemble.ts';
 import { levelRules, survives } from '../raid/level-rules.ts';
+import type { Superblock } from '../raid/superblock.ts';
 
 /** An array of this level without an FTL is not exported for writing. */
 export function takesStripesOnly(name: string, level: string): BandstandError {
@@ -19,11 +20,24 @@ export function takesStripesOnly(name: string, level: string): BandstandError {
   });
 }
 
-/** `error` is as it came out of a start; one that is about no member, or needs all, comes back. */
+/** What lies on it is another stack's cache, and nothing that anybody could use by itself. */
+export function mirrorOfCache(name: string, { uuid }: Pick<Superblock, 'uuid'>): BandstandError {
+  return new BandstandError('BANDSTAND_CACHE_MIRROR', {
+    message: `cannot export ${name}: these devices are the mirrored NV cache ${uuid} of another stack`,
+    hint: 'export that stack, which finds its cache; name its own members with --device',
+    details: { name, uuid },
+  });
+}
+
+/**
+ * `error` is as it came out of a start; one that is about no member, or needs all, comes back.
+ * `whose`: the option that names members of the array; a mirror under a cache has one left then.
+ */
 export function startFailure(
   error: unknown,
   name: string,
   { superblock, slots }: Pick<Assembly, 'superblock' | 'slots'>,
+  whose: 'device' | 'cache' = 'device',
 ): unknown {
   if (!(error instanceof BandstandError)) return error;
   const { device: failed } = error.details;
@@ -32,7 +46,7 @@ export function startFailure(
   if (others.length === inService.length) return error;
   const absent = slots.length - others.length;
   if (!survives(levelRules(superblock.level), slots.length, absent)) return error;
-  const devices = others.map((device) => `--device ${device}`).join(' ');
+  const devices = others.map((device) => `--${whose} ${device}`).join(' ');
   return new BandstandError(error.code, {
     message: error.message,
     hint: `start without it: bandstand export ${name} --degraded ${devices}`,

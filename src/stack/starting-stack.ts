@@ -8,13 +8,15 @@
 
 import { type ActivityStatus, IDLE, type StatusDocument } from '../control/schema.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
+import type { CacheBase } from './cache-base.ts';
 import { cacheActivity, cacheDocument } from './cache-document.ts';
 import type { StackEvent, StackPlan } from './worker-messages.ts';
 
 /** Its NV cache, once that is known. */
 export interface StartingLayers {
   readonly cache: Pick<NvCache, 'status' | 'recovery'> | null;
-  readonly cacheDevice: string | null;
+  /** What it lies on. */
+  readonly base: Pick<CacheBase, 'mirror' | 'name'> | null;
 }
 
 export type StartingPlan = Pick<StackPlan, 'name' | 'uuid' | 'remembered'>;
@@ -35,7 +37,7 @@ export class StartingStack {
 
   status(): Omit<StatusDocument, 'server'> {
     const { name, remembered, uuid } = this.#plan;
-    const { cache = null, cacheDevice = null } = this.layers ?? {};
+    const { base = null, cache = null } = this.layers ?? {};
     return {
       name,
       uuid,
@@ -48,7 +50,7 @@ export class StartingStack {
       exports: [],
       array: null,
       ftl: null,
-      cache: cache === null ? null : cacheDocument(cache, cacheDevice!),
+      cache: cache === null || base === null ? null : cacheDocument(cache, base),
       io: null,
     };
   }

@@ -42,10 +42,14 @@ export interface RememberedSpare {
   readonly path: string;
 }
 
-/** The device of the NV cache. */
+/** Where the NV cache is: on one device, or on the members of a mirror. */
 export interface RememberedCache {
   readonly uuid: string;
-  readonly path: string;
+  /** Null for a mirror. */
+  readonly path: string | null;
+  /** Of a mirror, otherwise []. */
+  readonly members: readonly RememberedMember[];
+  readonly spares: readonly RememberedSpare[];
 }
 
 export interface RememberedStack {
@@ -196,21 +200,8 @@ function decodeStack(value: unknown): RememberedStack | string {
   if (!Array.isArray(members) || members.length === 0 || members.length > MEMBERS_MAX) {
     return 'its members are missing';
   }
-  const decoded: RememberedMember[] = [];
-  for (const member of members) {
-    if (!isRecord(member)) return 'a member is not an object';
-    const { slot, path } = member;
-    const memberUuid = member['uuid'];
-    if (!isCount(slot) || slot > MEMBERS_MAX) return 'the slot of a member is no slot';
-    if (typeof path !== 'string' || path === '') return 'the path of a member is missing';
-    if (memberUuid !== null && (typeof memberUuid !== 'string' || parseUuid(memberUuid) === null)) {
-      return 'the uuid of a member is no UUID';
-    }
-    // Files of earlier versions do not say.
-    const health = REMEMBERED_HEALTH.find((one) => one === (member['health'] ?? 'ok'));
-    if (health === undefined) return 'the health of a member is unknown';
-    decoded.push({ slot, path, uuid: memberUuid, health });
-  }
+  const decoded = decodeMembers(members);
+  if (typeof decoded === 'string') return decoded;
   // Files of a version without spares have no such list.
   const spares = decodeSpares(value['spares'] ?? []);
   if (typeof spares === 'string') return spares;
@@ -231,6 +222,26 @@ function decodeStack(value: unknown): RememberedStack | string {
   };
 }
 
+/** The decoded members, or why they are none. */
+function decodeMembers(members: readonly unknown[]): RememberedMember[] | string {
+  const decoded: RememberedMember[] = [];
+  for (const member of members) {
+    if (!isRecord(member)) return 'a member is not an object';
+    const { slot, path } = member;
+    const memberUuid = member['uuid'];
+    if (!isCount(slot) || slot > MEMBERS_MAX) return 'the slot of a member is no slot';
+    if (typeof path !== 'string' || path === '') return 'the path of a member is missing';
+    if (memberUuid !== null && (typeof memberUuid !== 'string' || parseUuid(memberUuid) === null)) {
+      return 'the uuid of a member is no UUID';
+    }
+    // Files of earlier versions do not say.
+    const health = REMEMBERED_HEALTH.find((one) => one === (member['health'] ?? 'ok'));
+    if (health === undefined) return 'the health of a member is unknown';
+    decoded.push({ slot, path, uuid: memberUuid, health });
+  }
+  return decoded;
+}
+
 /** Files of a version without caches say nothing. */
 function decodeCache(value: unknown): RememberedCache | null | string {
   if (value === null) return null;
@@ -238,8 +249,19 @@ function decodeCache(value: unknown): RememberedCache | null | string {
   const { uuid, path } = value;
   if (typeof uuid !== 'string' || parseUuid(uuid) === null)
     return 'the uuid of its cache is no UUID';
-  if (typeof path !== 'string' || path === '') return 'the path of its cache is missing';
-  return { uuid, path };
+  // Files of a version without mirrored caches have no such lists.
+  const { members = [], spares = [] } = value;
+  if (!Array.isArray(members) || members.length > MEMBERS_MAX) {
+    return 'the members of its cache are no list of members';
+  }
+  if (path !== null && (typeof path !== 'string' || path === '')) {
+    return 'the path of its cache is missing';
+  }
+  const decoded = decodeMembers(members);
+  if (typeof decoded === 'string') return `of its cache, ${decoded}`;
+  const others = decodeSpares(spares);
+  if (typeof others === 'string') return `of its cache, ${others}`;
+  return { uuid, path, members: decoded, spares: others };
 }
 
 function decodeSpares(value: unknown): RememberedSpare[] | string {

@@ -8,7 +8,8 @@
 
 import { existsSync } from 'node:fs';
 import { IDLE, type StatusDocument } from '../control/schema.ts';
-import type { RememberedStack } from './state-store.ts';
+import { MIRROR_SLOT_PREFIX } from './array-words.ts';
+import type { RememberedCache, RememberedMember, RememberedStack } from './state-store.ts';
 
 export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusDocument {
   const members = stack.members.map((member) => ({
@@ -29,13 +30,7 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     write_errors: null,
     repaired_blocks: null,
   }));
-  const lacking = stack.members.flatMap(({ slot, path, health }) => {
-    const which = `member ${path} (slot ${slot})`;
-    if (health === 'rebuilding') return [`slot ${slot} was being rebuilt`];
-    if (health === 'failed') return [`${which} has failed`];
-    if (!existsSync(path)) return [`${which} cannot be found`];
-    return health === 'missing' ? [`${which} was out of service`] : [];
-  });
+  const lacking = [...lackingMembers(stack.members, ''), ...lackingCache(stack.cache)];
   return {
     name: stack.name,
     uuid: stack.uuid,
@@ -64,4 +59,23 @@ export function stoppedStatus(stack: RememberedStack, crashed: boolean): StatusD
     cache: null,
     io: null,
   };
+}
+
+/** What is known to be wrong with members, a phrase each. */
+function lackingMembers(members: readonly RememberedMember[], slotPrefix: string): string[] {
+  return members.flatMap(({ slot, path, health }) => {
+    const place = `slot ${slotPrefix}${slot}`;
+    const which = `member ${path} (${place})`;
+    if (health === 'rebuilding') return [`${place} was being rebuilt`];
+    if (health === 'failed') return [`${which} has failed`];
+    if (!existsSync(path)) return [`${which} cannot be found`];
+    return health === 'missing' ? [`${which} was out of service`] : [];
+  });
+}
+
+/** The same for an NV cache, on one device or on the members of a mirror. */
+function lackingCache(cache: RememberedCache | null): string[] {
+  if (cache === null) return [];
+  if (cache.path === null) return lackingMembers(cache.members, MIRROR_SLOT_PREFIX);
+  return existsSync(cache.path) ? [] : [`its NV cache ${cache.path} cannot be found`];
 }

@@ -36,8 +36,8 @@ export interface StackPlan {
   readonly rebuildMap?: boolean;
   /** Goes on without the write buffer of a killed server where it is gone or unusable. */
   readonly discardBuffer?: boolean;
-  /** Where the device of the NV cache is; null: where it was, or wherever it is found. */
-  readonly cacheDevice?: string | null;
+  /** Where the NV cache is; []: where it was, or wherever it is found. */
+  readonly cacheDevices?: readonly string[];
   /** What only the NV cache has is given up. */
   readonly discardCache?: boolean;
 }
@@ -150,7 +150,17 @@ export type StackEvent =
   /** It could not be emptied: nothing is changed any more. */
   | { readonly event: 'cache-lost'; readonly device: string; readonly why: string }
   /** It has another NV cache now, or none: to be remembered. */
-  | { readonly event: 'cache-changed'; readonly cache: RememberedCache | null }
+  | {
+      readonly event: 'cache-changed';
+      readonly cache: RememberedCache | null;
+      /** Its device, or the name of its mirror. */
+      readonly device: string | null;
+    }
+  /** The same for the mirror under the NV cache. */
+  | {
+      readonly event: 'cache-members-changed';
+      readonly status: PresentMembers;
+    }
   /** The stack was started without its NV cache, which is given up. */
   | { readonly event: 'cache-discarded'; readonly uuid: string }
   | { readonly event: 'ftl-failed'; readonly errno: string; readonly why: string }

@@ -83,7 +83,12 @@ export async function inWorld(
   });
 }
 
-export const add = (device: string) => ({ device, spare_only: false, dry_run: false });
+export const add = (device: string) => ({
+  device,
+  spare_only: false,
+  of_cache: false,
+  dry_run: false,
+});
 export const change = (member: string) => ({
   member,
   member_path: null,

@@ -34,6 +34,7 @@ export const REBUILD: ActivityStatus = {
 export const MEMBER: MemberReply = {
   action: 'add',
   dry_run: false,
+  of_cache: false,
   changed: true,
   device: '/dev/sdd',
   uuid: 'eeeeeeee-0000-4000-8000-000000000000',

@@ -90,6 +90,7 @@ export async function openMembers(count: number, blockBytes = 512): Promise<Memb
         role: 'member',
         state: 'clean',
         ftl: false,
+        nvCache: false,
         eventCount: 0,
         bitmap: null,
         process: NO_PROCESS,
@@ -140,8 +141,8 @@ export function metadataOf(
   const { superblock, slots, missedSince } = assembly;
   const eventCount = newestEventCount(slots.map(({ label }) => label)) + 1;
   const facts = { state: 'clean', bitmap: null, process: NO_PROCESS, missedSince } as const;
-  const { ftl } = assembly;
-  const metadata = new ArrayMetadata(reactor, superblock, { ...facts, ftl, eventCount });
+  const { ftl, nvCache } = assembly;
+  const metadata = new ArrayMetadata(reactor, superblock, { ...facts, ftl, nvCache, eventCount });
   for (const { slot, uuid, device, labelSequence: sequence } of slots) {
     if (device === null) continue;
     metadata.add({ device: byName.get(device)!, uuid, slot, role: 'member', sequence });

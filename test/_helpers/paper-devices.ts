@@ -60,6 +60,7 @@ export function label(letter: string, seq: number, rest: Partial<Label> = {}): L
     role: 'member',
     state: 'clean',
     ftl: false,
+    nvCache: false,
     eventCount: 7,
     bitmap: BITMAP,
     process: NO_PROCESS,

@@ -84,6 +84,7 @@ export class PlainSubject implements Subject {
       const metadata = new ArrayMetadata(reactor, superblock, {
         state: 'dirty',
         ftl: false,
+        nvCache: false,
         bitmap: null,
         process: NO_PROCESS,
         missedSince: 0,

@@ -90,6 +90,7 @@ const SPARE: Label = {
   role: 'spare',
   state: 'clean',
   ftl: false,
+  nvCache: false,
   eventCount: 0,
   bitmap: null,
   process: NO_PROCESS,

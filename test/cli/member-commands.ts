@@ -144,7 +144,7 @@ test('a member is named as typed, with what that means here', async (t) => {
   const [add, fail, replace] = stack.asked;
   t.deepEqual(add, {
     method: 'member-add',
-    params: { device: file, spare_only: false, dry_run: true },
+    params: { device: file, spare_only: false, of_cache: false, dry_run: true },
   });
   t.is(fail!.params['member'], '2');
   t.is(fail!.params['member_key'], null);
@@ -161,7 +161,7 @@ test('rebuild and check ask for what their options say', async (t) => {
     ['rebuild', 'tank'],
     ['rebuild', 'tank', '--rate', '200M/s'],
     ['rebuild', 'tank', '--rate', 'auto'],
-    ['rebuild', 'tank', '--cancel'],
+    ['rebuild', 'tank', '--cancel', '--cache'],
     ['check', 'tank'],
     ['check', 'tank', '--repair', '-n'],
     ['check', 'tank', '--stop'],
@@ -173,10 +173,10 @@ test('rebuild and check ask for what their options say', async (t) => {
   t.deepEqual(
     stack.asked.map(({ params }) => params),
     [
-      { action: 'show', rate_bytes_per_second: null },
-      { action: 'rate', rate_bytes_per_second: 200 * MIB },
-      { action: 'rate', rate_bytes_per_second: null },
-      { action: 'cancel', rate_bytes_per_second: null },
+      { action: 'show', of_cache: false, rate_bytes_per_second: null },
+      { action: 'rate', of_cache: false, rate_bytes_per_second: 200 * MIB },
+      { action: 'rate', of_cache: false, rate_bytes_per_second: null },
+      { action: 'cancel', of_cache: true, rate_bytes_per_second: null },
       { action: 'start', repair: false, dry_run: false },
       { action: 'start', repair: true, dry_run: true },
       { action: 'stop', repair: false, dry_run: false },

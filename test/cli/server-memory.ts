@@ -35,7 +35,7 @@ function bytes(remembered: RememberedStack | null, change: Partial<MemoryNeeds> 
 test('six units of an FTL fit besides the clients and the array, however large they are', (t) => {
   t.true(bytes(raid5f(16, true)) >= 6 * 15 * MIB + 56 * MIB);
   t.true(bytes(null) >= 6 * 16 * MIB + 56 * MIB, 'of a stack that is not known, too');
-  t.is(bytes(raid5f(3, true)), (56 + 8 * 2 + 2 + 12) * MIB, 'and a cache may come');
+  t.is(bytes(raid5f(3, true)), (56 + 8 * 2 + 2 + 20) * MIB, 'and a cache may come');
 });
 
 test('a write buffer that dies with the server is in the arena', (t) => {

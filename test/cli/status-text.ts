@@ -4,6 +4,8 @@ import test from 'ava';
 import { healthExitStatus, latencyText, listText, statusText } from '../../src/cli/status-text.ts';
 import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import { cacheOf, recoveryOf } from '../_helpers/cache-status.ts';
+import { cacheMemberOf, mirrorDocument } from '../_helpers/fake-cache.ts';
+import { REBUILD } from '../_helpers/fake-stack.ts';
 
 const STARTED = '2026-11-20T09:14:02.000Z';
 const NOW = Date.parse(STARTED) + 273_600_000;
@@ -204,4 +206,32 @@ test('what a start has found is shown by phase until it is drained, and afterwar
     lines({ over: true, blocks_total: 0, ranges: [], unreadable_blocks: 2 }),
     'found: nothing was to be drained; 2 blocks cannot be read',
   );
+});
+
+test('a mirrored cache shows its members below those of the stack, and its rebuild', (t) => {
+  const cache = mirrorDocument({
+    health: 'degraded',
+    activity: { ...REBUILD, done_bytes: 410, total_bytes: 1000, member_slot: 1 },
+    array: {
+      ...mirrorDocument().array!,
+      members: [cacheMemberOf(0), cacheMemberOf(1, { health: 'rebuilding', write_errors: 3 })],
+      spares: [cacheMemberOf(0, { slot: null, device: '/dev/nvme2n1', health: 'spare' })],
+    },
+  });
+  const stack = { ...TANK, cache };
+  const lines = statusText(stack, NOW).split('\n');
+  t.true(lines.some((line) => /^cache rebuild: 41\.0 % of 1000 B/.test(line)));
+  const at = lines.findIndex((line) => /^ +cache +raid1 +degraded$/.test(line));
+  t.deepEqual(
+    lines.slice(at, at + 4).map((line) => line.trim().replaceAll(/ +/g, ' ')),
+    [
+      'cache raid1 degraded',
+      'cache:0 /dev/nvme0n1 member ok 0 0',
+      'cache:1 /dev/nvme1n1 member rebuilding 0 3',
+      '- /dev/nvme2n1 spare ok',
+    ],
+  );
+  t.regex(listText([stack]), /cache rebuild 41 %/);
+  const busy = { ...stack, activity: { ...REBUILD, kind: 'resync' as const } };
+  t.regex(listText([busy]), /^tank +degraded +resync 40 %/m);
 });

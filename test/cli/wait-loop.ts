@@ -16,6 +16,7 @@ import { checkEnded } from '../../src/raid/process-events.ts';
 import type { ProcessOutcome } from '../../src/raid/process-host.ts';
 import type { ProcessRun } from '../../src/raid/process-run.ts';
 import type { RaidArray } from '../../src/raid/raid-array.ts';
+import { mirrorDocument } from '../_helpers/fake-cache.ts';
 import { eventOf, statusOf } from '../_helpers/fake-stack.ts';
 
 function activity(kind: ActivityStatus['kind'], done = 0): ActivityStatus {
@@ -304,4 +305,51 @@ test('the bar is drawn in place, fits the terminal and is cleared', (t) => {
   text = '';
   report.end(true);
   t.is(text, '\r\u001b[K');
+});
+
+const ofCache = { details: { array: 'cache' } };
+const mirrorRebuilding = (done: number): StatusDocument =>
+  statusOf('tank', {
+    health: 'degraded',
+    cache: mirrorDocument({ health: 'degraded', activity: activity('rebuild', done) }),
+  });
+
+test('the rebuild of a mirrored cache is one of the stack', async (t) => {
+  const own = eventOf(8, { kind: 'rebuild-finished', message: 'rebuild of slot 1 is complete' });
+  const finished = eventOf(9, {
+    kind: 'rebuild-finished',
+    message: 'NV cache: rebuild of slot 0 is complete',
+    ...ofCache,
+  });
+  const { result, seen } = await wait('rebuild', [
+    { status: { ...rebuilding(30), cache: mirrorDocument() } },
+    { status: mirrorRebuilding(10), events: [own] },
+    { status: mirrorRebuilding(60) },
+    { status: healthy, events: [finished] },
+  ]);
+  t.deepEqual(seen, [30, 10, 60]);
+  t.like(result, { waited: true, message: finished.message, health: 'healthy' });
+  const { result: idle } = await wait('idle', [
+    { status: mirrorRebuilding(10) },
+    { status: healthy },
+  ]);
+  t.true(idle.waited);
+  const late = await fails(t, 'rebuild', [{ status: mirrorRebuilding(10) }], 0);
+  t.regex(late.message, /it is still at its rebuild$/);
+});
+
+test('a rebuild of either array that has stopped is a failure', async (t) => {
+  const stopped = eventOf(8, {
+    kind: 'rebuild-stopped',
+    message: 'NV cache: rebuild of slot 0 has stopped',
+    action: 'begin it again with: bandstand member add tank DEVICE --cache',
+    ...ofCache,
+  });
+  const own = eventOf(9, { kind: 'rebuild-finished', message: 'rebuild of slot 1 is complete' });
+  const error = await fails(t, 'rebuild', [
+    { status: mirrorRebuilding(10) },
+    { status: healthy, events: [stopped, own] },
+  ]);
+  t.regex(error.message, /NV cache: rebuild of slot 0 has stopped$/);
+  t.is(error.hint, stopped.action);
 });

@@ -5,6 +5,8 @@ import { type Decoded, IDLE } from '../../src/control/schema.ts';
 import { decodeEventsReply, decodeEventsRequest } from '../../src/control/schema-events.ts';
 import {
   decodeActivityReply,
+  decodeCache,
+  decodeCacheReply,
   decodeCheck,
   decodeMemberAdd,
   decodeMemberChange,
@@ -16,15 +18,19 @@ import { eventOf } from '../_helpers/fake-stack.ts';
 
 type Decoder = (value: unknown) => Decoded<unknown>;
 
-const ADD = { device: '/dev/sdd', spare_only: false, dry_run: true };
+const ADD = { device: '/dev/sdd', spare_only: false, of_cache: true, dry_run: true };
 const CHANGE = { member: 'sdb', member_path: '/dev/sdb', member_key: '8:16', dry_run: false };
 const REPLACE = { ...CHANGE, device: '/dev/sdd' };
-const REBUILD = { action: 'rate', rate_bytes_per_second: 1024 };
+const REBUILD = { action: 'rate', of_cache: false, rate_bytes_per_second: 1024 };
+const ATTACH = { action: 'attach', devices: ['/dev/a', '/dev/b'], dry_run: false };
+const DETACH = { action: 'detach', devices: [], dry_run: true };
+const ONE = ['/dev/a'];
 const CHECK = { action: 'start', repair: true, dry_run: false };
 const EVENTS = { since: 0, limit: 1000, wait_ms: 20_000 };
 const MEMBER_REPLY = {
   action: 'add',
   dry_run: false,
+  of_cache: true,
   changed: true,
   device: '/dev/sdd',
   uuid: null,
@@ -37,6 +43,12 @@ const MEMBER_REPLY = {
   rebuild_slot: 2,
   waits_for: null,
   health: 'degraded',
+};
+const CACHE_REPLY = {
+  ...ATTACH,
+  device: 'tank-cache',
+  size_bytes: 2 ** 30,
+  undrained_bytes: 0,
 };
 const ACTIVITY_REPLY = {
   action: 'pause',
@@ -55,8 +67,11 @@ const GOOD: readonly (readonly [name: string, decode: Decoder, value: object])[]
   ['rebuild', decodeRebuild, REBUILD],
   ['rebuild, automatic', decodeRebuild, { ...REBUILD, rate_bytes_per_second: null }],
   ['check', decodeCheck, CHECK],
+  ['cache attach', decodeCache, ATTACH],
+  ['cache detach', decodeCache, DETACH],
   ['events', decodeEventsRequest, EVENTS],
   ['a member reply', decodeMemberReply, MEMBER_REPLY],
+  ['a cache reply', decodeCacheReply, CACHE_REPLY],
   ['an activity reply', decodeActivityReply, ACTIVITY_REPLY],
   ['an events reply', decodeEventsReply, EVENTS_REPLY],
 ];
@@ -71,16 +86,19 @@ for (const [name, decode, value] of GOOD) {
 }
 
 test('requests carry no more than their fields', (t) => {
-  for (const [, decode, value] of GOOD.slice(0, 8)) {
+  for (const [, decode, value] of GOOD.slice(0, 10)) {
     t.deepEqual(decode({ ...value, __proto__: null, more: 1 }), { value } as never);
   }
 });
+
+const THREE = ['/dev/a', '/dev/b', '/dev/c'];
 
 const BAD: readonly (readonly [why: string, decode: Decoder, value: object])[] = [
   ['device is not a device', decodeMemberAdd, { ...ADD, device: '' }],
   ['device is not a device', decodeMemberAdd, { ...ADD, device: '/dev/s\0d' }],
   ['device is not a device', decodeMemberAdd, { ...ADD, device: 'x'.repeat(4097) }],
   ['spare_only is not true or false', decodeMemberAdd, { ...ADD, spare_only: 1 }],
+  ['of_cache is not true or false', decodeMemberAdd, { ...ADD, of_cache: null }],
   ['dry_run is not true or false', decodeMemberAdd, { ...ADD, dry_run: 'no' }],
   ['member is not the name of a member', decodeMemberChange, { ...CHANGE, member: 2 }],
   ['member_path is not a path', decodeMemberChange, { ...CHANGE, member_path: '' }],
@@ -91,17 +109,27 @@ const BAD: readonly (readonly [why: string, decode: Decoder, value: object])[] =
   ['the action is unknown', decodeRebuild, { ...REBUILD, action: 'start' }],
   ['the rate is not a rate', decodeRebuild, { ...REBUILD, rate_bytes_per_second: 0 }],
   ['the rate is not a rate', decodeRebuild, { ...REBUILD, rate_bytes_per_second: 1.5 }],
-  ['the rate is not a rate', decodeRebuild, { action: 'rate' }],
+  ['the rate is not a rate', decodeRebuild, { action: 'rate', of_cache: true }],
+  ['of_cache is not true or false', decodeRebuild, { ...REBUILD, of_cache: 'yes' }],
   ['there is a rate without the action rate', decodeRebuild, { ...REBUILD, action: 'pause' }],
   ['the action is unknown', decodeCheck, { ...CHECK, action: 'toString' }],
   ['repair is not true or false', decodeCheck, { ...CHECK, repair: 1 }],
   ['only a check that starts can repair', decodeCheck, { ...CHECK, action: 'stop' }],
   ['dry_run is not true or false', decodeCheck, { ...CHECK, dry_run: undefined }],
+  ['the action is unknown', decodeCache, { ...ATTACH, action: 'replace' }],
+  ['devices is not a list', decodeCache, { ...ATTACH, devices: '/dev/a' }],
+  ['a device is not a device', decodeCache, { ...ATTACH, devices: ['/dev/a', ''] }],
+  ['the number of devices does not fit the action', decodeCache, { ...ATTACH, devices: [] }],
+  ['the number of devices does not fit the action', decodeCache, { ...ATTACH, devices: THREE }],
+  ['the number of devices does not fit the action', decodeCache, { ...DETACH, devices: ONE }],
+  ['dry_run is not true or false', decodeCache, { ...DETACH, dry_run: 0 }],
+  ['devices is no list', decodeCacheReply, { ...CACHE_REPLY, devices: [7] }],
   ['since is not a number', decodeEventsRequest, { ...EVENTS, since: -1 }],
   ['limit is not between 1 and 1000', decodeEventsRequest, { ...EVENTS, limit: 0 }],
   ['limit is not between 1 and 1000', decodeEventsRequest, { ...EVENTS, limit: 1001 }],
   ['wait_ms is not between 0 and 20000', decodeEventsRequest, { ...EVENTS, wait_ms: 20_001 }],
   ['the action is bad', decodeMemberReply, { ...MEMBER_REPLY, action: 'grow' }],
+  ['of_cache is not true or false', decodeMemberReply, { ...MEMBER_REPLY, of_cache: 0 }],
   ['changed is not true or false', decodeMemberReply, { ...MEMBER_REPLY, changed: 0 }],
   ['device is not text', decodeMemberReply, { ...MEMBER_REPLY, device: 7 }],
   ['slot is not a slot', decodeMemberReply, { ...MEMBER_REPLY, slot: -1 }],

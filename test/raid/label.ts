@@ -22,6 +22,7 @@ const LABEL: Label = {
   role: 'member',
   state: 'dirty',
   ftl: false,
+  nvCache: false,
   eventCount: 9,
   bitmap: { offsetBytes: 131072, bytes: 4096, regionBlocks: 8192 },
   process: {
@@ -41,6 +42,7 @@ const DELTA: Label = {
   ...AS_TARGET,
   process: { ...LABEL.process, replace: false, paused: false, delta: true },
 };
+const MIRROR: Label = { ...LABEL, nvCache: true };
 const SPARE: Label = {
   ...LABEL,
   slot: 0,
@@ -68,7 +70,7 @@ function refusal(bytes: Uint8Array, copy: 0 | 1 = 0): { field: unknown; message:
 }
 
 test('what was encoded is decoded, and copies alternate', (t) => {
-  for (const label of [LABEL, AS_TARGET, DELTA, SPARE, CHECK, { ...LABEL, ftl: true }]) {
+  for (const label of [LABEL, AS_TARGET, DELTA, SPARE, CHECK, { ...LABEL, ftl: true }, MIRROR]) {
     t.deepEqual(decodeLabel(encodeLabel(label), 0, 'x'), label);
   }
   const plain: Label = {
@@ -134,7 +136,14 @@ test(
   'version_major',
   'version 2.1 is not supported, only 1.x',
 );
-test('flags', refuses, u32('flags', 2), 'flags', '2 holds unknown flags');
+test('flags', refuses, u32('flags', 4), 'flags', '4 holds unknown flags');
+test(
+  'an FTL that is an NV cache',
+  refuses,
+  u32('flags', 3),
+  'flags',
+  'an FTL and an NV cache cannot be one',
+);
 test('reserved bytes', refuses, (v) => v.setUint8(4095, 1), 'reserved', 'byte 3935 is not zero');
 test('sequence 0', refuses, u64('sequence', 0n), 'sequence', 'is 0');
 test(

@@ -7,6 +7,8 @@ import { StartingStack } from '../../src/stack/starting-stack.ts';
 import type { StackEvent } from '../../src/stack/worker-messages.ts';
 import { NvBench } from '../_helpers/nv-bench.ts';
 
+const SSD = { name: 'ssd', mirror: null } as const;
+
 async function killed(writes: number): Promise<NvBench> {
   const bench = await NvBench.make();
   await bench.open();
@@ -18,7 +20,7 @@ async function killed(writes: number): Promise<NvBench> {
 test('after a kill the cache recovers until all is drained, then it is ready', async (t) => {
   const bench = await killed(40);
   const cache = await bench.open({ drainBlocks: 128 });
-  t.like(cacheDocument(cache, 'ssd'), {
+  t.like(cacheDocument(cache, SSD), {
     device: 'ssd',
     state: 'recover',
     undrained_bytes: 80 * 4096,
@@ -34,7 +36,7 @@ test('after a kill the cache recovers until all is drained, then it is ready', a
   const rebuild = { ...IDLE, kind: 'rebuild' } as const;
   t.is(cacheActivity(rebuild, cache), rebuild, 'what the array does comes first');
   await bench.rest();
-  const over = cacheDocument(cache, 'ssd')!;
+  const over = cacheDocument(cache, SSD)!;
   t.like(over, { state: 'ready', undrained_bytes: 0, recovery: { over: true, blocks_done: 80 } });
   t.deepEqual(over.recovery!.ranges, [
     {
@@ -50,7 +52,7 @@ test('after a kill the cache recovers until all is drained, then it is ready', a
   ]);
   t.is(cacheActivity(IDLE, cache), IDLE);
   await bench.close();
-  t.is(cacheDocument(cache, 'ssd'), null, 'of a closed cache nothing is said');
+  t.is(cacheDocument(cache, SSD), null, 'of a closed cache nothing is said');
 });
 
 test('after a clean stop there is no recovery', async (t) => {
@@ -59,7 +61,7 @@ test('after a clean stop there is no recovery', async (t) => {
   await bench.write(1, 1, 1);
   await bench.close();
   const cache = await bench.open();
-  t.like(cacheDocument(cache, 'ssd'), { state: 'ready', recovery: null, undrained_bytes: 8192 });
+  t.like(cacheDocument(cache, SSD), { state: 'ready', recovery: null, undrained_bytes: 8192 });
   t.is(cacheActivity(IDLE, cache), IDLE);
   await bench.close();
 });
@@ -69,12 +71,12 @@ test('a drain that somebody waits for has a share, and ends', async (t) => {
   const cache = await bench.open({ drainBlocks: 128 });
   for (let block = 0; block < 100; block += 1) await bench.write(block, 1, 1);
   const drained = cache.drainAll();
-  t.like(cacheDocument(cache, 'ssd'), { state: 'draining' });
+  t.like(cacheDocument(cache, SSD), { state: 'draining' });
   t.like(cacheActivity(IDLE, cache), { kind: 'drain', done_bytes: 0, total_bytes: 200 * 4096 });
   await bench.reactor.drive(drained);
-  t.like(cacheDocument(cache, 'ssd'), { state: 'ready', undrained_bytes: 0 });
+  t.like(cacheDocument(cache, SSD), { state: 'ready', undrained_bytes: 0 });
   await bench.reactor.drive(cache.detach());
-  t.like(cacheDocument(cache, 'ssd'), { state: 'detached', health: 'detached' });
+  t.like(cacheDocument(cache, SSD), { state: 'detached', health: 'detached' });
   await bench.close();
 });
 
@@ -93,7 +95,7 @@ test('a stack that is being started tells its step, and that of its cache', asyn
   const seen: ReturnType<StartingStack['status']>[] = [];
   const submit = bench.disk.submit.bind(bench.disk);
   bench.disk.submit = (io) => {
-    starting.layers = { cache: bench.opening, cacheDevice: 'ssd' };
+    starting.layers = { cache: bench.opening, base: SSD };
     if (bench.opening !== null) seen.push(starting.status());
     submit(io);
   };

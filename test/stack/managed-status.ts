@@ -2,6 +2,7 @@
 
 import test from 'ava';
 import { IDLE } from '../../src/control/schema.ts';
+import { mirrorWords, stackWords } from '../../src/stack/array-words.ts';
 import type { ManagedStatus } from '../../src/stack/managed-array.ts';
 import {
   managedAction,
@@ -15,7 +16,8 @@ import type { RememberedStack } from '../../src/stack/state-store.ts';
 import { FakeManager, memberOf, NEW_UUID, processOf } from '../_helpers/fake-manager.ts';
 
 function wordsOf(status: ManagedStatus, level: 'raid1' | 'raid5f' = 'raid1', readOnly = false) {
-  const stack = { name: 'tank', level, readOnly, hasFtl: false, status, why: () => null };
+  const words = stackWords('tank');
+  const stack = { words, level, readOnly, hasFtl: false, status, why: () => null };
   return [managedHealth(status), managedReason(stack), managedAction(stack)];
 }
 
@@ -80,7 +82,8 @@ test('a rebuild asks for patience, a paused one to be resumed', (t) => {
     'slot 2 is being rebuilt onto /dev/none2',
     'let the rebuild finish; a further failure before that loses data',
   ]);
-  const stack = { name: 'tank', level: 'raid1' as const, readOnly: false, hasFtl: false };
+  const words = stackWords('tank');
+  const stack = { words, level: 'raid1' as const, readOnly: false, hasFtl: false };
   t.is(
     managedReason({ ...stack, status: manager.status(), why: () => 'a write failed (EIO)' }),
     'slot 2 is being rebuilt onto /dev/none2',
@@ -225,4 +228,15 @@ test('spares and a copy in progress are remembered, no device twice', (t) => {
   const remembered = rememberMembers(OLD, present(manager), byId);
   t.deepEqual(remembered.spares, [{ uuid: other.uuid, path: '/dev/disk/by-id/none8' }]);
   t.is(remembered.members[2]!.path, '/dev/disk/by-id/none9');
+});
+
+test('commands about the mirror under an NV cache say that it is meant', (t) => {
+  const manager = new FakeManager();
+  manager.lose('missing', 1);
+  const words = mirrorWords('tank');
+  const stack = { words, level: 'raid1' as const, readOnly: false, hasFtl: false };
+  const action = () => managedAction({ ...stack, status: manager.status(), why: () => null });
+  t.is(action(), 'put a device in its place: bandstand member add tank DEVICE --cache');
+  manager.process = processOf({ paused: true });
+  t.is(action(), 'resume the rebuild: bandstand rebuild tank --resume --cache');
 });

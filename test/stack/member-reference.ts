@@ -6,25 +6,35 @@ import { type MemberCandidate, resolveMember } from '../../src/stack/member-refe
 
 const MEMBERS: readonly MemberCandidate[] = [
   {
+    slotPrefix: '',
     slot: 0,
     uuid: '5f0c9d1e-71c2-4c36-9d0e-2f6f3a1b8c44',
     device: '/dev/nvme0n1',
     health: 'ok',
   },
   {
+    slotPrefix: '',
     slot: 1,
     uuid: '5f0c9d1e-71c3-4c36-9d0e-2f6f3a1b8c45',
     device: '/srv/a/disk.img',
     health: 'ok',
   },
-  { slot: 2, uuid: '12345678-1111-4111-8111-111111111111', device: null, health: 'missing' },
   {
+    slotPrefix: '',
+    slot: 2,
+    uuid: '12345678-1111-4111-8111-111111111111',
+    device: null,
+    health: 'missing',
+  },
+  {
+    slotPrefix: '',
     slot: null,
     uuid: '00000009-0000-4000-8000-000000000009',
     device: '/srv/b/disk.img',
     health: 'spare',
   },
   {
+    slotPrefix: '',
     slot: 0,
     uuid: '7777aaaa-0000-4000-8000-000000000009',
     device: '/dev/nvme7n1',

@@ -22,6 +22,7 @@ test('a new device is opened exclusively and given to the array', (t) =>
     t.deepEqual(reply, {
       action: 'add',
       dry_run: false,
+      of_cache: false,
       changed: true,
       device: file,
       uuid: NEW_UUID,

@@ -13,10 +13,10 @@ test('a read-only stack is not checked: nothing could be kept of it', async (t) 
       t.is(error.message, 'cannot check tank: tank was started with --read-only');
       t.is(error.hint, 'start it for writing: bandstand stop tank, then bandstand export tank');
     }
-    const rate = { action: 'rate' as const, rate_bytes_per_second: 1000 };
+    const rate = { action: 'rate' as const, of_cache: false, rate_bytes_per_second: 1000 };
     const limited = await refused(() => control.processes.controlRebuild(rate));
     t.is(limited.code, 'BANDSTAND_STACK_READ_ONLY');
-    const show = { action: 'show' as const, rate_bytes_per_second: null };
+    const show = { action: 'show' as const, of_cache: false, rate_bytes_per_second: null };
     t.like(await control.processes.controlRebuild(show), { activity: { kind: 'idle' } });
     t.deepEqual(manager.calls, []);
   });
@@ -35,7 +35,7 @@ test('a read-only stack is not checked: nothing could be kept of it', async (t) 
 test('a rebuild is paused, resumed, limited and cancelled', (t) =>
   inWorld(t, {}, async ({ manager, control, refused }) => {
     const act = (action: 'show' | 'pause' | 'resume' | 'cancel') =>
-      control.processes.controlRebuild({ action, rate_bytes_per_second: null });
+      control.processes.controlRebuild({ action, of_cache: false, rate_bytes_per_second: null });
     const nothing = await refused(() => act('pause'));
     t.is(nothing.code, 'BANDSTAND_ACTIVITY_NONE');
     t.is(nothing.message, 'cannot pause the rebuild of tank: no rebuild is running');
@@ -46,7 +46,11 @@ test('a rebuild is paused, resumed, limited and cancelled', (t) =>
     t.like(await act('resume'), { changed: true, activity: { pace: 'running' } });
     t.like(await act('resume'), { changed: false });
     const limit = (rate: number | null) =>
-      control.processes.controlRebuild({ action: 'rate', rate_bytes_per_second: rate });
+      control.processes.controlRebuild({
+        action: 'rate',
+        of_cache: false,
+        rate_bytes_per_second: rate,
+      });
     t.like(await limit(1000), { changed: true, limit_before: null });
     t.like(await limit(1000), { changed: false, limit_before: 1000 });
     t.like(await limit(null), { changed: true, limit_before: 1000 });
@@ -64,7 +68,7 @@ test('a rebuild is paused, resumed, limited and cancelled', (t) =>
 test('a resync can be paused but not cancelled', (t) =>
   inWorld(t, {}, async ({ manager, control, refused }) => {
     manager.process = processOf({ kind: 'resync', slot: null, target: null });
-    const request = { rate_bytes_per_second: null };
+    const request = { of_cache: false, rate_bytes_per_second: null };
     t.like(await control.processes.controlRebuild({ action: 'pause', ...request }), {
       changed: true,
     });

@@ -136,3 +136,38 @@ test('what is not JSON is refused', (t) => {
   writeFileSync(states.path('tank'), '{"schema":');
   t.throws(() => states.load('tank'), { message: /: it is not JSON$/ });
 });
+
+const MEMBER = {
+  slot: 1,
+  uuid: '00000009-0000-4000-8000-000000000009',
+  path: '/dev/disk/by-id/nvme-1',
+  health: 'missing',
+} as const;
+const CACHE = { uuid: '0ca40ca4-0000-4000-8000-000000000001', path: '/dev/nvme0n1' };
+
+test('a cache is remembered, on one device and on a mirror', (t) => {
+  const states = store(t);
+  const spare = { uuid: MEMBER.uuid, path: '/dev/nvme2n1' };
+  for (const cache of [
+    { ...CACHE, members: [], spares: [] },
+    { ...CACHE, path: null, members: [MEMBER], spares: [spare] },
+  ]) {
+    states.save({ ...STACK, cache });
+    t.deepEqual(states.load('tank'), { ...STACK, cache });
+  }
+  const file = states.path('tank');
+  const load = (cache: unknown) => {
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), cache }));
+    return states.load('tank')!.cache;
+  };
+  t.deepEqual(load(CACHE), { ...CACHE, members: [], spares: [] }, 'of a version without mirrors');
+  const bad: readonly (readonly [cache: unknown, why: RegExp])[] = [
+    [{ ...CACHE, path: '' }, /the path of its cache is missing$/],
+    [{ uuid: CACHE.uuid }, /the path of its cache is missing$/],
+    [{ ...CACHE, uuid: 'x' }, /the uuid of its cache is no UUID$/],
+    [{ ...CACHE, members: {} }, /the members of its cache are no list of members$/],
+    [{ ...CACHE, members: [{ ...MEMBER, slot: -1 }] }, /of its cache, the slot of a member is/],
+    [{ ...CACHE, spares: ['/dev/a'] }, /of its cache, a spare is not an object$/],
+  ];
+  for (const [cache, message] of bad) t.throws(() => load(cache), { message });
+});

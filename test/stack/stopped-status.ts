@@ -44,3 +44,41 @@ test('members are what they were when the server ended, or missing', (t) => {
   );
   t.is(stoppedStatus(stack, true).reason, 'its server ended without a clean stop');
 });
+
+test('what an NV cache lies on is looked for, too', (t) => {
+  const world = new CliWorld(t);
+  const [path] = world.files(1, 4096);
+  const uuid = '0ca40ca4-0000-4000-8000-000000000001';
+  const reason = (cache: RememberedStack['cache']): string | null =>
+    stoppedStatus(
+      {
+        name: 'tank',
+        uuid,
+        level: 'raid1',
+        stripBytes: 0,
+        blockBytes: 4096,
+        sizeBytes: 2 ** 30,
+        superblock: true,
+        ftl: true,
+        members: [],
+        spares: [],
+        cache,
+      },
+      false,
+    ).reason;
+  t.is(reason({ uuid, path: path!, members: [], spares: [] }), null);
+  t.is(
+    reason({ uuid, path: '/nowhere', members: [], spares: [] }),
+    'its NV cache /nowhere cannot be found',
+  );
+  const members = [path!, '/nowhere'].map((one, slot) => ({
+    slot,
+    uuid,
+    path: one,
+    health: 'ok' as const,
+  }));
+  t.is(
+    reason({ uuid, path: null, members, spares: [] }),
+    'member /nowhere (slot cache:1) cannot be found',
+  );
+});

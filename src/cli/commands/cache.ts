@@ -1,8 +1,8 @@
 /**
- * `bandstand cache attach|detach NAME [DEVICE]`: the NV cache of a running stack.   (control plane)
+ * `bandstand cache attach|detach NAME [DEVICE…]`: the NV cache of a stack.         (control plane)
  *
  * Both go on under load: a moment's wait when it joins, and when it leaves as long as the rest of
- * it takes to be written back.
+ * it takes to be written back. Two devices become a mirror.
  */
 
 import { formatSize } from '../../block/quantities.ts';
@@ -17,6 +17,7 @@ import { attachSubject } from '../../stack/stack-cache.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, orList, usageError } from '../arguments.ts';
 import { askServer } from '../ask-server.ts';
+import { cacheDevices } from '../cache-devices.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import { newDevice } from '../new-device-option.ts';
 
@@ -29,12 +30,12 @@ export const cache: Command = {
   positionals: [
     { name: 'ACTION', required: true, many: false },
     { name: 'NAME', required: true, many: false },
-    { name: 'DEVICE', required: false, many: false },
+    { name: 'DEVICE', required: false, many: true },
   ],
   options: [DRY_RUN],
   examples: [
-    ['cache attach tank /dev/nvme0n1', 'writes go there first from now on'],
-    ['cache detach tank', 'writes back what it holds; then the device is free'],
+    ['cache attach tank /dev/nvme0n1 /dev/nvme1n1', 'writes go to both first from now on'],
+    ['cache detach tank', 'writes back what it holds, and frees it'],
   ],
   async run(context, args) {
     const action = chooseAction(args);
@@ -71,34 +72,40 @@ function chooseAction(args: Arguments): CacheAction {
 }
 
 function cacheRequest(args: Arguments, action: CacheAction, name: string): CacheRequest {
-  const device = args.optionalPositional('DEVICE');
+  const words = args.many('DEVICE');
   const dryRun = args.flag('dry-run');
   if (action === 'detach') {
-    if (device === null) return { action, device: null, dry_run: dryRun };
+    if (words.length === 0) return { action, devices: [], dry_run: dryRun };
     throw usageError(
-      `cannot detach a cache: '${device}' is one argument too many`,
+      `cannot detach a cache: '${words[0]}' is one argument too many`,
       `write bandstand cache detach ${name}`,
     );
   }
-  if (device === null) {
+  if (words.length === 0) {
     throw usageError(
       'cannot attach a cache: DEVICE is missing',
       `write bandstand cache attach ${name} DEVICE`,
     );
   }
-  return { action, device: newDevice(attachSubject(name, device), device), dry_run: dryRun };
+  const devices = cacheDevices(words).map((device) =>
+    newDevice(attachSubject(name, device), device),
+  );
+  return { action, devices, dry_run: dryRun };
 }
 
 function replyText(name: string, reply: CacheReply): string {
-  const { action, device, dry_run: dryRun } = reply;
+  const { action, devices, dry_run: dryRun } = reply;
+  const [first] = devices;
+  const isMirror = devices.length > 1;
+  const device = isMirror ? devices.join(' and ') : first;
   const size = formatSize(reply.size_bytes);
   if (action === 'attach') {
     return dryRun
       ? `${device} (${size}) can be attached to ${name}; nothing was changed`
-      : `${device} (${size}) is the NV cache of ${name}`;
+      : `${device} (${size}) ${isMirror ? 'are mirrored as' : 'is'} the NV cache of ${name}`;
   }
   const held = formatSize(reply.undrained_bytes);
   return dryRun
     ? `${held} would be written back from ${device}; nothing was changed`
-    : `${name} has no NV cache any more; ${device} is free`;
+    : `${name} has no NV cache any more; ${device} ${isMirror ? 'are' : 'is'} free`;
 }

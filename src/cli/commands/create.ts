@@ -22,6 +22,7 @@ import { type Ring, withRing } from '../../stack/offline-ring.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
 import { type Arguments, usageError } from '../arguments.ts';
+import { cacheDevices } from '../cache-devices.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { runningStatus } from '../known-stacks.ts';
@@ -55,7 +56,12 @@ export const create: Command = {
       summary: 'write nothing, remember it here only',
     },
     { name: 'ftl', kind: 'flag', shown: 'both', summary: 'log-structured layer; on for raid5f' },
-    { name: 'cache', kind: 'text', value: 'DEV', summary: 'a fast device that takes writes first' },
+    {
+      name: 'cache',
+      kind: 'text',
+      value: 'DEV[,DEV]',
+      summary: 'fast device that takes writes first, or a mirror of two',
+    },
     { name: 'spare', kind: 'list', value: 'DEV', summary: 'kept ready to replace a failed member' },
     { name: 'op', kind: 'text', value: 'PERCENT', summary: 'space the FTL holds back; 20' },
     DRY_RUN,
@@ -107,9 +113,9 @@ function createRequest(args: Arguments): CreateRequest {
   const superblock = args.choice('superblock') !== false;
   const spares = args.list('spare').map((spare) => refuseForm(spare));
   if (spares.length > 0) refuseSpares(level, superblock);
-  const cache = args.text('cache');
+  const caches = cacheDevices(args.text('cache')).map((cache) => refuseForm(cache));
   const ftl = ftlRequest(args, level, superblock);
-  if (cache !== null && !ftl.ftl) refuseCache(superblock);
+  if (caches.length > 0 && !ftl.ftl) refuseCache(superblock);
   return {
     name,
     level,
@@ -119,7 +125,7 @@ function createRequest(args: Arguments): CreateRequest {
     ...ftl,
     members: args.many('MEMBER').map((member) => refuseForm(member)),
     spares,
-    cache: cache === null ? null : refuseForm(cache),
+    caches,
     erase: args.list('erase'),
   };
 }
@@ -250,12 +256,23 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
     holds: spare.holds.map((held) => ({ kind: held.kind, label: held.label })),
     erase: spare.erase,
   }));
-  const [cache = null] = cachesOf(prepared).map((device) => ({
+  const cacheDocuments = cachesOf(prepared).map((device) => ({
     device: device.device,
     size_bytes: device.sizeBytes,
     holds: device.holds.map((held) => ({ kind: held.kind, label: held.label })),
     erase: device.erase,
   }));
+  const cache =
+    prepared.cache === null
+      ? null
+      : {
+          device: prepared.cache.name,
+          uuid: dryRun ? null : prepared.cache.uuid,
+          size_bytes: prepared.cache.sizeBytes,
+          holds: cacheDocuments.flatMap(({ holds }) => holds),
+          erase: cacheDocuments.some(({ erase }) => erase),
+          devices: cacheDocuments,
+        };
   const data = {
     name: plan.name,
     uuid: dryRun && request.uuid === null ? null : uuid,
@@ -291,7 +308,7 @@ function result(prepared: PreparedCreate, uuid: string | null, dryRun: boolean):
 }
 
 function cachesOf({ cache }: PreparedCreate): readonly PreparedDevice[] {
-  return cache === null ? [] : [cache];
+  return cache?.devices ?? [];
 }
 
 function laterNotes({ plan, request }: PreparedCreate): string[] {

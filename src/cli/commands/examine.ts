@@ -60,8 +60,8 @@ function examinedText(examined: ExaminedDevice): string {
       ['damage', superblock.error === null ? null : problem(superblock.error)],
       ['label', labelText(examined)],
       ['state', label === null ? null : label.state],
-      ['cache', examined.cache === null ? null : cacheText(examined.cache)],
-      ['content', label?.ftl === true ? 'an FTL' : null],
+      ['cache', cacheOf(examined)],
+      ['content', contentText(examined)],
       ['process', processText(examined)],
       ['holds', foreign.length === 0 ? null : foreign.map((one) => one.description).join(', ')],
       ['in use', usage === null ? null : usage],
@@ -85,6 +85,18 @@ function headline({ cache, examination, foreign }: ExaminedDevice): string {
     slot === undefined ? 'slot unknown (no label)' : `slot ${slot} of ${members.length}`;
   const role = label?.role === 'target' ? 'target of a rebuild' : 'member';
   return `${role} of ${name} (${uuid}), ${place}, ${level}`;
+}
+
+/** On the device itself, or on the array that it is a member of. */
+function cacheOf({ cache, mirrored }: ExaminedDevice): string | null {
+  const found = cache ?? mirrored;
+  return found === null ? null : cacheText(found);
+}
+
+function contentText({ examination }: ExaminedDevice): string | null {
+  const { label } = examination;
+  if (label?.nvCache === true) return 'the NV cache of a stack, mirrored';
+  return label?.ftl === true ? 'an FTL' : null;
 }
 
 function cacheText({ error, header }: ExaminedCache): string {

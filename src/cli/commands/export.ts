@@ -15,6 +15,7 @@ import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
 import { type Arguments, usageError } from '../arguments.ts';
+import { cacheDevices } from '../cache-devices.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { confirmLoss, findLoss, lossJson, lossResult } from '../discard-cache.ts';
@@ -56,7 +57,7 @@ export const exportCommand: Command = {
       kind: 'flag',
       summary: 'start without the write buffer of a killed server',
     },
-    { name: 'cache', kind: 'text', value: 'DEV', summary: 'the NV cache, if it has moved' },
+    { name: 'cache', kind: 'list', value: 'DEV[,DEV]', summary: 'the NV cache, if it has moved' },
     { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
     { ...DRY_RUN, summary: 'with --discard-cache: list what would be lost, start nothing' },
     { name: 'yes', kind: 'flag', summary: 'do not ask whether the NV cache may be given up' },
@@ -70,7 +71,7 @@ export const exportCommand: Command = {
   async run(context, args) {
     const name = args.positional('NAME');
     checkStackName(name);
-    if (args.text('cache') !== null && args.flag('discard-cache')) {
+    if (args.list('cache').length > 0 && args.flag('discard-cache')) {
       throw usageError('cannot use --cache with --discard-cache', 'choose one of them');
     }
     refuseUnused(args);
@@ -149,11 +150,6 @@ function exportRequest(args: Arguments): ExportRequest {
   return request;
 }
 
-function cacheOption(args: Arguments): readonly string[] {
-  const cache = args.text('cache');
-  return cache === null ? [] : [cache];
-}
-
 function checkDevices(devices: readonly string[]): readonly string[] {
   return devices.map((device) => {
     const spec = parseDeviceSpec(device);
@@ -228,7 +224,7 @@ function serveOptions(
       devices,
       remembered,
       degraded: args.flag('degraded'),
-      cacheDevice: checkDevices(cacheOption(args))[0] ?? null,
+      cacheDevices: checkDevices(cacheDevices(args.list('cache'))),
       discardCache: args.flag('discard-cache'),
       discardBuffer: args.flag('discard-buffer'),
       readOnly: request.read_only,

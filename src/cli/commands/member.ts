@@ -38,6 +38,7 @@ export const member: Command = {
       kind: 'flag',
       summary: 'with add: as a spare, which begins no cancelled rebuild',
     },
+    { name: 'cache', kind: 'flag', summary: 'with add: to the mirror under the NV cache' },
     DRY_RUN,
   ],
   examples: [
@@ -52,7 +53,8 @@ export const member: Command = {
     const dryRun = args.flag('dry-run');
     if (action === 'add') {
       const added = newDevice(`add ${device} to ${name}`, device);
-      const request = { device: added, spare_only: args.flag('spare'), dry_run: dryRun };
+      const flags = { spare_only: args.flag('spare'), of_cache: args.flag('cache') };
+      const request = { device: added, ...flags, dry_run: dryRun };
       return await change(context, name, action, request);
     }
     const change_ = { ...reference(device), dry_run: dryRun };
@@ -85,8 +87,9 @@ function chooseAction(args: Arguments): MemberAction {
       `write bandstand member ${action} NAME DEVICE`,
     );
   }
-  if (args.flag('spare') && action !== 'add') {
-    throw usageError(`cannot use --spare with member ${action}`, 'leave it out');
+  for (const flag of ['spare', 'cache'] as const) {
+    if (!args.flag(flag) || action === 'add') continue;
+    throw usageError(`cannot use --${flag} with member ${action}`, 'leave it out');
   }
   return action;
 }

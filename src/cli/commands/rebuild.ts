@@ -31,6 +31,7 @@ export const rebuild: Command = {
       value: 'RATE',
       summary: 'at most so many bytes a second (200M), or auto',
     },
+    { name: 'cache', kind: 'flag', summary: 'that of the mirror under the NV cache' },
   ],
   examples: [
     ['rebuild tank --rate 200M', 'leaves more of the disks to others'],
@@ -57,7 +58,8 @@ function rebuildRequest(args: Arguments): RebuildRequest {
   if (actions.length > 1) {
     throw usageError(`cannot use --${actions[0]} and --${actions[1]} together`, 'choose one');
   }
-  return { action: actions[0] ?? 'show', rate_bytes_per_second: parseRate(rate) };
+  const of_cache = args.flag('cache');
+  return { action: actions[0] ?? 'show', of_cache, rate_bytes_per_second: parseRate(rate) };
 }
 
 /** Bytes per second; null for automatic. */

@@ -7,7 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DURATION_HINT, parseDuration } from '../../block/quantities.ts';
-import type { StatusDocument } from '../../control/schema.ts';
+import type { ActivityStatus, ArrayStatus, StatusDocument } from '../../control/schema.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -82,15 +82,30 @@ async function look(context: CommandContext, args: Arguments): Promise<CommandRe
   };
 }
 
-/** The stack, its activity, its members and spares: what a script reads line by line. */
-function memberRecords(stack: StatusDocument): (string | number | null)[][] {
-  const { members = [], spares = [] } = stack.array ?? {};
-  const { kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds } =
-    stack.activity;
+/** The stack, its activities, its members and spares: what a script reads line by line. */
+function memberRecords(stack: StatusDocument): Field[][] {
+  const mirrors = stack.cache?.activity;
   return [
     ['stack', ...listRecords([stack])[0]!],
+    ...arrayRecords(stack.array, ''),
+    ...arrayRecords(stack.cache?.array ?? null, 'cache-'),
+    ['activity', ...activityRecord(stack.activity)],
+    ...(mirrors == null ? [] : [['cache-activity', ...activityRecord(mirrors)]]),
+  ];
+}
+
+type Field = string | number | null;
+
+function activityRecord(activity: ActivityStatus): Field[] {
+  const { kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds } = activity;
+  return [kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds];
+}
+
+function arrayRecords(array: ArrayStatus | null, prefix: string): Field[][] {
+  const { members = [], spares = [] } = array ?? {};
+  return [
     ...members.map((member) => [
-      'member',
+      `${prefix}member`,
       member.slot,
       member.device,
       member.health,
@@ -98,8 +113,7 @@ function memberRecords(stack: StatusDocument): (string | number | null)[][] {
       member.write_errors,
       member.repaired_blocks,
     ]),
-    ...spares.map(({ slot, device, health }) => ['spare', slot, device, health]),
-    ['activity', kind, pace, done_bytes, total_bytes, rate_bytes_per_second, eta_seconds],
+    ...spares.map(({ slot, device, health }) => [`${prefix}spare`, slot, device, health]),
   ];
 }
 

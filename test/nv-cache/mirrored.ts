@@ -1,0 +1,94 @@
+/** What an NV cache does because its device may be a mirror, whose members come and go. */
+
+import test from 'ava';
+import { FEATURE_FUA, type Geometry } from '../../src/block/block-device.ts';
+import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { readCacheHeader } from '../../src/nv-cache/cache-header-io.ts';
+import { NvBench } from '../_helpers/nv-bench.ts';
+
+test('what the device can do is asked each time', async (t) => {
+  const bench = await NvBench.make({ cache: { geometry: { volatileCache: false, features: 0 } } });
+  await bench.open();
+  const { disk } = bench;
+  const logged = () => disk.log.splice(0).map(({ op, flags }) => [op, flags]);
+  t.is(await bench.write(1, 1, 0x11, FLAG_FUA), 0);
+  t.deepEqual(logged(), [[OP_WRITE, 0]]);
+  const become = (change: Partial<Geometry>): void => {
+    disk.geometry = { ...disk.geometry, ...change };
+    disk.observer!.deviceResized(disk);
+  };
+  // A member that keeps writes in a volatile cache has joined.
+  become({ volatileCache: true });
+  t.is(await bench.write(2, 1, 0x12, FLAG_FUA), 0);
+  t.deepEqual(logged(), [
+    [OP_WRITE, 0],
+    [OP_FLUSH, 0],
+  ]);
+  // It has left, and all others have FUA.
+  become({ features: FEATURE_FUA });
+  t.is(await bench.write(3, 1, 0x13, FLAG_FUA), 0);
+  t.deepEqual(logged(), [[OP_WRITE, FLAG_FUA]]);
+  await bench.close();
+});
+
+test('a copy that was left behind is old once the epoch was renewed', async (t) => {
+  const bench = await NvBench.make();
+  const told: number[] = [];
+  const epochBegins = (epoch: number): Promise<void> => {
+    told.push(epoch);
+    return Promise.resolve();
+  };
+  const { disk, reactor } = bench;
+  await bench.open({ epochBegins });
+  await bench.write(1, 1, 0x11);
+  await bench.flush();
+  const copy = disk.bytes.slice();
+  // Two at once are two.
+  const renewals = [bench.cache.renewEpoch(), bench.cache.renewEpoch()];
+  t.deepEqual(await reactor.drive(Promise.all(renewals)), [true, true]);
+  t.deepEqual(told, [1, 2, 3]);
+  t.is((await reactor.drive(readCacheHeader(reactor, disk))).header.epoch, 3);
+  await bench.write(2, 1, 0x12);
+  await bench.flush();
+  bench.kill();
+
+  const [epoch] = told.slice(-1);
+  const whole = disk.bytes;
+  disk.bytes = copy;
+  t.is((await bench.refusal({ epoch: epoch!, epochBegins })).code, 'BANDSTAND_CACHE_STALE');
+  disk.bytes = whole;
+  await bench.open({ epoch: epoch!, epochBegins });
+  t.deepEqual(await bench.readAll([1, 2]), [0x11, 0x12]);
+  t.is(told.at(-1), 4);
+  t.is(bench.status.epoch, 4);
+  await bench.close();
+});
+
+test('a cache that is not in use gets no other epoch', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  const told: number[] = [];
+  t.true(await bench.reactor.drive(bench.cache.detach()));
+  t.false(await bench.reactor.drive(bench.cache.renewEpoch()));
+  const closing = bench.cache.close();
+  t.false(await bench.reactor.drive(bench.cache.renewEpoch()));
+  await bench.reactor.drive(closing);
+  t.deepEqual(told, []);
+});
+
+test('a header that cannot be written is told, and its epoch to nobody', async (t) => {
+  const bench = await NvBench.make();
+  const told: number[] = [];
+  await bench.open({
+    epochBegins: (epoch) => {
+      told.push(epoch);
+      return Promise.resolve();
+    },
+  });
+  bench.disk.fault = ({ op, block }) => (op === OP_WRITE && block < 2 ? 5 : 0);
+  await t.throwsAsync(bench.reactor.drive(bench.cache.renewEpoch()), {
+    code: 'BANDSTAND_CACHE_READ_ONLY',
+  });
+  t.deepEqual(told, [1]);
+  await bench.close().catch(() => {});
+});
