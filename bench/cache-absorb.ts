@@ -16,7 +16,7 @@ import { makeLoad } from './waf-load.ts';
 import { WriteLoad } from './write-load.ts';
 
 const CACHE_BYTES = 128 * 2 ** 20;
-const MEMBER_BYTES = 512 * 2 ** 20;
+const MEMBER_BYTES = 256 * 2 ** 20;
 const FOOTPRINT = 0.75;
 const WRITERS = 64;
 /** Writes, in blocks of the cache: until the ring is full and its content is as it will stay. */
@@ -24,7 +24,7 @@ const WARM_UP = 3;
 const MEASURED = 6;
 
 const disk = BenchDisk.make(path.join(process.argv[2]!, 'cache'), CACHE_BYTES);
-const spec = { members: 'forgetful', memberBytes: MEMBER_BYTES, isMetered: true } as const;
+const spec = { members: 'memory', memberBytes: MEMBER_BYTES, isMetered: true } as const;
 const stack = new CacheStack(disk.path, spec);
 await stack.open();
 const { below, cache, reactor } = stack;
