@@ -14,6 +14,9 @@ ssd=$(disk g)
 if ((POWER_CUTS < (cuts + 1) / 2)); then next=ext4; else next=xfs; fi
 if ((POWER_CUTS <= (cuts + 1) / 2)); then current=ext4; else current=xfs; fi
 
+# Longer than by default: the first start of a program in an emulated machine takes its time.
+exported() { equal $device "$(bandstand export tank --timeout 110)" stdout; }
+
 cache_is() { bandstand status tank --json | jq -e ".data.cache | $1"; }
 
 starts() {
@@ -21,7 +24,7 @@ starts() {
   mkfs.ext4 -q "$states"
   mount_states
   bandstand create tank --raid raid5f --strip-size 64KiB --yes "${members[@]}" --cache "$ssd"
-  equal $device "$(bandstand export tank)" stdout
+  exported
   cache_is '.health == "ok" and .epoch == 1 and .undrained_bytes == 0'
   make_file_system "$next"
 }
@@ -35,7 +38,7 @@ goes_on_after_a_kill() {
   pid=$(server_pid tank)
   kill -9 "$pid"
   eventually 10 no_process "$pid"
-  equal $device "$(bandstand export tank)" stdout
+  exported
   load_goes_on
   cache_is '.health == "ok" and .lost_blocks == 0'
   stop_load
@@ -74,7 +77,7 @@ cache_changes() {
 
 is_intact() {
   mount_states
-  equal $device "$(bandstand export tank)" stdout
+  exported
   noted_is 10
   files_are_intact
   # Where the power was cut while the cache was leaving, the stack has it or has none.
@@ -134,9 +137,9 @@ cache_is_needed() {
 
 cache_is_back() {
   plug_disk g
-  equal $device "$(bandstand export tank)" stdout
+  exported
   cache_is '.health == "ok" and .lost_blocks == 0'
-  what_is_read '.errors == 0 and .wrong == 0 and .writes > 2048'
+  what_is_read '.errors == 0 and .wrong == 0 and .written > 256'
   bandstand cache detach tank
   what_is_read '.errors == 0 and .wrong == 0'
 }
