@@ -1,7 +1,7 @@
 #!/bin/bash
 # A parity array with an NV cache in front of its FTL, under a file system: its server is killed,
 # the cache leaves and joins under load, the machine loses power again and again (each second time
-# while the cache is being detached), and at last the disk of the cache is pulled.
+# while the cache is being detached, or right after), and at last the disk of the cache is pulled.
 # BANDSTAND_VM_CUTS says how many cuts; 2 if it does not. The first half is ext4, then xfs.
 # In a power cut disks lose their caches.
 # shellcheck source=test/vm/_power-cut.sh
@@ -59,7 +59,7 @@ is_under_load() {
 # Whether the cache has been drained into the FTL by more than the $1 blocks it had been.
 has_drained() { cache_is ". == null or .drained_blocks > $1"; }
 
-# In each second round the cache is still leaving when the power is cut.
+# In each second round the cache is leaving when the power is cut, or has just left.
 cache_changes() {
   local drained
   if ((POWER_CUTS % 2 == 0)); then
