@@ -1,7 +1,7 @@
 #!/bin/bash
 # A parity array with an NV cache in front of its FTL, under a file system: its server is killed,
 # the cache leaves and joins under load, the machine loses power again and again (each second time
-# while the cache is being detached), and at last the disk of the cache is pulled.
+# while the cache is being detached, or right after), and at last the disk of the cache is pulled.
 # BANDSTAND_VM_CUTS says how many cuts; 2 if it does not. The first half is ext4, then xfs.
 # In a power cut disks lose their caches.
 # shellcheck source=test/vm/_power-cut.sh
@@ -14,6 +14,9 @@ ssd=$(disk g)
 if ((POWER_CUTS < (cuts + 1) / 2)); then next=ext4; else next=xfs; fi
 if ((POWER_CUTS <= (cuts + 1) / 2)); then current=ext4; else current=xfs; fi
 
+# Longer than by default: the first start of a program in an emulated machine takes its time.
+exported() { equal $device "$(bandstand export tank --timeout 110)" stdout; }
+
 cache_is() { bandstand status tank --json | jq -e ".data.cache | $1"; }
 
 starts() {
@@ -21,7 +24,7 @@ starts() {
   mkfs.ext4 -q "$states"
   mount_states
   bandstand create tank --raid raid5f --strip-size 64KiB --yes "${members[@]}" --cache "$ssd"
-  equal $device "$(bandstand export tank)" stdout
+  exported
   cache_is '.health == "ok" and .epoch == 1 and .undrained_bytes == 0'
   make_file_system "$next"
 }
@@ -35,7 +38,7 @@ goes_on_after_a_kill() {
   pid=$(server_pid tank)
   kill -9 "$pid"
   eventually 10 no_process "$pid"
-  equal $device "$(bandstand export tank)" stdout
+  exported
   load_goes_on
   cache_is '.health == "ok" and .lost_blocks == 0'
   stop_load
@@ -56,7 +59,7 @@ is_under_load() {
 # Whether the cache has been drained into the FTL by more than the $1 blocks it had been.
 has_drained() { cache_is ". == null or .drained_blocks > $1"; }
 
-# In each second round the cache is still leaving when the power is cut.
+# In each second round the cache is leaving when the power is cut, or has just left.
 cache_changes() {
   local drained
   if ((POWER_CUTS % 2 == 0)); then
@@ -74,7 +77,7 @@ cache_changes() {
 
 is_intact() {
   mount_states
-  equal $device "$(bandstand export tank)" stdout
+  exported
   noted_is 10
   files_are_intact
   # Where the power was cut while the cache was leaving, the stack has it or has none.
@@ -134,9 +137,9 @@ cache_is_needed() {
 
 cache_is_back() {
   plug_disk g
-  equal $device "$(bandstand export tank)" stdout
+  exported
   cache_is '.health == "ok" and .lost_blocks == 0'
-  what_is_read '.errors == 0 and .wrong == 0 and .writes > 2048'
+  what_is_read '.errors == 0 and .wrong == 0 and .written > 256'
   bandstand cache detach tank
   what_is_read '.errors == 0 and .wrong == 0'
 }
