@@ -17,16 +17,23 @@
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
-import { OP_TRIM } from '../block/block-io.ts';
-import { flushDevice, submitOrThrow, writeBlocks } from '../block/control-io.ts';
+import { OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
+import { flushDevice, submitOrThrow, submitStatus, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { EPOCHS_MAX } from '../block/log-entry.ts';
 import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
+import { OK } from '../block/status.ts';
 import type { Step } from '../block/steps.ts';
 import { uuidBytes } from '../block/uuid.ts';
 import { BlockMap } from './block-map.ts';
-import { CACHE_BLOCK_BYTES, LOST_RANGES_MAX, RING_START, uuidWords } from './cache-format.ts';
+import {
+  CACHE_BLOCK_BYTES,
+  LOST_RANGES_MAX,
+  RECORD_BLOCKS_MAX,
+  RING_START,
+  uuidWords,
+} from './cache-format.ts';
 import type { CacheHeader } from './cache-header.ts';
 import { HeaderKeeper, readCacheHeader } from './cache-header-io.ts';
 import { CacheScan } from './cache-scan.ts';
@@ -75,6 +82,8 @@ export interface RestoreSource {
   readonly backing: Backing;
   readonly expected: ExpectedCache;
   readonly readOnly: boolean;
+  /** Whether what a mirror below has of so many of its blocks may differ; it is none without. */
+  readonly mayDiffer?: ((block: number, blockCount: number) => boolean) | undefined;
   /** Makes the owner remember the epoch, before any record has it. */
   readonly epochBegins: (epoch: number) => Promise<void>;
 }
@@ -298,6 +307,36 @@ export class CacheRestore {
     }
     this.#trimMark = backing.acceptedMark;
     await this.#blotOut(records.tornAddresses);
+    await this.#writeAgain(place);
+  }
+
+  /**
+   * What a crash has left on one half of a mirror is not on the other. What was found is written
+   * again where that may be, to both, before anything is built on it.
+   */
+  async #writeAgain({ records }: FoundPlace): Promise<void> {
+    const { cache, mayDiffer, reactor } = this.#source;
+    if (mayDiffer === undefined) return;
+    const factor = CACHE_BLOCK_BYTES / cache.geometry.blockBytes;
+    const ringBlocks = this.#header!.sizeBlocks - RING_START;
+    const most = Math.min(cache.geometry.requestBlocksMax, RECORD_BLOCKS_MAX * factor);
+    const bytes = most * cache.geometry.blockBytes;
+    const buffer = reactor.arena.allocate(bytes);
+    try {
+      for (const { length, position } of records) {
+        const first = (RING_START + (position % ringBlocks)) * factor;
+        const end = first + length * factor;
+        for (let block = first; block < end; block += most) {
+          const count = Math.min(most, end - block);
+          if (!mayDiffer(block, count)) continue;
+          const status = await submitStatus(cache, OP_READ, block, count, buffer);
+          // What cannot be read is lost, and told as such by who looks for it.
+          if (status === OK) await submitOrThrow(cache, OP_WRITE, block, count, buffer);
+        }
+      }
+    } finally {
+      reactor.arena.release(buffer, bytes);
+    }
   }
 
   /** Takes the descriptions of torn records away: in the next life they would pass for damaged. */

@@ -74,6 +74,8 @@ export interface NvCacheOptions {
   readonly recovered?: () => void;
   /** Makes the owner remember the epoch; awaited before any record has it. */
   readonly epochBegins?: (epoch: number) => Promise<void>;
+  /** Of a mirror below: whether what its halves have of so many blocks may differ. */
+  readonly mayDiffer?: (block: number, blockCount: number) => boolean;
   /**
    * Makes the owner forget this cache: nothing in it counts any more. Called when it is empty but
    * its header cannot be written.
@@ -154,6 +156,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
       backing,
       expected: { owner, uuid, epoch },
       readOnly: this.#readOnly,
+      mayDiffer: this.#options.mayDiffer,
       epochBegins,
     });
     this.#restore = restore;

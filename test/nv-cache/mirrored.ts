@@ -31,6 +31,28 @@ test('what the device can do is asked each time', async (t) => {
   await bench.close();
 });
 
+test('what a crash has left, perhaps on one half only, is written again to both', async (t) => {
+  for (const differs of [false, true]) {
+    const bench = await NvBench.make();
+    await bench.open();
+    for (const block of [1, 2, 3]) await bench.write(block, 1, block);
+    bench.kill();
+    const written: number[] = [];
+    bench.disk.fault = ({ block, op }) => {
+      if (op === OP_WRITE) written.push(block);
+      return 0;
+    };
+    // The second record lies where they may differ.
+    await bench.open({ mayDiffer: (block) => differs && block === 4 });
+    // After it comes the header: what that says has to be true of both.
+    t.deepEqual(
+      written.map((block) => (block < 2 ? 'header' : block)),
+      differs ? [4, 'header'] : ['header'],
+    );
+    await bench.close();
+  }
+});
+
 test('a copy that was left behind is old once the epoch was renewed', async (t) => {
   const bench = await NvBench.make();
   const told: number[] = [];

@@ -430,7 +430,7 @@ test.serial("read-only nothing is written to the mirror; given up, it is nobody'
     missing.stderr,
     /its NV cache \S+, which was at .*a.img is not there.*\n.*--discard-cache/,
   );
-  await world.export('tank', '--discard-cache');
+  await world.export('tank', '--discard-cache', '--yes');
   t.is((await world.document()).cache, null);
   renameSync(`${a}.copy`, a);
   const used = await world.spawn('cache', 'attach', 'tank', a, world.file('f.img', CACHE_BYTES));
