@@ -89,6 +89,8 @@ export class SimDisk implements BlockDevice {
   isOpen = false;
   /** Unplugged while it was open. */
   gone = false;
+  /** Operations that have failed though it was there. */
+  failures = 0;
   readonly #host: DiskHost;
   readonly #random: Random;
   readonly #latency: Latency;
@@ -254,6 +256,7 @@ export class SimDisk implements BlockDevice {
 
   /** A failed write has happened or not, or in part; a failed flush may lose what it covers. */
   #fail(flight: Flight): number {
+    this.failures += 1;
     if (flight.op === OP_FLUSH) {
       this.medium.failFlush(this.#flushedBy(flight), flight.tick, () => this.#random.chance(0.5));
     } else if (flight.op !== OP_READ) {

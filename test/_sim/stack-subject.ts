@@ -235,24 +235,36 @@ export class StackSubject implements Subject, DeviceObserver {
   }
 
   async check(): Promise<string | null> {
+    const before = this.#failures();
     const report = await this.#ftl!.check();
     // What has ended all changes may have been the write of a superblock.
     const { readOnly } = this.health();
     const wrong = report.wrong
       .filter(({ part }) => part !== 'superblock' || !readOnly)
-      .filter((finding) => !this.#isLatent(finding));
+      .filter((finding) => !this.#isLatent(finding, before));
     return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
   }
 
-  /** A member cannot read it, as it may: another one can, which is all that redundancy promises. */
-  #isLatent({ outcome, slots, status }: Finding): boolean {
+  /** Of each member. */
+  #failures(): number[] {
+    const { members } = this.#array.device;
+    return members.map(({ device }) => (device instanceof SimDisk ? device.failures : 0));
+  }
+
+  /**
+   * A member cannot read it, or could not when the check began with so many `failures`, as it may:
+   * another one can, which is all that redundancy promises.
+   */
+  #isLatent({ outcome, slots, status }: Finding, failures: readonly number[]): boolean {
+    const now = this.#failures();
     const { members } = this.#array.device;
     return (
       status === EIO &&
       outcome === 'repairable' &&
       slots.every((slot) => {
         const { device } = members[slot]!;
-        return device instanceof SimDisk && device.medium.bad.size > 0;
+        if (!(device instanceof SimDisk)) return false;
+        return device.medium.bad.size > 0 || now[slot]! > failures[slot]!;
       })
     );
   }
