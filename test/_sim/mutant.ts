@@ -64,8 +64,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a new array is complete before its superblocks are',
     file: 'src/raid/create.ts',
-    find: 'firstLabel(superblock, slot), state, ftl',
-    replace: "firstLabel(superblock, slot), state: 'clean', ftl",
+    find: 'firstLabel(superblock, slot), state, ...content',
+    replace: "firstLabel(superblock, slot), state: 'clean', ...content",
     found: { by: 'histories', seed: 1612 },
   },
   {
