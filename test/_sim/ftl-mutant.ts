@@ -76,7 +76,11 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     file: 'src/ftl/bands.ts',
     find: '    return this.trimmedAt[band]! >= checkpointed;\n',
     replace: '    return this.trimmedAt[band]! >= checkpointed * Infinity;\n',
-    found: { by: 'sweeps', scenario: 'F13', why: 'histories trim what lies still too rarely' },
+    found: {
+      by: 'units',
+      test: 'test/ftl/bands.ts',
+      why: 'histories and F13 trim what lies still too rarely',
+    },
   },
   {
     name: 'ftl: relocation moves blocks that were overwritten',
