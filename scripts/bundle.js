@@ -2,8 +2,8 @@
  * Puts the compiled program together: dist/src (from tsc) becomes dist/program, which bin/ runs.
  *
  * A start of a stack loads the modules of a command, of the server and of its data path. Node takes
- * about half a millisecond for each module, and there are hundreds: with one file for each of the
- * three a clean start takes half as long (docs/decisions/0025). The command's own part stays in
+ * about half a millisecond for each module, and there are hundreds: with one file for each of them
+ * a clean start takes half as long (docs/decisions/0025). The command's own part stays in
  * pieces, because a verb loads only what it needs; the files lie next to each other, because the
  * command finds the server's file, and the server the data path's, by its own place. Packages stay
  * outside.
@@ -26,5 +26,10 @@ const options = {
   outdir: FOLDER,
 };
 await build({ ...options, entryPoints: ['dist/src/cli/main.js'], splitting: true });
-await build({ ...options, entryPoints: ['dist/src/cli/server-entry.js'] });
-await build({ ...options, entryPoints: ['dist/src/stack/stack-worker.js'] });
+for (const program of [
+  'dist/src/cli/server-entry.js',
+  'dist/src/cli/ublk-helper.js',
+  'dist/src/stack/stack-worker.js',
+]) {
+  await build({ ...options, entryPoints: [program] });
+}

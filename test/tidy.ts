@@ -274,6 +274,19 @@ test('no source file is dead: each is imported, or started as a program or worke
   t.deepEqual(dead, []);
 });
 
+test('whatever is started as a program or worker is an entry of the bundle', (t) => {
+  const bundled = readFileSync(path.join(ROOT, 'scripts/bundle.js'), 'utf8');
+  let count = 0;
+  for (const source of SOURCES) {
+    for (const [, specifier] of source.text.matchAll(/new URL\(\s*['"`](\.[^'"`]+)['"`]/g)) {
+      const program = resolveImport(source, specifier!.replace(/\$\{\w+\}$/, 'ts'));
+      t.true(bundled.includes(`'dist/${program.replace(/\.ts$/, '.js')}'`), program);
+      count += 1;
+    }
+  }
+  t.true(count >= 3);
+});
+
 test('docs/errors.md is what the table of error codes says', (t) => {
   const script = path.join(ROOT, 'scripts/errors-doc.js');
   const rendered = execFileSync(process.execPath, [script, '--print'], { encoding: 'utf8' });
