@@ -1,14 +1,28 @@
 /**
- * How `npm test` runs all test files: as `npm run build:test` has compiled them, in dist/test.
+ * How `npm test` runs test files: as `npm run build:test` has compiled them, in dist/test. All of
+ * them but those that start, kill and export stacks for minutes (`npm run test:long`).
  * AVA starts Node with --enable-source-maps, so that stack traces still name the sources.
  */
 
 import { availableParallelism } from 'node:os';
 import fromSource from './ava.config.js';
 
+const compiled = (names) => names.map((name) => `dist/test/system/${name}.js`);
+
+export const LONG = compiled([
+  'cache',
+  'cache-mirror',
+  'ftl-check',
+  'ftl-endurance',
+  'ftl-read-only',
+  'ftl-rebuild',
+  'ftl-survival',
+  'survival',
+]);
+
 export default {
   ...fromSource,
-  files: ['dist/test/**/*.js', '!dist/test/_*/**'],
+  files: ['dist/test/**/*.js', '!dist/test/_*/**', ...LONG.map((file) => `!${file}`)],
   extensions: ['js'],
   nodeArguments: [],
   // One more than processors: some files wait for the servers that they have started.
