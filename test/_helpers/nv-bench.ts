@@ -166,6 +166,15 @@ export class NvBench {
     return this.reactor.drive(this.cache.close());
   }
 
+  /** A cache whose process was killed after so many writes: records of two ring blocks each. */
+  static async killed(writes: number): Promise<NvBench> {
+    const bench = await NvBench.make();
+    await bench.open();
+    for (let block = 0; block < writes; block += 1) await bench.write(block, 1, block + 1);
+    bench.kill();
+    return bench;
+  }
+
   /** The process dies. */
   kill(isThere: () => boolean = () => false): void {
     this.#ofLife!.isDead = true;

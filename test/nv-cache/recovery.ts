@@ -9,17 +9,8 @@ import { EIO } from '../../src/block/status.ts';
 import { DRAIN_FOUND } from '../../src/nv-cache/nv-recovery.ts';
 import { NvBench } from '../_helpers/nv-bench.ts';
 
-/** A killed cache with records of two blocks each. */
-async function killed(writes: number): Promise<NvBench> {
-  const bench = await NvBench.make();
-  await bench.open();
-  for (let block = 0; block < writes; block += 1) await bench.write(block, 1, block + 1);
-  bench.kill();
-  return bench;
-}
-
 test('what was found after a kill is drained though the ring is nearly empty', async (t) => {
-  const bench = await killed(40);
+  const bench = await NvBench.killed(40);
   let finished = 0;
   const cache = await bench.open({ recovered: () => (finished += 1), drainBlocks: 128 });
   t.is(cache.status()!.cached_blocks, 40, 'all of it can be read meanwhile');
@@ -59,7 +50,7 @@ test('what a clean stop has left stays in the ring', async (t) => {
 });
 
 test('an empty ring is recovered at once', async (t) => {
-  const bench = await killed(0);
+  const bench = await NvBench.killed(0);
   let finished = 0;
   const cache = await bench.open({ recovered: () => (finished += 1) });
   t.like(cache.recovery(), { isOver: true, totalBlocks: 0 });
@@ -68,7 +59,7 @@ test('an empty ring is recovered at once', async (t) => {
 });
 
 test('read-only, nothing is drained', async (t) => {
-  const bench = await killed(5);
+  const bench = await NvBench.killed(5);
   const cache = await bench.open({ readOnly: true });
   await bench.rest();
   t.is(bench.backing.writes, 0);
@@ -77,7 +68,7 @@ test('read-only, nothing is drained', async (t) => {
 });
 
 test('a device behind that fails leaves a recovery that is not over', async (t) => {
-  const bench = await killed(5);
+  const bench = await NvBench.killed(5);
   let finished = 0;
   const opening = bench.open({ recovered: () => (finished += 1) });
   bench.backing.fault = ({ op }: BlockIo) => (op === OP_WRITE ? EIO : 0);
@@ -132,7 +123,7 @@ test('each phase has its records, valid, old and torn, and what was drained of i
 });
 
 test('while it is scanned the start tells its step, and how far that is', async (t) => {
-  const bench = await killed(40);
+  const bench = await NvBench.killed(40);
   const seen: (readonly [string, number, number])[] = [];
   const reads = bench.disk.submit.bind(bench.disk);
   bench.disk.submit = (io) => {

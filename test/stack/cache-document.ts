@@ -9,16 +9,8 @@ import { NvBench } from '../_helpers/nv-bench.ts';
 
 const SSD = { name: 'ssd', mirror: null } as const;
 
-async function killed(writes: number): Promise<NvBench> {
-  const bench = await NvBench.make();
-  await bench.open();
-  for (let block = 0; block < writes; block += 1) await bench.write(block, 1, block + 1);
-  bench.kill();
-  return bench;
-}
-
 test('after a kill the cache recovers until all is drained, then it is ready', async (t) => {
-  const bench = await killed(40);
+  const bench = await NvBench.killed(40);
   const cache = await bench.open({ drainBlocks: 128 });
   t.like(cacheDocument(cache, SSD), {
     device: 'ssd',
@@ -81,7 +73,7 @@ test('a drain that somebody waits for has a share, and ends', async (t) => {
 });
 
 test('a stack that is being started tells its step, and that of its cache', async (t) => {
-  const bench = await killed(40);
+  const bench = await NvBench.killed(40);
   const told: StackEvent[] = [];
   const plan = { name: 'tank', uuid: null, remembered: null };
   const starting = new StartingStack(plan, (event) => told.push(event));
