@@ -108,3 +108,9 @@ test('a log with a gap leaves the disk as it is', (t) => {
   t.is(result, null);
   t.true(sectors.every((value) => value === 0xf1));
 });
+
+test('a disk that the guest never touched is as it was', (t) => {
+  const { result, sectors } = cut(Buffer.alloc(0), 1);
+  t.deepEqual(result, { writes: 0, lost: 0 });
+  t.true(sectors.every((value) => value === 0xb0));
+});

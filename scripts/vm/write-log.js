@@ -10,7 +10,7 @@
  * superblock of one sector, then an entry of one sector for each operation, followed by its data.
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 
 const sectorBytes = 512;
 const magic = 0x6a736677736872n;
@@ -37,9 +37,10 @@ function readAt(fd, at, bytes) {
 
 /**
  * The operations of a log in order, data by position; null when it has a gap: QEMU was killed
- * between two writes to it.
+ * between two writes to it. A log with no byte in it has none: its superblock comes with the first.
  */
 export function readLog(fd) {
+  if (fstatSync(fd).size === 0) return [];
   const head = readAt(fd, 0, sectorBytes);
   if (head.readBigUInt64LE(0) !== magic) throw new Error('a write log without its magic number');
   if (head.readUInt32LE(24) !== sectorBytes) throw new Error('a write log of other sectors');
