@@ -7,7 +7,6 @@
  * `--flag=maybe` is refused. Every value is a string until one of the getters converts it.
  */
 
-import yargs from 'yargs';
 import { BandstandError } from '../block/errors.ts';
 import { DURATION_HINT, parseDuration, parseSize, SIZE_HINT } from '../block/quantities.ts';
 import { COMMON_OPTIONS, type Command, type OptionSpec } from './command.ts';
@@ -130,6 +129,8 @@ export async function parseArguments(
   words: readonly string[],
 ): Promise<Arguments> {
   const specs = [...COMMON_OPTIONS, ...command.options];
+  // Here, because it takes as long to load as all the rest, and --help and --version need it not.
+  const { default: yargs } = await import('yargs');
   const parser = yargs(normaliseFlags(command, specs, words))
     .exitProcess(false)
     .help(false)

@@ -22,6 +22,7 @@ import { loadAddon } from '../native/load.ts';
 import { bufferFile } from '../stack/buffer-file.ts';
 import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
+import { DataPathThread } from '../stack/stack-host.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
 import { arenaBytesFor } from './server-memory.ts';
@@ -52,8 +53,24 @@ const WATCHDOG_DIVISOR = 2;
 /**
  * Runs the server until it is stopped; resolves with the exit status. `onReady` is told once the
  * export can be used. Throws what keeps the server from starting; then nothing is left behind.
+ *
+ * `thread`: for the data path; it may have been started while nobody knew the options yet.
  */
 export async function serve(
+  options: ServeOptions,
+  onReady: (reply: ExportReply) => void,
+  thread = new DataPathThread(),
+): Promise<number> {
+  try {
+    return await serveOn(thread, options, onReady);
+  } catch (error) {
+    await thread.end();
+    throw error;
+  }
+}
+
+async function serveOn(
+  thread: DataPathThread,
   options: ServeOptions,
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
@@ -64,7 +81,7 @@ export async function serve(
   const lockFd = takeLock(native, paths.lock, plan.name);
   const log = foreground ? openStderrLog(plan.name) : openFileLog(paths.log, plan.name);
   try {
-    return await serveLocked(native, options, log, onReady);
+    return await serveLocked({ native, thread, log }, options, onReady);
   } finally {
     log.flush();
     native.fileClose(lockFd);
@@ -72,17 +89,17 @@ export async function serve(
 }
 
 async function serveLocked(
-  native: NativeAddon,
+  { native, thread, log }: { native: NativeAddon; thread: DataPathThread; log: ServerLog },
   options: ServeOptions,
-  log: ServerLog,
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
   const { plan, runDir, stateDir } = options;
-  harden(native, options, log);
+  const leavesMounts = harden(native, options, log);
   const buffer = bufferFile(plan, runDir);
   return await new Promise<number>((resolve, reject) => {
     const server = new StackServer({
       native,
+      thread,
       logger: log.logger,
       runDir,
       stateDir,
@@ -96,6 +113,7 @@ async function serveLocked(
         }),
         pollUs: POLL_US,
         buffer,
+        leavesMounts,
       },
       onProgress: (line) => native.sdNotify(`STATUS=${line}`),
       onFailure: (error) => {
@@ -162,8 +180,10 @@ function lockError(name: string, path: string, errno: number): BandstandError {
 /**
  * The process is in the path of memory reclaim: if it had to wait for memory that is freed only by
  * writing to its own device, both would wait for ever.
+ *
+ * @returns whether the mount namespace has been left, which each thread does for itself
  */
-function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): void {
+function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): boolean {
   const { logger } = log;
   native.setProcessName(`bandstand ${options.plan.name}`.slice(0, 15));
   const flusher = native.setIoFlusher(true);
@@ -179,13 +199,12 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): voi
     const errno = (error as NodeJS.ErrnoException).code;
     logger.warn({ errno }, 'cannot protect the process from the out-of-memory killer');
   }
-  if (options.request.via !== 'nbd' && options.request.nbd === null) {
-    leaveMountNamespace(native, log);
-  }
   const { [PARENT_DIED]: signal } = constants.signals;
   if (options.exitWithParent && native.setParentDeathSignal(signal) < 0) {
     logger.warn('cannot follow the parent process');
   }
+  const mayBeBlockDevice = options.request.via !== 'nbd' && options.request.nbd === null;
+  return mayBeBlockDevice && leaveMountNamespace(native, log);
 }
 
 /**
@@ -193,14 +212,15 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): voi
  * for itself when it ends. But a copy of a mount that does not follow its original would keep that
  * file system busy after it was unmounted outside, so the namespace is left only where they follow.
  */
-function leaveMountNamespace(native: NativeAddon, { logger }: ServerLog): void {
+function leaveMountNamespace(native: NativeAddon, { logger }: ServerLog): boolean {
   const stuck = readMounts().find((mount) => !mount.follows && !mount.device.startsWith('0:'));
   if (stuck !== undefined) {
     logger.info({ mount: stuck.target }, 'stays in the mount namespace: mounts are not shared');
-    return;
+    return false;
   }
   const result = native.privateMounts();
   if (result < 0) logger.warn({ errno: statusName(result) }, 'cannot leave the mount namespace');
+  return result >= 0;
 }
 
 function handleSignals(

@@ -3,13 +3,20 @@
  *
  * The command that starts it sends the options over the IPC channel and gets one answer: ready, or
  * the error, which it shows as its own. Then the channel is closed and the server lives alone.
+ * Until the options arrive the thread of the data path is started: both load at the same time.
  */
 
 import type { ExportReply, WireError } from '../control/schema.ts';
+import { DataPathThread } from '../stack/stack-host.ts';
 import { errorToWire } from '../stack/wire-error.ts';
 import { type ServeOptions, serve } from './serve.ts';
 
 export type ServerAnswer = { readonly ready: ExportReply } | { readonly error: WireError };
+
+const thread = new DataPathThread();
+
+/** The command has ended before it sent options, and with it the reason for this process. */
+const giveUp = (): never => process.exit(1);
 
 async function answer(message: ServerAnswer): Promise<void> {
   await new Promise<void>((resolve) => {
@@ -19,10 +26,13 @@ async function answer(message: ServerAnswer): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
+process.once('disconnect', giveUp);
 process.once('message', async (options) => {
+  process.removeListener('disconnect', giveUp);
   let status = 1;
   try {
-    status = await serve(options as ServeOptions, (reply) => void answer({ ready: reply }));
+    const onReady = (ready: ExportReply): void => void answer({ ready });
+    status = await serve(options as ServeOptions, onReady, thread);
   } catch (error) {
     await answer({ error: errorToWire(error) });
   }

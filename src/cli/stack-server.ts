@@ -28,7 +28,7 @@ import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
 import { presentMembers, rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
-import { StackHost } from '../stack/stack-host.ts';
+import { type DataPathThread, StackHost } from '../stack/stack-host.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
@@ -48,6 +48,7 @@ export interface StackServerOptions {
   readonly runDir: string;
   readonly stateDir: string;
   readonly worker: WorkerOptions;
+  readonly thread: DataPathThread;
   readonly version: string;
   /** Each line of progress, for STATUS= of the service manager. */
   onProgress(line: string): void;
@@ -89,14 +90,15 @@ export class StackServer {
    * answered; what changes something waits for the end of the start.
    */
   async start(): Promise<StackOpened> {
-    const { native, worker, logger } = this.#options;
-    const host = await StackHost.start(native, worker, {
-      stackEvent: (event) => this.#hear(event),
-      stackFailed: (error) => {
+    const { native, worker, thread, logger } = this.#options;
+    const observer = {
+      stackEvent: (event: StackEvent) => this.#hear(event),
+      stackFailed: (error: BandstandError) => {
         this.#tell(plainEvent('stack-failed', 'error', error.message));
         this.#options.onFailure(error);
       },
-    });
+    };
+    const host = await StackHost.start(native, worker, observer, thread);
     this.#host = host;
     for (const warning of host.warnings) logger.warn(warning);
     try {

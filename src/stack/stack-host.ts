@@ -29,6 +29,46 @@ export interface StackHostObserver {
   stackFailed(error: BandstandError): void;
 }
 
+/** The thread before it has a stack: it loads its modules, and waits for its options. */
+export class DataPathThread {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly #broken: Promise<never>;
+
+  constructor() {
+    const { port1, port2 } = new MessageChannel();
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    this.worker = new Worker(new URL(`./stack-worker.${extension}`, import.meta.url), {
+      workerData: port2,
+      transferList: [port2],
+      name: 'data path',
+    });
+    this.port = port1;
+    this.#broken = new Promise((_, reject) => {
+      this.worker.once('error', reject);
+      this.worker.once('exit', (code) => reject(endedError(code)));
+    });
+    // It is looked at when the thread is to begin.
+    this.#broken.catch(() => {});
+  }
+
+  /** Makes the reactor. Throws what keeps it from being made; the thread has ended then. */
+  async begin(options: WorkerOptions): Promise<Extract<WorkerReply, { kind: 'ready' }>> {
+    const answer = new Promise<WorkerReply>((resolve) => this.port.once('message', resolve));
+    this.worker.postMessage(options);
+    const ready = await Promise.race([answer, this.#broken]);
+    if (ready.kind === 'ready') return ready;
+    await this.end();
+    throw ready.kind === 'fatal' ? errorOf(ready.error) : endedError(0);
+  }
+
+  /** Ends a thread that has not begun. */
+  async end(): Promise<void> {
+    await this.worker.terminate();
+    this.port.close();
+  }
+}
+
 export class StackHost {
   readonly warnings: readonly string[];
   readonly #native: NativeAddon;
@@ -40,29 +80,16 @@ export class StackHost {
   #nextId = 1;
   #closing = false;
 
-  /** Starts the worker and its reactor. Throws what keeps the reactor from being created. */
+  /** `thread`: one that has been started already, and is waiting for its options. */
   static async start(
     native: NativeAddon,
     options: WorkerOptions,
     observer: StackHostObserver,
+    thread = new DataPathThread(),
   ): Promise<StackHost> {
-    const { port1, port2 } = new MessageChannel();
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./stack-worker.${extension}`, import.meta.url), {
-      workerData: { port: port2, options },
-      transferList: [port2],
-      name: 'data path',
-    });
-    const ready = await new Promise<WorkerReply>((resolve, reject) => {
-      port1.once('message', resolve);
-      worker.once('error', reject);
-      worker.once('exit', (code) => reject(endedError(code)));
-    });
-    if (ready.kind !== 'ready') {
-      await worker.terminate();
-      throw ready.kind === 'fatal' ? errorOf(ready.error) : endedError(0);
-    }
-    return new StackHost(native, worker, port1, ready.wakeFd, ready.warnings, observer);
+    const { worker, port } = thread;
+    const { wakeFd, warnings } = await thread.begin(options);
+    return new StackHost(native, worker, port, wakeFd, warnings, observer);
   }
 
   private constructor(

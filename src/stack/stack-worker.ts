@@ -1,14 +1,17 @@
 /**
  * The data-path thread of a server: reactor, stack and exporter.                    (control plane)
  *
- * Started by stack-host.ts. Creates the reactor on this thread, reports the descriptor with which
+ * Started by stack-host.ts, before it is known what for: loading its modules takes a while. With
+ * the options it creates the reactor on this thread, reports the descriptor with which
  * it is woken, and then turns until told to close. Requests of the main thread are taken between
  * batches; their work runs as promises while the reactor turns. When an invariant breaks, the
  * thread reports it and ends: nothing is served with wrong data.
  */
 
-import { type MessagePort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Reactor, Timer } from '../block/reactor.ts';
+import { statusName } from '../block/status.ts';
 import type { MemberCall } from '../control/schema-members.ts';
 import { loadAddon } from '../native/load.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
@@ -48,12 +51,8 @@ const HEARTBEAT_US = 1_000_000;
 /** Heartbeats between two looks at the sizes of members. */
 const BEATS = 10;
 
-interface WorkerData {
-  readonly port: MessagePort;
-  readonly options: WorkerOptions;
-}
-
-async function serve({ port, options }: WorkerData): Promise<void> {
+async function serve(port: MessagePort): Promise<void> {
+  const [options] = (await once(parentPort!, 'message')) as [WorkerOptions];
   const post = (reply: WorkerReply): void => port.postMessage(reply);
   let reactor: RingReactor;
   try {
@@ -65,7 +64,13 @@ async function serve({ port, options }: WorkerData): Promise<void> {
         'the data path is not marked as an I/O flusher: under memory pressure it may wait for itself',
       );
     }
-    const { arenaBytes, buffer, pollUs } = options;
+    const { arenaBytes, buffer, pollUs, leavesMounts } = options;
+    if (leavesMounts) {
+      const result = native.privateMounts();
+      if (result < 0) {
+        warnings.push(`the data path cannot leave the mount namespace: ${statusName(result)}`);
+      }
+    }
     reactor = RingReactor.create({
       native,
       arenaBytes,
@@ -125,4 +130,4 @@ async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
   }
 }
 
-await serve(workerData as WorkerData);
+await serve(workerData as MessagePort);

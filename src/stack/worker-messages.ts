@@ -48,6 +48,8 @@ export interface WorkerOptions {
   readonly pollUs: number;
   /** For the write buffer of an FTL; null: it dies with the server. */
   readonly buffer: BufferFile | null;
+  /** The thread gets a mount namespace of its own, as the main thread has. */
+  readonly leavesMounts: boolean;
 }
 
 export interface StackOpened {

@@ -31,7 +31,7 @@ async function world(t: ExecutionContext): Promise<{ plan: StackPlan; disks: str
 function start(plan: StackPlan, events: StackEvent[] = [], arenaBytes = 16 * MIB) {
   return StackHost.start(
     loadAddon(),
-    { plan, arenaBytes, pollUs: 0, buffer: null },
+    { plan, arenaBytes, pollUs: 0, buffer: null, leavesMounts: false },
     {
       stackEvent: (event) => events.push(event),
       stackFailed: (error) => {

@@ -17,10 +17,8 @@ import {
 import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import { askServer } from '../ask-server.ts';
-import { type Command, DRY_RUN } from '../command.ts';
+import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { checkStopped, offlinePlan } from '../offline-check.ts';
-import { rebuildStopped } from '../rebuild-map.ts';
 import { shareText } from '../status-text.ts';
 
 export const check: Command = {
@@ -66,14 +64,15 @@ export const check: Command = {
     }
     if (args.flag('rebuild-map')) {
       refuseBeside(request, 'rebuild-map');
-      return await rebuildStopped(context, args, await offlinePlan(context, name, devices));
+      const { rebuildStopped } = await import('../rebuild-map.ts');
+      return await rebuildStopped(context, args, await planOf(context, name, devices));
     }
     if (name === null || devices.length > 0) {
       refuseBeside(request, 'device');
-      return await checkStopped(context, await offlinePlan(context, name, devices));
+      return await checkHere(context, name, devices);
     }
     const reply = await whereItRuns(context, name, request);
-    if (reply === null) return await checkStopped(context, await offlinePlan(context, name, []));
+    if (reply === null) return await checkHere(context, name, []);
     return {
       schema: 'bandstand.check/1',
       data: { name, repair: request.repair, ...reply },
@@ -82,6 +81,22 @@ export const check: Command = {
     };
   },
 };
+
+/** What is done in this process brings the whole data path with it, and is loaded for it only. */
+const loadOffline = () => import('../offline-check.ts');
+
+async function planOf(context: CommandContext, name: string | null, devices: readonly string[]) {
+  return await (await loadOffline()).offlinePlan(context, name, devices);
+}
+
+async function checkHere(
+  context: CommandContext,
+  name: string | null,
+  devices: readonly string[],
+): Promise<CommandResult> {
+  const plan = await planOf(context, name, devices);
+  return await (await loadOffline()).checkStopped(context, plan);
+}
 
 /** Null when the stack does not run, and what is asked for can be done without its server. */
 async function whereItRuns(

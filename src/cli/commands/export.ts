@@ -18,7 +18,7 @@ import { type Arguments, usageError } from '../arguments.ts';
 import { cacheDevices } from '../cache-devices.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { confirmLoss, findLoss, lossJson, lossResult } from '../discard-cache.ts';
+import type * as DiscardCache from '../discard-cache.ts';
 import { notFound } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
@@ -84,9 +84,12 @@ export const exportCommand: Command = {
       return report(context, name, running);
     }
     const options = serveOptions(context, args, name, request, devices);
-    const loss = args.flag('discard-cache') ? await findLoss(options.plan) : null;
-    if (args.flag('dry-run')) return lossResult(name, loss);
-    await confirmLoss(context, args, name, loss);
+    const given = args.flag('discard-cache') ? await loadDiscardCache() : null;
+    const loss = given === null ? null : await given.findLoss(options.plan);
+    if (given !== null) {
+      if (args.flag('dry-run')) return given.lossResult(name, loss);
+      await given.confirmLoss(context, args, name, loss);
+    }
     if (request.via === 'nbd' || request.nbd !== null) {
       // A ublk device that a killed server left would wait for ever for one that serves it.
       const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
@@ -94,10 +97,15 @@ export const exportCommand: Command = {
     }
     if (args.flag('foreground')) return await stay(context, options);
     const done = report(context, name, await startOrJoin(context, options));
-    if (loss === null) return done;
-    return { ...done, data: { ...(done.data as object), discarded_cache: lossJson(loss) } };
+    if (given === null || loss === null) return done;
+    return { ...done, data: { ...(done.data as object), discarded_cache: given.lossJson(loss) } };
   },
 };
+
+/** It assembles the stack in this process, and so brings the whole data path with it. */
+function loadDiscardCache(): Promise<typeof DiscardCache> {
+  return import('../discard-cache.ts');
+}
 
 /** Options that are about a cache which is given up. */
 function refuseUnused(args: Arguments): void {
