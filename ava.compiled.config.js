@@ -7,17 +7,28 @@
 import { availableParallelism } from 'node:os';
 import fromSource from './ava.config.js';
 
-const compiled = (names) => names.map((name) => `dist/test/system/${name}.js`);
+const compiled = (names) => names.map((name) => `dist/test/${name}.js`);
 
 export const LONG = compiled([
-  'cache',
-  'cache-mirror',
-  'ftl-check',
-  'ftl-endurance',
-  'ftl-read-only',
-  'ftl-rebuild',
-  'ftl-survival',
-  'survival',
+  'sim/live-ranges',
+  'sim/mirrored-cache',
+  'system/block-devices',
+  'system/cache',
+  'system/cache-mirror',
+  'system/events',
+  'system/ftl-buffer',
+  'system/ftl-check',
+  'system/ftl-endurance',
+  'system/ftl-growth',
+  'system/ftl-members',
+  'system/ftl-read-only',
+  'system/ftl-rebuild',
+  'system/ftl-survival',
+  'system/growth',
+  'system/live-ranges',
+  'system/members',
+  'system/spares',
+  'system/survival',
 ]);
 
 export default {

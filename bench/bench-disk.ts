@@ -32,6 +32,10 @@ export class BenchDisk {
     return new BenchDisk(file, LoopDevice.attach(file));
   }
 
+  get isLoop(): boolean {
+    return this.#loop !== null;
+  }
+
   close(): void {
     this.#loop?.close();
   }

@@ -17,7 +17,7 @@
  * not judged.
  */
 
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileDevice } from '../src/device/file-device.ts';
@@ -25,6 +25,7 @@ import { BLOCK_BYTES, FtlStack, MEMBER_COUNT, STRIP_BYTES } from './ftl-stack.ts
 import { LoopDevice } from './loop-device.ts';
 import { atLeast, median, tell, thousands } from './outcome.ts';
 import { fill, type LoadResult, OP_READ, OP_WRITE, RandomLoad, random } from './random-load.ts';
+import { joinThrottled, throttle } from './throttle.ts';
 
 const MEMBER_BYTES = 640 * 2 ** 20;
 const PEER_BYTES = 128 * 2 ** 20;
@@ -36,7 +37,6 @@ const STRIPS = 6000;
 const FILL_BLOCKS = 16;
 const REST_MS = 300;
 const SLOTS = Array.from({ length: MEMBER_COUNT }, (_, slot) => slot);
-const CGROUP = '/sys/fs/cgroup/blkio/bandstand-bench';
 
 const [folder, limit] = process.argv.slice(2) as [string, string?];
 const isLimited = limit !== undefined;
@@ -47,18 +47,11 @@ function limited(file: string): string {
   const loop = LoopDevice.attach(file);
   if (!(loop instanceof LoopDevice)) throw new Error(`no loop device: ${loop}`);
   loops.push(loop);
-  const number = readFileSync(`/sys/block/${path.basename(loop.path)}/dev`, 'utf8').trim();
-  for (const op of ['read', 'write']) {
-    const value = `${number} ${Number(limit) * 2 ** 20}`;
-    writeFileSync(`${CGROUP}/blkio.throttle.${op}_bps_device`, value);
-  }
+  throttle(loop.path, Number(limit) * 2 ** 20);
   return loop.path;
 }
 
-if (isLimited) {
-  mkdirSync(CGROUP, { recursive: true });
-  writeFileSync(`${CGROUP}/cgroup.procs`, String(process.pid));
-}
+if (isLimited) joinThrottled();
 
 /** A file full of bytes, or the device over it. */
 function makeDisk(name: string, bytes: number): string {

@@ -84,8 +84,9 @@ export function nameSequence(u32: Uint32Array, at: number): number {
 }
 
 /** The checksum that the entry at `entry` has to have for the data at `data`. */
-export function blockCrc(kernels: Kernels, entry: number, data: number): number {
-  const seed = kernels.crc32cRaw(ALL_ONES, entry, NAME_BYTES);
+export function blockCrc(arena: Arena, kernels: Kernels, entry: number, data: number): number {
+  // Of so few bytes it costs less here than a call of the kernels.
+  const seed = crc32cRaw(ALL_ONES, arena.u8, entry, entry + NAME_BYTES);
   return ~kernels.crc32cRaw(seed, data, LOG_BLOCK_BYTES) >>> 0;
 }
 

@@ -262,7 +262,8 @@ export class FtlCheck {
       const data = dataAt(geometry, at, index);
       const read = status === OK ? OK : await this.#mender.readCopy(copy, place, 1, data);
       const isRight =
-        read === OK && blockCrc(reactor.kernels, entry, data) === entryCrc(u32, entry);
+        read === OK &&
+        blockCrc(reactor.arena, reactor.kernels, entry, data) === entryCrc(u32, entry);
       // Without repair every copy shows the same once more.
       if (isRight || wrong.has(index)) continue;
       const { finding } = await this.#mender.block(place, entry, data, this.#repair);

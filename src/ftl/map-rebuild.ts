@@ -156,7 +156,8 @@ export class MapRebuild {
     const sequence = nameSequence(u32, entry);
     if (block >= l2p.blockCount) return;
     const place = unit * geometry.unitBlocks + geometry.summaryBlocks + index;
-    let isRight = wasRead && blockCrc(reactor.kernels, entry, data) === entryCrc(u32, entry);
+    let isRight =
+      wasRead && blockCrc(reactor.arena, reactor.kernels, entry, data) === entryCrc(u32, entry);
     if (!isRight) {
       const { finding, found } = await this.#mender.block(place, entry, data, true);
       if (found && finding !== null) this.#mender.note(finding);

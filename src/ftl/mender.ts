@@ -83,7 +83,8 @@ export class Mender {
     const block = nameBlock(reactor.arena.u32, entry);
     const what: FindingPlace = { part: 'block', block, band, number };
     const isRight = (): boolean =>
-      blockCrc(reactor.kernels, entry, this.#memory) === entryCrc(reactor.arena.u32, entry);
+      blockCrc(reactor.arena, reactor.kernels, entry, this.#memory) ===
+      entryCrc(reactor.arena.u32, entry);
     return await this.#inTurn(() => this.#places(what, place, 1, into, repair, isRight));
   }
 

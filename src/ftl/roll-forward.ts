@@ -297,7 +297,10 @@ export class UnitScan {
     for (let index = 0; index < dataCount; index += 1) {
       const entry = entryAt(at, index);
       const data = dataAt(geometry, at, index);
-      if (blockCrc(reactor.kernels, entry, data) === entryCrc(reactor.arena.u32, entry)) continue;
+      if (
+        blockCrc(reactor.arena, reactor.kernels, entry, data) === entryCrc(reactor.arena.u32, entry)
+      )
+        continue;
       await this.#mender.block(first + index, entry, data, !this.#readOnly);
     }
   }
@@ -311,7 +314,7 @@ export class UnitScan {
       const sequence = nameSequence(u32, entry);
       if (block >= l2p.blockCount) this.#stray(header, block);
       if (!isDurable) {
-        const crc = blockCrc(reactor.kernels, entry, dataAt(geometry, at, index));
+        const crc = blockCrc(reactor.arena, reactor.kernels, entry, dataAt(geometry, at, index));
         if (crc !== entryCrc(u32, entry)) {
           this.#torn += 1;
           continue;

@@ -175,7 +175,7 @@ export class CacheScan {
       const entry = recordEntryAt(at, index);
       const isRight =
         nameSequence(arena.u32, entry) === header.sequence &&
-        entryCrc(arena.u32, entry) === blockCrc(kernels, entry, recordDataAt(at, index));
+        entryCrc(arena.u32, entry) === blockCrc(arena, kernels, entry, recordDataAt(at, index));
       if (!isRight) wrong.push(index);
     }
     return wrong;

@@ -273,7 +273,7 @@ export class Drainer implements Completer {
         isWhole &&
         this.#bad[offset] === 0 &&
         nameBlock(arena.u32, entry) === block &&
-        entryCrc(arena.u32, entry) === blockCrc(kernels, entry, data);
+        entryCrc(arena.u32, entry) === blockCrc(arena, kernels, entry, data);
       if (isRight) {
         this.#keys[this.#keyCount] = block * DRAIN_BLOCKS_MAX + offset;
         this.#keyCount += 1;

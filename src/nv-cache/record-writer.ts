@@ -410,7 +410,7 @@ export class RecordWriter implements Completer {
       const entry = recordEntryAt(slot.buffer, index);
       writeName(arena.u32, entry, nameBlock(arena.u32, entry), slot.sequence);
       const data = recordDataAt(slot.buffer, index);
-      writeEntryCrc(arena.u32, entry, blockCrc(kernels, entry, data));
+      writeEntryCrc(arena.u32, entry, blockCrc(arena, kernels, entry, data));
     }
     for (let index = 0; index < slot.trimCount; index += 1) this.#nameTrim(slot, index);
   }

@@ -289,7 +289,7 @@ export class NvBench {
       arena.u8.fill(byte, from, from + BLOCK);
       const entry = recordEntryAt(at, index);
       writeName(arena.u32, entry, block, sequence);
-      writeEntryCrc(arena.u32, entry, blockCrc(kernels, entry, from));
+      writeEntryCrc(arena.u32, entry, blockCrc(arena, kernels, entry, from));
     });
     trims.forEach(([block, blockCount], index) => {
       writeTrim(arena.u32, kernels, recordTrimAt(at, index), block, blockCount, sequence);

@@ -88,7 +88,7 @@ function makeUnit() {
     }
     const entry = entryAt(UNIT, index);
     writeName(arena.u32, entry, block, sequence);
-    writeEntryCrc(arena.u32, entry, blockCrc(kernels, entry, data));
+    writeEntryCrc(arena.u32, entry, blockCrc(arena, kernels, entry, data));
   });
   writeTrim(arena.u32, kernels, trimAt(GEOMETRY, UNIT, 0), 5, 2 ** 32 + 7, 2 ** 33 + 1);
   writeHeader(arena.u32, kernels, GEOMETRY, UNIT, makeHeader());
@@ -156,11 +156,11 @@ test('the checksum of a block binds data, block and sequence', (t) => {
   const entry = entryAt(UNIT, 1);
   const data = dataAt(GEOMETRY, UNIT, 1);
   const right = entryCrc(arena.u32, entry);
-  t.is(blockCrc(kernels, entry, data), right);
-  t.not(blockCrc(kernels, entryAt(UNIT, 0), data), right, 'under another name');
-  t.not(blockCrc(kernels, entry, dataAt(GEOMETRY, UNIT, 0)), right, 'with other data');
+  t.is(blockCrc(arena, kernels, entry, data), right);
+  t.not(blockCrc(arena, kernels, entryAt(UNIT, 0), data), right, 'under another name');
+  t.not(blockCrc(arena, kernels, entry, dataAt(GEOMETRY, UNIT, 0)), right, 'with other data');
   writeName(arena.u32, entry, BLOCKS[1][0], 5);
-  t.not(blockCrc(kernels, entry, data), right, 'of another write');
+  t.not(blockCrc(arena, kernels, entry, data), right, 'of another write');
 });
 
 test('a trim record checks itself', (t) => {

@@ -80,7 +80,7 @@ function makeRecord() {
     for (let at = 0; at < 4096; at += 1) arena.u8[data + at] = index * 37 + at * 11 + (at >> 8);
     const entry = recordEntryAt(RECORD, index);
     writeName(arena.u32, entry, block, header.sequence);
-    writeEntryCrc(arena.u32, entry, blockCrc(kernels, entry, data));
+    writeEntryCrc(arena.u32, entry, blockCrc(arena, kernels, entry, data));
   });
   writeTrim(arena.u32, kernels, recordTrimAt(RECORD, 0), 5, 2 ** 32 + 7, header.sequence);
   writeRecord(arena.u32, kernels, RECORD, uuid, header);

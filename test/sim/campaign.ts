@@ -7,23 +7,27 @@ import { playSeed, runCampaign } from '../_sim/campaign.ts';
 import { replayCommand } from '../_sim/report.ts';
 import { MANAGED, PLAIN } from '../_sim/subjects.ts';
 
-const SEEDS = 1000;
+/** A plain array is what is under a managed one, whose histories show the same and more. */
+const SEEDS = new Map([
+  [PLAIN, 200],
+  [MANAGED, 1000],
+]);
 
-for (const subject of [PLAIN, MANAGED]) {
+for (const [subject, count] of SEEDS) {
   test.serial(
-    `a ${subject.name} array keeps its promises in ${SEEDS} random histories`,
+    `a ${subject.name} array keeps its promises in ${count} random histories`,
     async (t) => {
       // On a machine with much else to do it takes minutes.
       t.timeout(300_000);
       const firstSeed = Number(process.env['BANDSTAND_SEED'] ?? 1);
-      const result = await runCampaign({ subject, firstSeed, count: SEEDS, failuresMax: 1 });
+      const result = await runCampaign({ subject, firstSeed, count, failuresMax: 1 });
       const failures = result.failures.map(
         ({ seed, outcome }) =>
           `seed ${seed}: ${outcome.violation}\n${replayCommand(subject, seed)}`,
       );
       t.deepEqual(failures, []);
-      t.true(result.crashes > SEEDS / 2, 'the histories contain crashes');
-      t.true(result.ios > SEEDS * 100, 'the histories do something');
+      t.true(result.crashes > count / 2, 'the histories contain crashes');
+      t.true(result.ios > count * 100, 'the histories do something');
     },
   );
 

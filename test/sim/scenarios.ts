@@ -1,5 +1,5 @@
 /**
- * The canonical scenarios, each with something happening at a few of its member I/Os. All of them
+ * The canonical scenarios, each with something happening at one of its member I/Os. All of them
  * are tried by `npm run test:sim -- --scenario '' --places 1000`.
  */
 
@@ -8,12 +8,14 @@ import { replayPlaceCommand } from '../_sim/report.ts';
 import { ALL_SCENARIOS, MANAGED, PLAIN, scenariosOf } from '../_sim/subjects.ts';
 import { SWEEP_KINDS, sweep } from '../_sim/sweep.ts';
 
-const PLACES = 3;
+const PLACES = 1;
+/** Every outcome of a power cut takes too long here, too. */
+const KINDS = SWEEP_KINDS.filter((kind) => kind !== 'subsets');
 
 for (const subject of [PLAIN, MANAGED]) {
   for (const scenario of scenariosOf(subject)) {
     test.serial(`${subject.name}, ${scenario.name}`, async (t) => {
-      for (const kind of SWEEP_KINDS) {
+      for (const kind of KINDS) {
         const { failure, places } = await sweep(scenario, kind, { subject, placesMax: PLACES });
         if (failure !== null) {
           const { at, violation } = failure;
