@@ -7,7 +7,8 @@
  * rebuild) is the manager's to decide.
  *
  * A superblock of several sectors is written to one place first, and to the others when that has
- * it.
+ * it. The target of a rebuild gets it when all members have it: the array can be started without
+ * the target, and nothing on the members would show then that the target has a newer one.
  *
  * Order: a superblock is on every place before a label goes with its sequence. Assembly relies on
  * that: when no label goes with the newest sequence, nothing was acknowledged under it.
@@ -92,13 +93,17 @@ export class ArrayMetadata {
       await writeArea(this.#reactor, device, 0, bytes);
       await flushDevice(device);
     };
-    if (!mayTear(superblock.members.length)) return await this.#onEach(write);
+    const members = this.#places.filter(({ role }) => role === 'member');
     // One copy is whole at any moment: a torn one can only be told by another that is not.
-    const [first, rest] = [this.#places.slice(0, 1), this.#places.slice(1)];
-    const failed = await this.#onEach(write, first);
-    // Who has left meanwhile is written to no more.
-    const others = rest.filter((place) => this.#places.includes(place));
-    return [...failed, ...(await this.#onEach(write, others))];
+    const alone = mayTear(superblock.members.length) ? 1 : 0;
+    const targets = this.#places.filter(({ role }) => role === 'target');
+    const failed: FailedPlace[] = [];
+    for (const places of [members.slice(0, alone), members.slice(alone), targets]) {
+      // Who has left meanwhile is written to no more.
+      const present = places.filter((place) => this.#places.includes(place));
+      failed.push(...(await this.#onEach(write, present)));
+    }
+    return failed;
   }
 
   /** Writes the labels with these facts changed; they go with the superblock of now. */

@@ -155,8 +155,9 @@ export class User {
     // A member that is lost before a resync has made it equal takes its version with it.
     const stays = log || (settles && !settling) || atlas.tolerates === 0;
     // A write that has failed for its user, because what is in front or behind had, may be in the
-    // ring all the same, and the next start finds it there.
-    const returns = retiring || (cached && ios.crippled);
+    // ring all the same, and the next start finds it there; or it shows from the write buffer of an
+    // FTL that has failed, and the next start knows nothing of it.
+    const returns = retiring || ((cached || log) && ios.crippled);
     const pin = stays && !returns;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);

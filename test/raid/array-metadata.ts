@@ -156,6 +156,25 @@ test('a place that was dropped is not written, one that was added is', async (t)
   });
 });
 
+test('the target of a rebuild gets a superblock when all members have it for good', async (t) => {
+  const bench = await kept();
+  const { reactor, metadata, devices } = bench;
+  const target = new RamDevice('/dev/target', { blockCount: 2048 + 512 });
+  await target.open(reactor);
+  // The first place, and written last all the same.
+  const [first] = devices as [RamDevice];
+  metadata.drop(first);
+  metadata.add({ device: target, uuid: MEMBERS[2]!, slot: 1, role: 'target', sequence: 0 });
+  metadata.add({ device: first, uuid: MEMBERS[0]!, slot: 0, role: 'member', sequence: 2 });
+  const before: number[][] = [];
+  target.fault = ({ op }) => {
+    if (op === OP_WRITE) before.push(devices.map(({ log }) => log.at(-1)?.op ?? -1));
+    return OK;
+  };
+  t.deepEqual(await reactor.drive(metadata.writeSuperblock((superblock) => superblock)), []);
+  t.deepEqual(before, [[OP_FLUSH, OP_FLUSH]]);
+});
+
 for (const wave of [0, 1]) {
   test(`a power cut tears no more than can be told, wave ${wave} of a superblock`, async (t) => {
     const bench = await createdArray('raid1', 5);

@@ -11,6 +11,7 @@ import { STACK } from '../_sim/subjects.ts';
 const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [283, 'a unit that a crash had left on one mirror was lost with that member'],
   [101_077, 'a free band was resumed below a head that one mirror had lost'],
+  [302_837, 'a target came back with the record that calls it a member, which no member had'],
 ];
 
 for (const [seed, what] of KNOWN) {
