@@ -55,6 +55,17 @@ export const MUTANTS: readonly Mutant[] = [
     found: { by: 'histories', seed: 77 },
   },
   {
+    name: 'a target gets a superblock together with the members',
+    file: 'src/raid/array-metadata.ts',
+    find: '[members.slice(0, alone), members.slice(alone), targets]',
+    replace: '[members.slice(0, alone), [...members.slice(alone), ...targets]]',
+    found: {
+      by: 'units',
+      test: 'test/raid/array-metadata.ts',
+      why: 'one history in thousands shows it',
+    },
+  },
+  {
     name: 'labels are not flushed',
     file: 'src/raid/metadata-io.ts',
     find: '  await writeArea(reactor, device, at, encodeLabel(label));\n  await flushDevice(device);',
