@@ -6,13 +6,30 @@
  * a clean start takes half as long (docs/decisions/0025). The command's own part stays in
  * pieces, because a verb loads only what it needs; the files lie next to each other, because the
  * command finds the server's file, and the server the data path's, by its own place. Packages stay
- * outside.
+ * outside, but for the parser of the command line.
  */
 
 import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const FOLDER = 'dist/program';
+
+/**
+ * yargs/helpers exports the parser of yargs, and loads all the rest of yargs besides. Of it the
+ * program gets the parser alone.
+ */
+const parserOfYargs = {
+  name: 'parser-of-yargs',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^yargs\/helpers$/ }, ({ path }) => ({ path, namespace: 'parser' }));
+    onLoad({ filter: /./, namespace: 'parser' }, () => {
+      const parser = fileURLToPath(import.meta.resolve('yargs-parser'));
+      const contents = `export { default as Parser } from ${JSON.stringify(parser)};`;
+      return { contents, resolveDir: '/' };
+    });
+  },
+};
 
 rmSync(FOLDER, { recursive: true, force: true });
 const options = {
@@ -21,9 +38,10 @@ const options = {
   format: 'esm',
   target: 'node20.19',
   packages: 'external',
-  legalComments: 'none',
+  legalComments: 'eof',
   logLevel: 'warning',
   outdir: FOLDER,
+  plugins: [parserOfYargs],
 };
 await build({ ...options, entryPoints: ['dist/src/cli/main.js'], splitting: true });
 for (const program of [

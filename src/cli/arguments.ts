@@ -1,12 +1,15 @@
 /**
  * Arguments: one command line, parsed and checked against a command's data.         (control plane)
  *
- * yargs does the parsing, with the settings that keep names intact (no numbers, no dots, no greedy
- * arrays). What it would do silently is made explicit here: a repeated scalar option is an error,
- * words after `--` are arguments like any other, `--flag true` does not swallow `true`, and
- * `--flag=maybe` is refused. Every value is a string until one of the getters converts it.
+ * The parser of yargs does the parsing, with the settings that keep names intact (no numbers, no
+ * dots, no greedy arrays); the rest of yargs, which takes as long to load as a whole command, is
+ * not used: help is made from the same data (help.ts). What the parser would do silently is made
+ * explicit here: a repeated scalar option is an error, words after `--` are arguments like any
+ * other, `--flag true` does not swallow `true`, and `--flag=maybe` is refused. Every value is a
+ * string until one of the getters converts it.
  */
 
+import { Parser } from 'yargs/helpers';
 import { BandstandError } from '../block/errors.ts';
 import { DURATION_HINT, parseDuration, parseSize, SIZE_HINT } from '../block/quantities.ts';
 import { COMMON_OPTIONS, type Command, type OptionSpec } from './command.ts';
@@ -124,19 +127,14 @@ export function orList(words: readonly string[]): string {
 }
 
 /** Parses `words` (everything after the verb's own word, in any order) for `command`. */
-export async function parseArguments(
-  command: Command,
-  words: readonly string[],
-): Promise<Arguments> {
+export function parseArguments(command: Command, words: readonly string[]): Arguments {
   const specs = [...COMMON_OPTIONS, ...command.options];
-  // Here, because it takes as long to load as all the rest, and --help and --version need it not.
-  const { default: yargs } = await import('yargs');
-  const parser = yargs(normaliseFlags(command, specs, words))
-    .exitProcess(false)
-    .help(false)
-    .version(false)
-    .detectLocale(false)
-    .parserConfiguration({
+  const named = (isWanted: (spec: OptionSpec) => boolean): string[] =>
+    specs.filter(isWanted).map(({ name }) => name);
+  const isFlag = ({ kind, optionalValue }: OptionSpec): boolean =>
+    kind === 'flag' && optionalValue === undefined;
+  const { argv: parsed, error } = Parser.detailed(normaliseFlags(command, specs, words), {
+    configuration: {
       'boolean-negation': false,
       'camel-case-expansion': false,
       'dot-notation': false,
@@ -144,19 +142,12 @@ export async function parseArguments(
       'parse-numbers': false,
       'parse-positional-numbers': false,
       'populate--': true,
-    })
-    .string('_')
-    .fail((message: string) => {
-      throw translateFailure(command, message);
-    });
-  for (const spec of specs) {
-    if (spec.optionalValue !== undefined) parser.option(spec.name, { type: 'string' });
-    else if (spec.kind === 'flag') parser.option(spec.name, { type: 'boolean' });
-    else if (spec.kind === 'text') parser.option(spec.name, { type: 'string', requiresArg: true });
-    else parser.option(spec.name, { type: 'string', array: true, requiresArg: true });
-  }
-  // A handler that throws leaves parseAsync synchronously: hence await, not catch().
-  const parsed = (await parser.parseAsync()) as unknown as Record<string, unknown>;
+    },
+    boolean: named(isFlag),
+    string: ['_', ...named((spec) => !isFlag(spec))],
+    array: named(({ kind }) => kind === 'list'),
+  });
+  if (error) throw translateFailure(command, error.message);
   const options = collectOptions(command, specs, parsed);
   const rest = [...((parsed['_'] as string[]) ?? []), ...((parsed['--'] as string[]) ?? [])];
   return new Arguments(command.name, collectPositionals(command, rest.map(String)), options);

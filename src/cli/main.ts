@@ -60,7 +60,7 @@ async function dispatch(words: readonly string[], streams: Streams): Promise<num
   if (before(rest, '--').some((word) => word === '--version' || word === '-V')) {
     return print(streams, `bandstand ${version()}\n`);
   }
-  const args = await parseArguments(command, rest);
+  const args = parseArguments(command, rest);
   const context = makeContext(args, streams);
   const result = await command.run(context, args);
   if (result.silent !== true) await write(streams, render(result, args));
