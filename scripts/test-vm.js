@@ -174,6 +174,7 @@ async function runBoot({ files: all, cuts }, boot, deadline, report) {
       NO_COLOR: '1',
       CI: process.env.CI ?? '',
       BANDSTAND_VM_CUTS: process.env.BANDSTAND_VM_CUTS ?? '',
+      BANDSTAND_VM_TAKEOVERS: process.env.BANDSTAND_VM_TAKEOVERS ?? '',
     },
   });
   const cutsBefore = current === files[0] ? cuts : 0;

@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   // stacks and their servers
   BANDSTAND_CONTROL_PROTOCOL: 'the other side of a control socket broke the protocol',
   BANDSTAND_DIRECTORY_UNUSABLE: 'a run or state directory cannot be used',
+  BANDSTAND_HAND_OVER_REFUSED: 'the server of a stack cannot be replaced while it serves',
   BANDSTAND_SERVER_FAILED: 'the server of a stack ended or could not start',
   BANDSTAND_SERVER_TIMEOUT: 'the server of a stack did not answer in time',
   BANDSTAND_STACK_EXISTS: 'a stack of this name is known already',

@@ -27,6 +27,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/unexport.ts')).unexport,
   },
   {
+    name: 'upgrade',
+    summary: 'replace the server by one of this version, with I/O running',
+    group: 'create and export',
+    load: async () => (await import('./commands/upgrade.ts')).upgrade,
+  },
+  {
     name: 'stop',
     summary: 'flush, remove the export and end the server',
     group: 'create and export',

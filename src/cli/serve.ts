@@ -93,7 +93,7 @@ async function serveLocked(
   options: ServeOptions,
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
-  const { plan, runDir, stateDir } = options;
+  const { plan, runDir, stateDir, foreground, exitWithParent } = options;
   const leavesMounts = harden(native, options, log);
   const buffer = bufferFile(plan, runDir);
   return await new Promise<number>((resolve, reject) => {
@@ -104,6 +104,7 @@ async function serveLocked(
       runDir,
       stateDir,
       version: version(),
+      isDetached: !foreground && !exitWithParent,
       worker: {
         plan,
         arenaBytes: arenaBytesFor({

@@ -10,7 +10,12 @@ import type { ExportReply, WireError } from '../control/schema.ts';
 import { DataPathThread } from '../stack/stack-host.ts';
 import { errorToWire } from '../stack/wire-error.ts';
 import { type ServeOptions, serve } from './serve.ts';
+import { version } from './version.ts';
 
+/** Sent before the options arrive: everything is loaded that has to be. */
+export interface ServerLoaded {
+  readonly loaded: string;
+}
 export type ServerAnswer = { readonly ready: ExportReply } | { readonly error: WireError };
 
 const thread = new DataPathThread();
@@ -26,6 +31,8 @@ async function answer(message: ServerAnswer): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
+const loaded: ServerLoaded = { loaded: version() };
+process.send?.(loaded);
 process.once('disconnect', giveUp);
 process.once('message', async (options) => {
   process.removeListener('disconnect', giveUp);

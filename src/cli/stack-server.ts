@@ -23,6 +23,7 @@ import {
   type StatusDocument,
 } from '../control/schema.ts';
 import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
+import type { HandOverReply } from '../control/schema-hand-over.ts';
 import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
@@ -50,6 +51,8 @@ export interface StackServerOptions {
   readonly worker: WorkerOptions;
   readonly thread: DataPathThread;
   readonly version: string;
+  /** Nobody but the stack's own users waits for this process. */
+  readonly isDetached: boolean;
   /** Each line of progress, for STATUS= of the service manager. */
   onProgress(line: string): void;
   /** The data path has ended by itself. */
@@ -60,8 +63,12 @@ export interface StackServerOptions {
 
 interface ActiveExport {
   readonly status: ExportStatus;
+  readonly request: ExportRequest;
   readonly ublkId: number | null;
 }
+
+/** What an exporter makes of a request. */
+type MadeExport = Omit<ActiveExport, 'request'>;
 
 export class StackServer {
   readonly #options: StackServerOptions;
@@ -189,10 +196,45 @@ export class StackServer {
     if (method === 'unexport') {
       return await this.#serialised(async () => ({ removed: await this.#removeExport() }));
     }
-    await this.stop();
+    const result = method === 'hand-over' ? await this.handOver() : await this.#stopped();
     // After the answer is on its way.
     setImmediate(() => this.#options.onStop());
+    return result;
+  }
+
+  async #stopped(): Promise<{ readonly stopped: true }> {
+    await this.stop();
     return { stopped: true };
+  }
+
+  /**
+   * Closes the stack, and leaves the clients of its export to the server that comes next. Throws
+   * what keeps it from that; then it goes on serving.
+   */
+  handOver(): Promise<HandOverReply> {
+    return this.#serialised(async () => {
+      const active = this.#export;
+      if (this.#host === null) throw this.#stoppingError();
+      if (active === null) throw this.#refuseHandOver('it is not exported');
+      if (!this.#options.isDetached) {
+        throw this.#refuseHandOver('its server belongs to the program that has started it');
+      }
+      this.#options.onProgress('handing over to another server');
+      const failed = await this.#host.handOver();
+      this.#host = null;
+      this.#stopping = true;
+      this.#tell(plainEvent('handed-over', 'info', 'handed over to another server'));
+      const { request } = active;
+      return { request, stack_read_only: this.#options.worker.plan.readOnly, failed };
+    });
+  }
+
+  #refuseHandOver(why: string): BandstandError {
+    return new BandstandError('BANDSTAND_HAND_OVER_REFUSED', {
+      message: `cannot replace the server of ${this.#name}: ${why}`,
+      hint: `end it and start another: bandstand stop ${this.#name}, then bandstand export ${this.#name}`,
+      details: { name: this.#name },
+    });
   }
 
   async #readEvents(params: Readonly<Record<string, unknown>>): Promise<EventsReply> {
@@ -228,7 +270,7 @@ export class StackServer {
         choice.helper === null
           ? await this.#exportNbd(request)
           : await this.#exportUblk(choice.helper, request);
-      this.#export = made;
+      this.#export = { ...made, request };
       const { kind, address, read_only } = made.status;
       this.#tell(
         plainEvent('exported', 'info', `exported as ${address}`, { via: kind, read_only }),
@@ -253,7 +295,7 @@ export class StackServer {
     });
   }
 
-  async #exportNbd(request: ExportRequest): Promise<ActiveExport> {
+  async #exportNbd(request: ExportRequest): Promise<MadeExport> {
     const paths = stackPaths(this.#options.runDir, this.#name);
     const status = await this.#host!.call('exportNbd', {
       exportName: this.#name,
@@ -264,7 +306,7 @@ export class StackServer {
     return { status, ublkId: null };
   }
 
-  async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<ActiveExport> {
+  async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<MadeExport> {
     const geometry = await this.#host!.call('geometry', null);
     const { runDir } = this.#options;
     const record = readUblkRecord(runDir, this.#name);

@@ -1,9 +1,10 @@
 /**
  * Starts a detached server process and waits until its export can be used.          (control plane)
  *
- * The server tells over the IPC channel that it is ready, or why it cannot be: that error is shown
- * as if it had happened here. After that the two are strangers: the channel is closed, the server
- * has its own session and writes to its own log.
+ * The process is started without knowing what for, and tells over the IPC channel that it has
+ * loaded. Then it gets its options, and tells that it is ready, or why it cannot be: that error is
+ * shown as if it had happened here. After that the two are strangers: the channel is closed, the
+ * server has its own session and writes to its own log.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -18,22 +19,94 @@ import type { ServerAnswer } from './server-entry.ts';
 
 const KILL_DELAY_MS = 5000;
 
+type Message = Readonly<Record<string, unknown>>;
+
 /** Throws what keeps the server from starting. Without an answer in time the server is ended. */
 export async function startServer(options: ServeOptions, timeoutMs: number): Promise<ExportReply> {
-  const name = options.plan.name;
-  ensureDirectory(options.runDir, 'run');
-  const log = stackPaths(options.runDir, name).log;
-  const child = spawnServer(log, options.exitWithParent);
-  try {
-    const answer = await firstAnswer(child, options, timeoutMs, log);
-    if ('error' in answer) throw errorOf(answer.error);
-    const reply = decodeExportReply(answer.ready);
-    if ('why' in reply) throw serverError(name, log, reply.why);
-    return reply.value;
-  } finally {
+  const { plan, runDir, exitWithParent } = options;
+  return await StartingServer.spawn(plan.name, runDir, exitWithParent).start(options, timeoutMs);
+}
+
+export class StartingServer {
+  readonly #name: string;
+  readonly #log: string;
+  readonly #child: ChildProcess;
+
+  /** `attached`: it stays in the session of this process. */
+  static spawn(name: string, runDir: string, attached: boolean): StartingServer {
+    ensureDirectory(runDir, 'run');
+    const log = stackPaths(runDir, name).log;
+    return new StartingServer(name, log, spawnServer(log, attached));
+  }
+
+  private constructor(name: string, log: string, child: ChildProcess) {
+    this.#name = name;
+    this.#log = log;
+    this.#child = child;
+    // Told to whoever waits for a message; in between nobody does.
+    child.on('error', () => {});
+  }
+
+  /** Resolves with its version when it has loaded, and only waits for its options. */
+  async loaded(timeoutMs: number): Promise<string> {
+    const message = await this.#message((one) => 'loaded' in one, timeoutMs);
+    return String(message['loaded']);
+  }
+
+  async start(options: ServeOptions, timeoutMs: number): Promise<ExportReply> {
+    const child = this.#child;
+    try {
+      const answered = this.#message((one) => 'ready' in one || 'error' in one, timeoutMs);
+      child.send(options, (error) => {
+        if (error !== null) child.emit('error', error);
+      });
+      const answer = (await answered) as unknown as ServerAnswer;
+      if ('error' in answer) throw errorOf(answer.error);
+      const reply = decodeExportReply(answer.ready);
+      if ('why' in reply) throw serverError(this.#name, this.#log, reply.why);
+      return reply.value;
+    } finally {
+      this.dismiss();
+    }
+  }
+
+  /** Closes the channel; one that has no options yet ends by itself. */
+  dismiss(): void {
+    const child = this.#child;
     if (child.connected) child.disconnect();
     // One that is being ended is waited for.
     if (!child.killed) child.unref();
+  }
+
+  #message(isWanted: (message: Message) => boolean, timeoutMs: number): Promise<Message> {
+    const child = this.#child;
+    const [name, log] = [this.#name, this.#log];
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        child.off('message', message).off('error', failed).off('exit', ended);
+      };
+      const message = (one: unknown): void => {
+        if (!isRecord(one)) return;
+        if (!isWanted(one)) return;
+        over();
+        resolve(one);
+      };
+      const failed = (error: Error): void => {
+        over();
+        reject(serverError(name, log, error.message));
+      };
+      const ended = (code: number | null, signal: string | null): void => {
+        over();
+        reject(serverError(name, log, `it ended with ${signal ?? `status ${code}`}`));
+      };
+      const timer = setTimeout(() => {
+        over();
+        endServer(child);
+        reject(timeoutError(name, log, timeoutMs));
+      }, timeoutMs);
+      child.on('message', message).on('error', failed).on('exit', ended);
+    });
   }
 }
 
@@ -52,49 +125,20 @@ function spawnServer(log: string, attached: boolean): ChildProcess {
   }
 }
 
-function firstAnswer(
-  child: ChildProcess,
-  options: ServeOptions,
-  timeoutMs: number,
-  log: string,
-): Promise<ServerAnswer> {
-  const { name } = options.plan;
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      endServer(child);
-      reject(
-        new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
-          message: `cannot export ${name}: its server was not ready within ${timeoutMs / 1000} s and was ended`,
-          hint: `look at ${log} and the kernel log (dmesg), or wait longer with --timeout`,
-          details: { name, timeout_ms: timeoutMs, log },
-        }),
-      );
-    }, timeoutMs);
-    child.once('message', (message) => {
-      clearTimeout(timer);
-      if (isRecord(message)) resolve(message as unknown as ServerAnswer);
-      else reject(serverError(name, log, 'it sent something that is no answer'));
-    });
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      reject(serverError(name, log, error.message));
-    });
-    child.once('exit', (code, signal) => {
-      clearTimeout(timer);
-      reject(serverError(name, log, `it ended with ${signal ?? `status ${code}`}`));
-    });
-    child.send(options, (error) => {
-      if (error !== null) reject(serverError(name, log, error.message));
-    });
-  });
-}
-
 /** A clean end where the server is well; a stuck one is killed, which is always survivable. */
 function endServer(child: ChildProcess): void {
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), KILL_DELAY_MS);
   child.ref();
   child.once('exit', () => clearTimeout(timer));
+}
+
+function timeoutError(name: string, log: string, timeoutMs: number): BandstandError {
+  return new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
+    message: `cannot export ${name}: its server was not ready within ${timeoutMs / 1000} s and was ended`,
+    hint: `look at ${log} and the kernel log (dmesg), or wait longer with --timeout`,
+    details: { name, timeout_ms: timeoutMs, log },
+  });
 }
 
 function serverError(name: string, log: string, why: string): BandstandError {

@@ -27,6 +27,7 @@ export const METHODS = [
   'rebuild',
   'check',
   'cache',
+  'hand-over',
   'stop',
 ] as const;
 export type Method = (typeof METHODS)[number];

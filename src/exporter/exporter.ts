@@ -20,5 +20,10 @@ export interface Exporter {
   start(ring: Ring, device: BlockDevice): Promise<void>;
   /** Stops taking new operations, answers those in flight, closes. A second call is a no-op. */
   stop(): Promise<void>;
+  /**
+   * Answers what is in flight, and leaves all the rest to another server of the same device. Throws
+   * BANDSTAND_SERVER_TIMEOUT when that takes too long; then it goes on serving.
+   */
+  handOver(): Promise<void>;
   describe(): ExportDescription;
 }

@@ -257,14 +257,14 @@ export class RingReactor extends RingOperations implements Ring {
    * exporters are closed. Waits a moment for what is still in flight; memory that the kernel may
    * yet write to is left mapped.
    */
-  async close(): Promise<void> {
+  async close(waitUs = CLOSE_WAIT_US): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#serving = false;
     while (this.#pumping !== null) await this.#pumping.catch(() => {});
     this.#mailbox.stop();
     this.#alarm.cancel();
-    const deadlineUs = performance.now() * 1000 + CLOSE_WAIT_US;
+    const deadlineUs = performance.now() * 1000 + waitUs;
     while (this.queues.inFlight > 0 || this.queues.unsubmitted) {
       if (performance.now() * 1000 > deadlineUs) break;
       this.queues.enter(1, HELD_SLEEP_US);

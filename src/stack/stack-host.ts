@@ -137,6 +137,18 @@ export class StackHost {
     this.#port.close();
   }
 
+  /**
+   * Closes the devices, ends the thread, and leaves the clients of the export to the next server.
+   * Throws when that cannot be done; then the thread goes on serving. Gives what has failed else.
+   */
+  async handOver(): Promise<string | null> {
+    const failed = await this.call('handOver', null);
+    this.#closing = true;
+    await this.#ended;
+    this.#port.close();
+    return failed;
+  }
+
   #receive(reply: WorkerReply): void {
     if (reply.kind === 'event') this.#observer.stackEvent(reply.event);
     else if (reply.kind === 'fatal') this.#fail(errorOf(reply.error));

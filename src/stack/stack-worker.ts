@@ -84,12 +84,14 @@ async function serve(port: MessagePort): Promise<void> {
     return;
   }
   const stack = new Stack(reactor, options.plan, (event) => post({ kind: 'event', event }));
+  let handedOver = false;
   reactor.attachPort(port, async (message) => {
     const request = message as WorkerRequest;
     try {
       const result = await answer(stack, request);
       post({ kind: 'result', id: request.id, result });
-      if (request.method === 'close') reactor.stop();
+      if (request.method === 'close' || request.method === 'handOver') reactor.stop();
+      handedOver = request.method === 'handOver';
     } catch (error) {
       post({ kind: 'error', id: request.id, error: errorToWire(error) });
     }
@@ -100,7 +102,8 @@ async function serve(port: MessagePort): Promise<void> {
     await reactor.run();
     reactor.cancel(heartbeat);
     reactor.detachPort(port);
-    await reactor.close();
+    // What the driver has not given back by now it never does: it is for the next server.
+    await reactor.close(handedOver ? 0 : undefined);
   } catch (error) {
     post({ kind: 'fatal', error: errorToWire(error) });
   }
@@ -125,6 +128,8 @@ async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
     case 'close':
       await stack.close();
       return null;
+    case 'handOver':
+      return await stack.handOver();
     case 'change':
       return await stack.control.change(request.params as MemberCall);
   }

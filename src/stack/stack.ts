@@ -307,6 +307,22 @@ export class Stack implements DeviceObserver {
   }
 
   /**
+   * As close(), but the clients of the export are left to the next server of this stack. Throws when
+   * the export cannot be handed over, and nothing has changed. What fails after that is given back
+   * as a sentence: the next start finds what a crash would have left.
+   */
+  async handOver(): Promise<string | null> {
+    await this.#exporter?.handOver();
+    this.#exporter = null;
+    try {
+      await this.close();
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /**
    * Removes the export, flushes, marks clean, closes everything; a start under way is waited for,
    * because an FTL may be reading its array. Throws the first failure.
    */

@@ -216,6 +216,11 @@ export class NbdExporter implements Exporter, RingHandler {
     await this.#stopping;
   }
 
+  /** Clients connect again, and find the same export. */
+  handOver(): Promise<void> {
+    return this.stop();
+  }
+
   async #stop(session: Session): Promise<void> {
     session.listener.unlink();
     session.ring.cancel(this.#retry);

@@ -40,6 +40,9 @@ const O_RDWR = 2;
 /** The node of a device appears a moment after ADD_DEV. */
 const OPEN_TIMEOUT_US = 5_000_000;
 const OPEN_RETRY_US = 5_000;
+/** Meanwhile the users of the device wait. */
+const HAND_OVER_TIMEOUT_US = 10_000_000;
+const HAND_OVER_LOOK_US = 1000;
 const DEADLINE_MS_DEFAULT = 120_000;
 /**
  * Every fetched tag occupies the ring's completion queue; this much leaves room for the
@@ -139,6 +142,24 @@ export class UblkExporter implements Exporter, UblkQueueOwner {
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
+  }
+
+  async handOver(): Promise<void> {
+    const ring = this.#ring;
+    if (ring === null) return;
+    for (const queue of this.#queues) queue.hold();
+    const deadlineUs = ring.nowUs() + HAND_OVER_TIMEOUT_US;
+    while (!this.#queues.every((queue) => queue.quiet)) {
+      if (ring.nowUs() > deadlineUs) {
+        for (const queue of this.#queues) queue.resume();
+        throw new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
+          message: `cannot hand over ${blockDevicePath(this.#options.id)}: requests in flight were not finished within ${HAND_OVER_TIMEOUT_US / 1e6} s`,
+          hint: 'it is served as before; look at the members and at the kernel log (dmesg)',
+          details: { id: this.#options.id, timeout_us: HAND_OVER_TIMEOUT_US },
+        });
+      }
+      await pause(ring, HAND_OVER_LOOK_US);
+    }
   }
 
   describe(): ExportDescription {

@@ -7,6 +7,10 @@
  * completes commits the result, which at once fetches the tag's next request.
  *
  *     FETCHED ──request──▶ SERVING ──commit──▶ FETCHED … ──(-ENODEV)──▶ RETIRED
+ *        └────held───▶ HELD
+ *
+ * While the queue is handed over to another server, requests that arrive are held: neither carried
+ * out nor answered. When this process has ended the driver gives them to its successor.
  *
  * Results are never short: all bytes of a read or write, 0 for anything else, or an errno.
  *
@@ -68,6 +72,7 @@ import { resultOfStatus } from './ublk-result.ts';
 const FETCHED = 0;
 const SERVING = 1;
 const RETIRED = 2;
+const HELD = 3;
 
 /** What `#decode` gives for a request that is done without asking the device. */
 const NOTHING_TO_DO = -1;
@@ -147,6 +152,7 @@ export class UblkQueue implements RingHandler, Completer {
   readonly #deadline: DeadlineTimer;
   readonly #epochUs: number;
   #epoch = 0;
+  #holds = false;
 
   /** Reserves the buffers. Throws BANDSTAND_ARENA_FULL, or when memory cannot be mapped. */
   constructor(
@@ -215,6 +221,26 @@ export class UblkQueue implements RingHandler, Completer {
     return this.#states.every((state) => state === RETIRED);
   }
 
+  /** True when the device below holds no request of this queue. */
+  get quiet(): boolean {
+    return this.abandoned === 0 && !this.#states.includes(SERVING);
+  }
+
+  /** From now on requests that arrive are held. */
+  hold(): void {
+    this.#holds = true;
+  }
+
+  /** Goes on as before, with what was held. */
+  resume(): void {
+    this.#holds = false;
+    for (let tag = 0; tag < this.depth; tag += 1) {
+      if (this.#states[tag] !== HELD) continue;
+      this.#states[tag] = FETCHED;
+      this.ringComplete(tag, IO_RES_OK);
+    }
+  }
+
   /** Gives the buffers back. The queue must be idle. */
   dispose(): void {
     assert(this.idle, 'a disposed queue is idle');
@@ -231,6 +257,10 @@ export class UblkQueue implements RingHandler, Completer {
     assert(this.#states[tag] === FETCHED, 'the kernel delivers to a tag that it holds');
     if (result !== IO_RES_OK) {
       this.#retire(tag, result);
+      return;
+    }
+    if (this.#holds) {
+      this.#states[tag] = HELD;
       return;
     }
     this.#states[tag] = SERVING;

@@ -158,6 +158,46 @@ test('stop waits for the last request and for every tag, then lets go of everyth
   await exporter.stop();
 });
 
+test('handing over finishes what is in flight, and leaves the rest to the next server', async (t) => {
+  const fixture = setup();
+  const { driver, device, exporter } = fixture;
+  await start(fixture);
+  driver.deliver(0, { op: 0, sectors: 8 });
+  let isDone = false;
+  const handing = exporter.handOver().then(() => {
+    isDone = true;
+  });
+  driver.deliver(1, { op: 1, sectors: 8, data: new Uint8Array(4096) });
+  driver.pass(10_000);
+  await Promise.resolve();
+  t.false(isDone);
+  t.is(device.submitted.length, 1, 'the write does not come to the device');
+  device.finish();
+  await driver.drive(handing);
+  t.is(driver.last.result, 4096);
+  t.is(driver.waitsAt(1), null, 'nor is it answered');
+  t.deepEqual(
+    driver.answers.map(({ tag }) => tag),
+    [0],
+  );
+});
+
+test('what does not get quiet is not handed over, and what was held goes on', async (t) => {
+  const fixture = setup({ deadlineMs: 0 });
+  const { driver, device, exporter } = fixture;
+  await start(fixture);
+  driver.deliver(0, { op: 0, sectors: 8 });
+  const handing = exporter.handOver();
+  driver.deliver(1, { op: 0, sectors: 8, start: 8 });
+  const error = await t.throwsAsync(driver.drive(handing));
+  t.regex(error!.message, /^cannot hand over \/dev\/ublkb5: requests in flight were not finished/);
+  t.is(device.submitted.length, 2);
+  device.finish();
+  device.finish();
+  driver.pass(1000);
+  t.deepEqual(driver.answers.map(({ tag }) => tag).sort(), [0, 1]);
+});
+
 test('a device that the kernel stops on its own is reported, and stop then ends', async (t) => {
   const fixture = setup();
   await start(fixture);
