@@ -307,9 +307,9 @@ export class Stack implements DeviceObserver {
   }
 
   /**
-   * As close(), but the clients of the export are left to the next server of this stack. Throws when
-   * the export cannot be handed over, and nothing has changed. What fails after that is given back
-   * as a sentence: the next start finds what a crash would have left.
+   * As close(), but the clients of the export are left to the next server of this stack. Throws
+   * when the export cannot be handed over, and nothing has changed. What fails after that is given
+   * back as a sentence: the next start finds what a crash would have left.
    */
   async handOver(): Promise<string | null> {
     await this.#exporter?.handOver();
