@@ -63,6 +63,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/wait.ts')).wait,
   },
   {
+    name: 'metrics',
+    summary: 'the numbers of one stack or of all, for Prometheus',
+    group: 'look',
+    load: async () => (await import('./commands/metrics.ts')).metrics,
+  },
+  {
     name: 'member',
     summary: 'add, fail, remove or replace a member',
     group: 'members',

@@ -93,7 +93,7 @@ export interface WorkerMethods {
   change: { params: MemberCall; result: MemberReply | ActivityReply | CacheReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
-  /** The same, but what clients of the export wait for is left to the next server: Stack.handOver. */
+  /** The same, but the clients of the export are left to the next server: see Stack.handOver. */
   handOver: { params: null; result: string | null };
 }
 

@@ -1,4 +1,4 @@
-/** One server takes over from another, over NBD. Over ublk, with I/O running: test/vm/upgrade.sh. */
+/** One server takes over from another, over NBD. With I/O running: test/vm/upgrade.sh. */
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
