@@ -335,10 +335,10 @@ export class World {
     this.#life = null;
   }
 
-  /** What struck before a stop may have cost a member its place during it. */
+  /** What struck before a stop may have cost a member its place during it, and a spare has it. */
   #noteLosses(): void {
     this.life.subject.health().slots.forEach((state, slot) => {
-      if (state !== 'out' || !this.atlas.current[slot]) return;
+      if (state === 'in-service' || !this.atlas.current[slot]) return;
       this.forgetHoles([slot]);
       this.atlas.current[slot] = false;
     });
