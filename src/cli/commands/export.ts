@@ -24,6 +24,7 @@ import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
 import type { ServeOptions } from '../serve.ts';
 import { startServer } from '../start-server.ts';
+import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
 const JOIN_RETRY_MS = 100;
@@ -50,6 +51,7 @@ export const exportCommand: Command = {
       value: 'ADDRESS',
       summary: 'listen at unix:PATH or tcp:HOST:PORT',
     },
+    ...TLS_OPTIONS,
     { name: 'read-only', kind: 'flag', summary: 'refuse writes, write no metadata' },
     { name: 'degraded', kind: 'flag', summary: 'start although members are missing' },
     {
@@ -127,7 +129,8 @@ function keepsCache(name: string): BandstandError {
 function exportRequest(args: Arguments): ExportRequest {
   const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';
   const address = args.text('nbd');
-  const nbd = address === null ? null : formatListen(parseListen(address));
+  const listen = address === null ? null : parseListen(address);
+  const nbd = listen === null ? null : formatListen(listen);
   if (nbd !== null && via === 'ublk') {
     throw usageError('cannot use --nbd with --via ublk', 'choose one of them');
   }
@@ -138,7 +141,11 @@ function exportRequest(args: Arguments): ExportRequest {
     depth: args.count('depth', 1, DEPTH_MAX),
     nbd,
     read_only: args.flag('read-only'),
+    ...nbdAccess(args, listen),
   };
+  if (request.tls !== null && nbd === null && via !== 'nbd') {
+    throw usageError('cannot use TLS with ublk: it is about NBD', 'add --nbd ADDRESS or --via nbd');
+  }
   const inFlight = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
   if (inFlight > REQUESTS_MAX) {
     throw usageError(
