@@ -25,7 +25,7 @@ export class Complaints {
       this.#untold += 1;
       return;
     }
-    const others = this.#untold === 0 ? '' : ` (and ${this.#untold} others since the last report)`;
+    const others = this.#untold === 0 ? '' : ` (and ${this.#untold} more since the last report)`;
     this.#toldMs = nowMs;
     this.#untold = 0;
     this.#tell(`${reason}${others}`);
