@@ -97,6 +97,8 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
   #answerLeft = 0;
   #state = STATE_CLOSED;
   #fd = -1;
+  /** By which the terminator knows the client; -1 when it does not. */
+  #tlsClient = -1;
   #slot = -1;
   #receiving = false;
   /** A send of the handshake is in flight (the transmission keeps its own count). */
@@ -278,7 +280,7 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     native.socketTune(own);
     native.socketTune(others);
     this.#ring.unregisterFile(this.#slot);
-    this.#context.tls!.secure(this.#fd, others);
+    this.#tlsClient = this.#context.tls!.secure(this.#fd, others);
     this.#fd = own;
     this.#slot = this.#ring.registerFile(own, true);
     negotiation.secured();
@@ -424,6 +426,8 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     this.#ring.cancel(this.#deadline);
     this.#ring.unregisterFile(this.#slot);
     this.#context.closeSocket(this.#fd);
+    if (this.#tlsClient !== -1) this.#context.tls!.left(this.#tlsClient);
+    this.#tlsClient = -1;
     this.#slot = -1;
     this.#fd = -1;
     this.#negotiation = null;

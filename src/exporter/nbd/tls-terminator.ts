@@ -6,7 +6,8 @@
  * and neither is read faster than the other takes it, so a client that takes nothing holds what two
  * sockets hold. It runs on a thread of its own (tls-worker.ts), or in a test's.
  *
- * Limits: a handshake has the time of the whole NBD handshake; a client has a while to take what
+ * Limits: a handshake has the time of the whole NBD handshake, also where its client has closed its
+ * side before it was done, which Node does not tell; a client has a while to take what
  * is left for it when the data path has closed its end; and there is a number of clients, the
  * leaving ones included, beyond which new ones are turned away.
  *
@@ -15,7 +16,6 @@
 
 import { Socket } from 'node:net';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
-import type { TlsHandover } from './tls-handover.ts';
 import { serverOptions, type TlsSettings } from './tls-settings.ts';
 
 export interface TlsLimits {
@@ -30,11 +30,11 @@ export interface TlsObserver {
   clientRefused(reason: string): void;
 }
 
-export class TlsTerminator implements TlsHandover {
+export class TlsTerminator {
   readonly #options: TlsOptions;
   readonly #limits: TlsLimits;
   readonly #observer: TlsObserver;
-  readonly #clients = new Set<TlsClient>();
+  readonly #clients = new Map<number, TlsClient>();
   /** Resolves when nobody is left after `end`. */
   readonly ended: Promise<void>;
   #ending = false;
@@ -56,7 +56,9 @@ export class TlsTerminator implements TlsHandover {
     return this.#clients.size;
   }
 
-  secure(clientFd: number, plainFd: number): void {
+  /** `number`: by which it is known, and no other ever was; the rest as in TlsHandover. */
+  admit(number: number, clientFd: number, plainFd: number): void {
+    // A client may say goodbye, close its side, and wait for its last replies.
     const client = new Socket({ fd: clientFd, allowHalfOpen: true });
     const plain = new Socket({ fd: plainFd, allowHalfOpen: true });
     if (this.#clients.size >= this.#limits.clientsMax) {
@@ -67,21 +69,25 @@ export class TlsTerminator implements TlsHandover {
     }
     const entry = new TlsClient(client, plain, this.#limits.finishTimeoutMs, {
       refused: (reason) => this.#observer.clientRefused(reason),
-      gone: () => this.#gone(entry),
+      gone: () => this.#gone(number),
     });
-    this.#clients.add(entry);
+    this.#clients.set(number, entry);
     entry.begin(this.#options);
   }
 
-  /** Those amid their handshake are cut off; the others take what is left for them. */
+  /** The data path has closed its end of the client's pair. */
+  left(number: number): void {
+    this.#clients.get(number)?.left();
+  }
+
+  /** No more will come; the data path has left all of them. */
   end(): void {
     this.#ending = true;
-    for (const client of [...this.#clients]) client.dropUnlessSecure();
     if (this.#clients.size === 0) this.#allGone();
   }
 
-  #gone(client: TlsClient): void {
-    this.#clients.delete(client);
+  #gone(number: number): void {
+    this.#clients.delete(number);
     if (this.#ending && this.#clients.size === 0) this.#allGone();
   }
 }
@@ -98,7 +104,7 @@ class TlsClient {
   readonly #finishTimeoutMs: number;
   readonly #owner: TlsClientOwner;
   #secure: TLSSocket | null = null;
-  #finishing: NodeJS.Timeout | null = null;
+  #leaving: NodeJS.Timeout | null = null;
   #gone = false;
 
   constructor(client: Socket, plain: Socket, finishTimeoutMs: number, owner: TlsClientOwner) {
@@ -127,8 +133,11 @@ class TlsClient {
     server.emit('connection', this.#client);
   }
 
-  dropUnlessSecure(): void {
+  /** The data path has said its last word, which the client has a while to hear. */
+  left(): void {
+    if (this.#gone || this.#leaving !== null) return;
     if (this.#secure === null) this.#drop();
+    else this.#leaving = setTimeout(() => this.#drop(), this.#finishTimeoutMs);
   }
 
   #established(secure: TLSSocket): void {
@@ -136,23 +145,16 @@ class TlsClient {
     const plain = this.#plain;
     secure.on('error', () => {});
     secure.once('close', () => this.#drop());
-    plain.once('end', () => this.#finish());
-    plain.once('close', () => this.#finish());
+    // Also where the data path has cut the pair, so that there was no end.
+    plain.once('close', () => secure.end());
     secure.pipe(plain);
     plain.pipe(secure);
-  }
-
-  /** The data path has said its last word, which the client has a while to hear. */
-  #finish(): void {
-    if (this.#gone || this.#finishing !== null) return;
-    this.#finishing = setTimeout(() => this.#drop(), this.#finishTimeoutMs);
-    this.#secure!.end();
   }
 
   #drop(): void {
     if (this.#gone) return;
     this.#gone = true;
-    if (this.#finishing !== null) clearTimeout(this.#finishing);
+    if (this.#leaving !== null) clearTimeout(this.#leaving);
     this.#secure?.destroy();
     this.#client.destroy();
     this.#plain.destroy();

@@ -93,8 +93,14 @@ export class TlsThread {
 /** The other side's handover, on the thread that `port` was transferred to. */
 export function handoverThrough(port: MessagePort): TlsHandover {
   const post = (message: TlsMessage): void => port.postMessage(message);
+  let client = 0;
   return {
-    secure: (clientFd, plainFd) => post({ kind: 'secure', clientFd, plainFd }),
+    secure: (clientFd, plainFd) => {
+      client += 1;
+      post({ kind: 'secure', client, clientFd, plainFd });
+      return client;
+    },
+    left: (client) => post({ kind: 'left', client }),
     end: () => post({ kind: 'end' }),
   };
 }

@@ -38,7 +38,8 @@ const terminator = new TlsTerminator(settings, limits, {
 });
 terminator.ended.then(() => port.close());
 port.on('message', (message: TlsMessage) => {
-  if (message.kind === 'secure') terminator.secure(message.clientFd, message.plainFd);
-  else terminator.end();
+  if (message.kind === 'end') terminator.end();
+  else if (message.kind === 'left') terminator.left(message.client);
+  else terminator.admit(message.client, message.clientFd, message.plainFd);
 });
 report({ kind: 'ready' });

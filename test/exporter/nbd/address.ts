@@ -113,7 +113,7 @@ test('addresses beyond this machine need to be insisted on', (t) => {
     t.throws(() => make(host), { code: 'BANDSTAND_EXPORT_ADDRESS_INVALID' }, host);
   }
   t.notThrows(() => make('0.0.0.0', true));
-  const tls = { secure: () => {}, end: () => {} };
+  const tls = { secure: () => 0, left: () => {}, end: () => {} };
   t.notThrows(() => new NbdExporter({ name: '', address: { host: '::', port: 10_809 }, tls }));
   for (const host of ['127.0.0.1', '127.3.2.1', '::1']) t.notThrows(() => make(host));
   t.true(isLoopback('127.255.255.255'));

@@ -24,9 +24,13 @@ class TlsFixture {
   readonly fixture: NbdFixture;
   /** Descriptors that were given away: the client's, and the end of the pair. */
   readonly handed: [number, number][];
-  readonly #counts: { ends: number };
+  readonly #counts: { ends: number; left: number[] };
 
-  private constructor(fixture: NbdFixture, handed: [number, number][], counts: { ends: number }) {
+  private constructor(
+    fixture: NbdFixture,
+    handed: [number, number][],
+    counts: { ends: number; left: number[] },
+  ) {
     this.fixture = fixture;
     this.handed = handed;
     this.#counts = counts;
@@ -34,10 +38,13 @@ class TlsFixture {
 
   static async start(options: NbdFixtureOptions = {}): Promise<TlsFixture> {
     const handed: [number, number][] = [];
-    const counts = { ends: 0 };
+    const counts = { ends: 0, left: [] as number[] };
     const tls = {
       secure: (clientFd: number, plainFd: number) => {
-        handed.push([clientFd, plainFd]);
+        return handed.push([clientFd, plainFd]);
+      },
+      left: (client: number) => {
+        counts.left.push(client);
       },
       end: () => {
         counts.ends += 1;
@@ -49,6 +56,11 @@ class TlsFixture {
 
   get ends(): number {
     return this.#counts.ends;
+  }
+
+  /** Clients whose pair is closed, by the number in `handed` counted from 1. */
+  get left(): readonly number[] {
+    return this.#counts.left;
   }
 
   /** A client that has its greeting and has sent its flags. */
@@ -139,6 +151,7 @@ test('after STARTTLS the handshake and the data go through the other end', async
     t.deepEqual(fixture.closed, [null]);
     await fixture.stop(t);
     t.is(tls.ends, 1);
+    t.deepEqual(tls.left, [1]);
   }
 });
 
@@ -206,6 +219,7 @@ test('TLS and what follows it has the time of one handshake', async (t) => {
   tls.fixture.ring.pass(20_000);
   t.true(plain.serverClosed, 'which the terminator sees as the end of the pair');
   t.deepEqual(tls.fixture.closed, ['the handshake took too long']);
+  t.deepEqual(tls.left, [1]);
   await tls.fixture.stop(t);
 });
 
@@ -215,6 +229,7 @@ test('stop ends clients that are amid TLS', async (t) => {
   await tls.fixture.stop(t);
   t.true(plain.serverClosed);
   t.is(tls.ends, 1);
+  t.deepEqual(tls.left, [1]);
 });
 
 test('a machine out of descriptors loses that client only', async (t) => {
@@ -231,6 +246,7 @@ test('a machine out of descriptors loses that client only', async (t) => {
     'cannot make a pair of sockets: socketpair: too many open files',
   ]);
   ring.native.socketPair = socketPair;
+  t.deepEqual(tls.left, []);
   const plain = tls.begin(tls.greeted());
   plain.end();
   ring.settle();
