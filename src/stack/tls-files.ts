@@ -126,9 +126,8 @@ function parseCertificate(what: string, path: string, text: string): X509Certifi
 function parseKey(path: string, text: string): KeyObject {
   try {
     return createPrivateKey(text);
-  } catch (error) {
-    const locked = (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE';
-    throw locked
+  } catch {
+    throw /^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(text)
       ? invalid('key', path, 'it needs a passphrase', {
           hint: 'take it off: openssl pkey -in FILE -out OTHER',
         })

@@ -59,7 +59,7 @@ export class TlsThread {
     this.port = port;
     // It is the export that keeps a server alive.
     worker.unref();
-    worker.removeAllListeners();
+    worker.removeAllListeners('error').removeAllListeners('exit');
     worker.on('message', (report: TlsReport) => {
       if (report.kind === 'refused') observer.clientRefused(report.reason);
     });
