@@ -11,8 +11,8 @@
  *
  * TLS is either not offered (STARTTLS is answered with ERR_UNSUP) or required from the first option
  * on, which the protocol calls FORCEDTLS: before it, everything but STARTTLS and ABORT is refused.
- * So nothing that a stranger on the way has put in front of TLS can be in force behind it. The
- * encryption itself is the connection's business: it calls `secured` when the bytes are plain again.
+ * So nothing that a stranger on the way has put in front of TLS is in force behind it. Encryption
+ * itself is the connection's business: it calls `secured` when what comes was encrypted.
  */
 
 import { assert } from '../../block/assert.ts';

@@ -2,9 +2,9 @@
  * TlsHandover: how a connection gives its client to whoever speaks TLS.             (control plane)
  *
  * The data path knows no more of TLS than this. Descriptors are numbers of the whole process, so a
- * message with two of them is all that has to cross to another thread. That the data path has closed
- * its end is said in words, too: whoever waits for a client to take its replies reads nothing, and
- * so does not see an end.
+ * message with two of them is all that has to cross to another thread. That the data path has
+ * closed its end is said in words, too: whoever waits for a client to take its replies reads
+ * nothing, and so does not see an end.
  */
 
 export interface TlsHandover {
