@@ -309,19 +309,21 @@ export class StackServer {
     };
     const nbd = await NbdExport.start(this.#host!, options, request.tls, {
       clientRefused: (reason) => this.#hear({ event: 'client-refused', reason }),
-      threadFailed: (reason) => this.#tlsFailed(reason),
+      threadFailed: (reason) => this.#tlsFailed(reason, () => this.#export?.nbd === nbd),
     });
     return { status: nbd.status, ublkId: null, nbd };
   }
 
   /** Nobody can come in any more: better no export than one that looks as if it worked. */
-  #tlsFailed(reason: string): void {
+  #tlsFailed(reason: string, isExported: () => boolean): void {
     this.#tell({
       ...plainEvent('tls-failed', 'error', 'the thread that speaks TLS has ended'),
       reason,
       action: `export it again: bandstand export ${this.#name}`,
     });
-    this.#serialised(() => this.#removeExport()).catch((error: unknown) => {
+    this.#serialised(async () => {
+      if (isExported()) await this.#removeExport();
+    }).catch((error: unknown) => {
       this.#options.logger.error(error instanceof Error ? error.message : String(error));
     });
   }

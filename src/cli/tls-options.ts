@@ -12,14 +12,15 @@ import { isLoopback, type ListenAddress } from './listen-address.ts';
 
 export const TLS_OPTIONS: readonly OptionSpec[] = [
   { name: 'tls-cert', kind: 'text', value: 'FILE', summary: 'NBD with TLS: the certificate' },
-  { name: 'tls-key', kind: 'text', value: 'FILE', summary: 'its private key' },
+  { name: 'tls-key', kind: 'text', value: 'FILE', joined: true, summary: 'its private key' },
+  { name: 'tls-ca', kind: 'text', value: 'FILE', summary: 'clients need one of this authority' },
   {
-    name: 'tls-ca',
+    name: 'tls-psk',
     kind: 'text',
     value: 'FILE',
-    summary: 'let in clients with a certificate of this authority only',
+    joined: true,
+    summary: 'TLS by NAME:KEY of clients',
   },
-  { name: 'tls-psk', kind: 'text', value: 'FILE', summary: 'NBD with TLS: NAME:KEY of clients' },
   { name: 'insecure', kind: 'flag', summary: 'serve other machines without TLS' },
 ];
 

@@ -60,7 +60,7 @@ function nbdAddress(listen: string): NbdAddress {
   if (tcp === null) {
     throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
       message: `cannot listen on ${listen}: it is no address`,
-      hint: 'write unix:PATH or tcp:127.0.0.1:PORT',
+      hint: 'write unix:PATH or tcp:ADDRESS:PORT',
       details: { address: listen },
     });
   }

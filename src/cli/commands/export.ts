@@ -42,9 +42,9 @@ export const exportCommand: Command = {
   options: [
     { name: 'device', kind: 'list', value: 'PATH', summary: 'look for members only here' },
     { name: 'via', kind: 'text', value: 'HOW', summary: 'auto (default), ublk or nbd' },
-    { name: 'id', kind: 'text', value: 'N', summary: 'number of /dev/ublkbN' },
-    { name: 'queues', kind: 'text', value: 'N', summary: 'ublk queues (1)' },
-    { name: 'depth', kind: 'text', value: 'N', summary: 'requests in flight per queue (128)' },
+    { name: 'id', kind: 'text', value: 'N', summary: 'ublk: N of /dev/ublkbN' },
+    { name: 'queues', kind: 'text', value: 'N', joined: true, summary: 'queues (1)' },
+    { name: 'depth', kind: 'text', value: 'N', joined: true, summary: 'requests per queue (128)' },
     {
       name: 'nbd',
       kind: 'text',
@@ -61,8 +61,8 @@ export const exportCommand: Command = {
     },
     { name: 'cache', kind: 'list', value: 'DEV[,DEV]', summary: 'the NV cache, if it has moved' },
     { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
-    { ...DRY_RUN, summary: 'with --discard-cache: list what would be lost, start nothing' },
-    { name: 'yes', kind: 'flag', summary: 'do not ask whether the NV cache may be given up' },
+    { ...DRY_RUN, summary: 'with --discard-cache: only list what would be lost' },
+    { name: 'yes', kind: 'flag', joined: true, summary: 'do not ask' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
