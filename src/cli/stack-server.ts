@@ -223,6 +223,7 @@ export class StackServer {
       }
       this.#options.onProgress('handing over to another server');
       const failed = await this.#host.handOver();
+      await active.nbd?.ended();
       this.#host = null;
       this.#stopping = true;
       this.#tell(plainEvent('handed-over', 'info', 'handed over to another server'));

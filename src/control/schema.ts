@@ -160,7 +160,9 @@ export interface ExportReply {
 
 export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
   if (!isRecord(value)) return { why: 'the export request is not an object' };
-  const { via, ublk_id, queues, depth, nbd, read_only, insecure } = value;
+  const { via, ublk_id, queues, depth, nbd, read_only } = value;
+  // An older server that hands over knows neither.
+  const { insecure = false, tls: files = null } = value;
   if (via !== 'auto' && via !== 'ublk' && via !== 'nbd') return { why: 'via is unknown' };
   for (const [key, number] of Object.entries({ ublk_id, queues, depth })) {
     if (number !== null && !isCount(number)) return { why: `${key} is not a number` };
@@ -168,7 +170,7 @@ export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
   if (nbd !== null && typeof nbd !== 'string') return { why: 'nbd is not text' };
   if (typeof read_only !== 'boolean') return { why: 'read_only is not true or false' };
   if (typeof insecure !== 'boolean') return { why: 'insecure is not true or false' };
-  const tls = decodeTlsFiles(value['tls']);
+  const tls = decodeTlsFiles(files);
   if (tls === undefined) return { why: 'tls names no files' };
   return {
     value: { via, ublk_id, queues, depth, nbd, read_only, insecure, tls } as ExportRequest,

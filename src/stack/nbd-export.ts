@@ -55,6 +55,11 @@ export class NbdExport {
 
   async stop(): Promise<void> {
     await this.#host.call('unexport', null);
+    await this.ended();
+  }
+
+  /** After the data path has closed it by itself: waits until clients have their last replies. */
+  async ended(): Promise<void> {
     await this.#tls?.ended();
   }
 }

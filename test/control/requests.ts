@@ -196,7 +196,6 @@ test('a request to export is taken as it is, or not at all', (t) => {
     t.deepEqual(decodeExportRequest({ ...plain, tls }), { value: { ...plain, tls } });
   }
   for (const tls of [
-    undefined,
     true,
     {},
     { kind: 'none' },
@@ -208,7 +207,9 @@ test('a request to export is taken as it is, or not at all', (t) => {
   ]) {
     t.deepEqual(decodeExportRequest({ ...plain, tls }), { why: 'tls names no files' });
   }
-  t.deepEqual(decodeExportRequest({ ...plain, insecure: undefined }), {
+  t.deepEqual(decodeExportRequest({ ...plain, insecure: 1 }), {
     why: 'insecure is not true or false',
   });
+  const { insecure: _, tls: __, ...older } = plain;
+  t.deepEqual(decodeExportRequest(older), { value: { ...older, insecure: false, tls: null } });
 });

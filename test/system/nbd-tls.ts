@@ -59,6 +59,10 @@ requires('nbdinfo', 'nbdcopy')('clients with keys see the same export again', as
   const copy = readFileSync(world.path('copy'));
   t.true(copy.subarray(0, content.length).equals(content));
 
+  const upgraded = await world.ok('upgrade', 'tank');
+  t.true(upgraded.stdout.includes(` at ${uri}\n`), upgraded.stdout);
+  t.regex(await run('nbdinfo', withKeys(uri, 'alice', keys)), /with TLS/);
+
   await world.ok('unexport', 'tank');
   await world.export('tank');
   const other = await world.spawn('export', 'tank', '--via', 'nbd', '--tls-psk', keys);

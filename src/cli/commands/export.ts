@@ -191,6 +191,10 @@ async function askRunning(
   if (answer === null) return null;
   const reply = decodeExportReply(answer.result);
   if ('why' in reply) throw protocolError(name, reply.why);
+  // A server of an older version takes no notice of what it does not know.
+  if (request.tls !== null && !reply.value.address.startsWith('nbds')) {
+    throw protocolError(name, `it does not know TLS, and serves ${reply.value.address} without`);
+  }
   return reply.value;
 }
 
