@@ -27,6 +27,8 @@ export const LONG = compiled([
   'system/growth',
   'system/live-ranges',
   'system/members',
+  'system/nbd-hostile',
+  'system/nbd-tls',
   'system/spares',
   'system/survival',
 ]);

@@ -48,6 +48,7 @@ for (const program of [
   'dist/src/cli/server-entry.js',
   'dist/src/cli/ublk-helper.js',
   'dist/src/stack/stack-worker.js',
+  'dist/src/exporter/nbd/tls-worker.js',
 ]) {
   await build({ ...options, entryPoints: [program] });
 }

@@ -49,12 +49,12 @@ function spelledOptions(specs: readonly OptionSpec[]): string[] {
 /** Options that help shows on lines of their own; the line `common: …` is bandstand(8)'s. */
 function shownOptions(help: string): string[] {
   const found: string[] = [];
-  for (const [, short, optionalNo, name] of help.matchAll(
-    /^ {2}(?:-(\w), )?--(\[no-\])?([\w-]+)/gm,
-  )) {
-    if (short !== undefined) found.push(`-${short}`);
-    found.push(`--${name}`);
-    if (optionalNo !== undefined) found.push(`--no-${name}`);
+  for (const [, row] of help.matchAll(/^ {2}(-.*?)(?: {2}|$)/gm)) {
+    for (const [, short] of row!.matchAll(/(?<![\w-])-(\w)\b/g)) found.push(`-${short}`);
+    for (const [, optionalNo, name] of row!.matchAll(/--(\[no-\])?([\w-]+)/g)) {
+      found.push(`--${name}`);
+      if (optionalNo !== undefined) found.push(`--no-${name}`);
+    }
   }
   return found.sort();
 }
@@ -66,12 +66,8 @@ test('the samples of this test are understood', (t) => {
     '--no-ftl',
     '-n',
   ]);
-  t.deepEqual(shownOptions('  -n, --dry-run  text\n  --[no-]ftl  see --op\ncommon: --json\n'), [
-    '--dry-run',
-    '--ftl',
-    '--no-ftl',
-    '-n',
-  ]);
+  const help = '  -n, --dry-run, --yes  text\n  --[no-]ftl  see --op\ncommon: --json\n';
+  t.deepEqual(shownOptions(help), ['--dry-run', '--ftl', '--no-ftl', '--yes', '-n']);
 });
 
 test('bandstand(8) documents the common options and names every verb', (t) => {

@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   BANDSTAND_EXPORT_ADDRESS_BUSY: 'something else is at the address of the export',
   BANDSTAND_EXPORT_ADDRESS_INVALID: 'the address of the export cannot or must not be listened on',
   BANDSTAND_EXPORT_NAME_INVALID: 'the name or the description of the export cannot be used',
+  BANDSTAND_EXPORT_TLS_INVALID: 'a certificate or a key for TLS cannot be used',
   // stacks and their servers
   BANDSTAND_CONTROL_PROTOCOL: 'the other side of a control socket broke the protocol',
   BANDSTAND_DIRECTORY_UNUSABLE: 'a run or state directory cannot be used',

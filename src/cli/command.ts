@@ -31,6 +31,8 @@ export interface OptionSpec {
   /** How help shows a flag: `on` --x, `off` --no-x, `both` --[no-]x. Default `on`. */
   readonly shown?: 'on' | 'off' | 'both';
   readonly short?: string;
+  /** Help shows it in the row of the option before it, which it goes with. */
+  readonly joined?: boolean;
 }
 
 export interface CommandResult {

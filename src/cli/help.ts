@@ -35,7 +35,7 @@ export function commandHelp(command: Command): string {
     `${command.summary}`,
   ];
   if (command.options.length > 0) {
-    lines.push('', ...table(command.options.map(optionRow), { indent: '  ' }));
+    lines.push('', ...table(optionRows(command.options), { indent: '  ' }));
   }
   lines.push(
     '',
@@ -45,7 +45,18 @@ export function commandHelp(command: Command): string {
   return lines.join('\n');
 }
 
-export function optionRow(spec: OptionSpec): [string, string] {
+function optionRows(specs: readonly OptionSpec[]): [string, string][] {
+  const rows: [string, string][] = [];
+  for (const spec of specs) {
+    const row = optionRow(spec);
+    const before = rows.at(-1);
+    if (spec.joined !== true || before === undefined) rows.push(row);
+    else rows[rows.length - 1] = [`${before[0]}, ${row[0]}`, `${before[1]}; ${row[1]}`];
+  }
+  return rows;
+}
+
+function optionRow(spec: OptionSpec): [string, string] {
   const prefix = { on: '', off: 'no-', both: '[no-]' }[spec.shown ?? 'on'];
   const short = spec.short === undefined ? '' : `-${spec.short}, `;
   const optional = spec.optionalValue === undefined ? '' : `[=${spec.optionalValue}]`;

@@ -1,7 +1,7 @@
 /**
  * Addresses to listen at: `unix:PATH` and `tcp:HOST:PORT`.                          (control plane)
  *
- * Over TCP there is neither authentication nor encryption, so only loopback addresses are taken.
+ * Who may reach an address is decided elsewhere (tls-options.ts).
  */
 
 import { isIP } from 'node:net';
@@ -12,7 +12,7 @@ export type ListenAddress =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
-const HINT = 'write unix:PATH or tcp:127.0.0.1:PORT';
+const HINT = 'write unix:PATH or tcp:ADDRESS:PORT';
 /** Longest path of a Unix socket. */
 const SOCKET_PATH_MAX = 107;
 
@@ -39,13 +39,12 @@ export function parseListen(text: string): ListenAddress {
   if (isIP(host) === 0) {
     throw usageError(`cannot listen at '${text}': '${name}' is no numeric address`, HINT);
   }
-  if (!/^127\./.test(host) && host !== '::1') {
-    throw usageError(
-      `cannot listen at '${text}': NBD over TCP has no passwords, so only loopback is possible`,
-      'listen at 127.0.0.1 and forward it through a tunnel',
-    );
-  }
   return { kind: 'tcp', host, port };
+}
+
+/** True for a numeric address that only this machine reaches. */
+export function isLoopback(host: string): boolean {
+  return /^127\./.test(host) || host === '::1';
 }
 
 /** The same address in one spelling, with an absolute path. */

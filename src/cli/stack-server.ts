@@ -28,6 +28,7 @@ import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts'
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
+import { NbdExport } from '../stack/nbd-export.ts';
 import { presentMembers, rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
 import { type DataPathThread, StackHost } from '../stack/stack-host.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
@@ -65,6 +66,7 @@ interface ActiveExport {
   readonly status: ExportStatus;
   readonly request: ExportRequest;
   readonly ublkId: number | null;
+  readonly nbd: NbdExport | null;
 }
 
 /** What an exporter makes of a request. */
@@ -221,6 +223,7 @@ export class StackServer {
       }
       this.#options.onProgress('handing over to another server');
       const failed = await this.#host.handOver();
+      await active.nbd?.ended();
       this.#host = null;
       this.#stopping = true;
       this.#tell(plainEvent('handed-over', 'info', 'handed over to another server'));
@@ -275,7 +278,7 @@ export class StackServer {
       this.#tell(
         plainEvent('exported', 'info', `exported as ${address}`, { via: kind, read_only }),
       );
-      const notes = [...choice.notes, ...this.#opened.notes];
+      const notes = [...choice.notes, ...(made.nbd?.notes ?? []), ...this.#opened.notes];
       return { ...made.status, started: true, notes };
     } finally {
       choice.helper?.close();
@@ -287,7 +290,8 @@ export class StackServer {
       (request.via !== 'auto' && request.via !== existing.kind) ||
       (request.nbd !== null && existing.kind !== 'nbd');
     const otherMode = request.read_only && !existing.read_only;
-    if (!otherKind && !otherMode) return;
+    const otherTls = request.tls !== null && !existing.address.startsWith('nbds');
+    if (!otherKind && !otherMode && !otherTls) return;
     throw new BandstandError('BANDSTAND_STACK_RUNNING', {
       message: `cannot export ${this.#name} in another way: it is exported as ${existing.address}${existing.read_only ? '' : ', for reading and writing'}`,
       hint: `remove that export first: bandstand unexport ${this.#name}`,
@@ -297,13 +301,32 @@ export class StackServer {
 
   async #exportNbd(request: ExportRequest): Promise<MadeExport> {
     const paths = stackPaths(this.#options.runDir, this.#name);
-    const status = await this.#host!.call('exportNbd', {
+    const options = {
       exportName: this.#name,
       description: `bandstand stack ${this.#name}`,
       listen: request.nbd ?? `unix:${paths.nbdSocket}`,
       readOnly: request.read_only,
+      insecure: request.insecure,
+    };
+    const nbd = await NbdExport.start(this.#host!, options, request.tls, {
+      clientRefused: (reason) => this.#hear({ event: 'client-refused', reason }),
+      threadFailed: (reason) => this.#tlsFailed(reason, () => this.#export?.nbd === nbd),
     });
-    return { status, ublkId: null };
+    return { status: nbd.status, ublkId: null, nbd };
+  }
+
+  /** Nobody can come in any more: better no export than one that looks as if it worked. */
+  #tlsFailed(reason: string, isExported: () => boolean): void {
+    this.#tell({
+      ...plainEvent('tls-failed', 'error', 'the thread that speaks TLS has ended'),
+      reason,
+      action: `export it again: bandstand export ${this.#name}`,
+    });
+    this.#serialised(async () => {
+      if (isExported()) await this.#removeExport();
+    }).catch((error: unknown) => {
+      this.#options.logger.error(error instanceof Error ? error.message : String(error));
+    });
   }
 
   async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<MadeExport> {
@@ -339,7 +362,7 @@ export class StackServer {
       if (recovered === null) await helper.start(added.id, process.pid);
       else await helper.endRecovery(added.id, process.pid);
       writeUblkRecord(runDir, this.#name, { id: added.id, serverPids: [process.pid] });
-      return { status, ublkId: added.id };
+      return { status, ublkId: added.id, nbd: null };
     } catch (error) {
       // A device that waits for a server goes on waiting: giving up is the user's decision.
       if (recovered !== null) throw error;
@@ -355,9 +378,9 @@ export class StackServer {
     const active = this.#export;
     if (active === null || this.#host === null) return false;
     this.#options.onProgress(`removing the export ${active.status.address}`);
-    if (active.ublkId === null) {
-      await this.#host.call('unexport', null);
-    } else {
+    if (active.nbd !== null) {
+      await active.nbd.stop();
+    } else if (active.ublkId !== null) {
       const helper = await UblkProcess.open(UBLK_TIMEOUT_MS);
       try {
         await helper.stop(active.ublkId);
@@ -419,6 +442,8 @@ export class StackServer {
     } else if (event.event === 'ftl-restored') {
       const { bytesRead, clean, unitsPlayed } = event;
       logger.info({ clean, units_played: unitsPlayed, bytes_read: bytesRead }, event.event);
+    } else if (event.event === 'client-refused') {
+      logger.warn({ reason: event.reason }, 'a client was turned away');
     } else if (event.event === 'members-changed') {
       const before = this.#remembered;
       if (before !== null) this.#remember(rememberMembers(before, event.status, stableDevicePath));

@@ -131,7 +131,22 @@ export interface ExportRequest {
   /** `unix:PATH` or `tcp:HOST:PORT`, or null for the default socket. */
   readonly nbd: string | null;
   readonly read_only: boolean;
+  /** NBD over TCP may be reached from other machines without TLS. */
+  readonly insecure: boolean;
+  /** NBD clients have to use TLS; null: there is none. */
+  readonly tls: TlsFiles | null;
 }
+
+/** Absolute paths: the server reads them itself, so that no secret goes over a socket. */
+export type TlsFiles =
+  | {
+      readonly kind: 'certificate';
+      readonly certificate: string;
+      readonly key: string;
+      /** Clients need a certificate of this authority; null: everyone is let in. */
+      readonly client_authority: string | null;
+    }
+  | { readonly kind: 'psk'; readonly keys: string };
 
 export interface ExportReply {
   readonly kind: 'ublk' | 'nbd';
@@ -146,13 +161,32 @@ export interface ExportReply {
 export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
   if (!isRecord(value)) return { why: 'the export request is not an object' };
   const { via, ublk_id, queues, depth, nbd, read_only } = value;
+  // An older server that hands over knows neither.
+  const { insecure = false, tls: files = null } = value;
   if (via !== 'auto' && via !== 'ublk' && via !== 'nbd') return { why: 'via is unknown' };
   for (const [key, number] of Object.entries({ ublk_id, queues, depth })) {
     if (number !== null && !isCount(number)) return { why: `${key} is not a number` };
   }
   if (nbd !== null && typeof nbd !== 'string') return { why: 'nbd is not text' };
   if (typeof read_only !== 'boolean') return { why: 'read_only is not true or false' };
-  return { value: { via, ublk_id, queues, depth, nbd, read_only } as ExportRequest };
+  if (typeof insecure !== 'boolean') return { why: 'insecure is not true or false' };
+  const tls = decodeTlsFiles(files);
+  if (tls === undefined) return { why: 'tls names no files' };
+  return {
+    value: { via, ublk_id, queues, depth, nbd, read_only, insecure, tls } as ExportRequest,
+  };
+}
+
+/** Undefined for garbage. */
+function decodeTlsFiles(value: unknown): TlsFiles | null | undefined {
+  if (value === null) return null;
+  if (!isRecord(value)) return undefined;
+  const { kind, certificate, key, client_authority, keys } = value;
+  if (kind === 'psk') return typeof keys === 'string' ? { kind, keys } : undefined;
+  if (kind !== 'certificate') return undefined;
+  if (typeof certificate !== 'string' || typeof key !== 'string') return undefined;
+  if (client_authority !== null && typeof client_authority !== 'string') return undefined;
+  return { kind, certificate, key, client_authority };
 }
 
 export function decodeExportReply(value: unknown): Decoded<ExportReply> {

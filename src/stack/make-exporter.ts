@@ -4,16 +4,33 @@
 
 import { BandstandError } from '../block/errors.ts';
 import type { NbdAddress } from '../exporter/nbd/address.ts';
+import { Complaints } from '../exporter/nbd/complaints.ts';
 import { NbdExporter } from '../exporter/nbd/nbd-exporter.ts';
+import { handoverThrough } from '../exporter/nbd/tls-thread.ts';
 import { UblkExporter } from '../exporter/ublk/ublk-exporter.ts';
 import type { NbdExportOptions, UblkExportOptions } from './worker-messages.ts';
 
-export function nbdExporter(options: NbdExportOptions): NbdExporter {
+/** `refused` hears why a client was cut off or turned away, at most once a minute. */
+export function nbdExporter(
+  options: NbdExportOptions,
+  nowMs: () => number,
+  refused: (reason: string) => void,
+): NbdExporter {
+  const complaints = new Complaints(refused, nowMs);
   return new NbdExporter({
     name: options.exportName,
     description: options.description,
     address: nbdAddress(options.listen),
     readOnly: options.readOnly,
+    insecure: options.insecure,
+    tls: options.tlsPort === null ? null : handoverThrough(options.tlsPort),
+    observer: {
+      connectionOpened: () => {},
+      connectionClosed: (_open, reason) => {
+        if (reason !== null) complaints.add(reason);
+      },
+      connectionRefused: (reason) => complaints.add(reason),
+    },
   });
 }
 
@@ -43,7 +60,7 @@ function nbdAddress(listen: string): NbdAddress {
   if (tcp === null) {
     throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
       message: `cannot listen on ${listen}: it is no address`,
-      hint: 'write unix:PATH or tcp:127.0.0.1:PORT',
+      hint: 'write unix:PATH or tcp:ADDRESS:PORT',
       details: { address: listen },
     });
   }

@@ -6,7 +6,12 @@
  * once: the process then ends, because the data path is what it is for.
  */
 
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import {
+  MessageChannel,
+  type MessagePort,
+  type TransferListItem,
+  Worker,
+} from 'node:worker_threads';
 import { BandstandError, ERROR_CODES, type ErrorCode } from '../block/errors.ts';
 import type { WireError } from '../control/schema.ts';
 import type { NativeAddon } from '../native/addon.ts';
@@ -119,12 +124,13 @@ export class StackHost {
   call<M extends WorkerMethod>(
     method: M,
     params: WorkerMethods[M]['params'],
+    transfer: readonly TransferListItem[] = [],
   ): Promise<WorkerMethods[M]['result']> {
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve: resolve as (result: unknown) => void, reject });
-      this.#port.postMessage({ id, method, params });
+      this.#port.postMessage({ id, method, params }, transfer);
       this.#native.eventfdWrite(this.#wakeFd);
     });
   }

@@ -283,7 +283,12 @@ export class Stack implements DeviceObserver {
   // --- exports ----------------------------------------------------------------------------------
 
   exportNbd(options: NbdExportOptions): Promise<ExportStatus> {
-    return this.#export(nbdExporter(options));
+    const exporter = nbdExporter(
+      options,
+      () => this.#reactor.nowUs() / 1000,
+      (reason) => this.#emit({ event: 'client-refused', reason }),
+    );
+    return this.#export(exporter);
   }
 
   exportUblk(options: UblkExportOptions): Promise<ExportStatus> {

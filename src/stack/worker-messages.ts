@@ -6,6 +6,7 @@
  * is decoded with suspicion here; what comes from outside has been checked before.
  */
 
+import type { MessagePort } from 'node:worker_threads';
 import type { Geometry } from '../block/block-device.ts';
 import type { ExportStatus, StatusDocument, WireError } from '../control/schema.ts';
 import type {
@@ -68,6 +69,10 @@ export interface NbdExportOptions {
   /** `unix:PATH` or `tcp:HOST:PORT`. */
   readonly listen: string;
   readonly readOnly: boolean;
+  /** May be reached from other machines without TLS. */
+  readonly insecure: boolean;
+  /** To the thread that speaks TLS with clients; null: they do not use it. */
+  readonly tlsPort: MessagePort | null;
 }
 
 export interface UblkExportOptions {
@@ -175,6 +180,8 @@ export type StackEvent =
       readonly event: 'members-changed';
       readonly status: PresentMembers;
     }
+  /** A client of an export was cut off or turned away; at most once a minute. */
+  | { readonly event: 'client-refused'; readonly reason: string }
   | { readonly event: 'warning'; readonly message: string };
 
 export type WorkerReply =

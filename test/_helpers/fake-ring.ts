@@ -50,25 +50,40 @@ class ByteQueue {
   length = 0;
   #parts: Buffer[] = [];
 
+  /** Keeps the bytes themselves: whoever gives them lets them be, as with any stream. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#parts.push(Buffer.from(bytes));
+    this.#parts.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     this.length += bytes.length;
   }
 
   take(bytes: number): Buffer {
-    const taken: Buffer[] = [];
-    let left = Math.min(bytes, this.length);
-    this.length -= left;
-    while (left > 0) {
+    const count = Math.min(bytes, this.length);
+    // Nobody else has the part: it can be given away as it is.
+    const first = this.#parts[0];
+    if (first !== undefined && first.length === count) {
+      this.#parts.shift();
+      this.length -= count;
+      return first;
+    }
+    const taken = Buffer.allocUnsafe(count);
+    this.takeInto(taken, 0, count);
+    return taken;
+  }
+
+  /** Moves `bytes`, which have to be there, to `at` in `target`. */
+  takeInto(target: Uint8Array, at: number, bytes: number): void {
+    assert(bytes <= this.length, 'what is taken has arrived');
+    this.length -= bytes;
+    let filled = 0;
+    while (filled < bytes) {
       const part = this.#parts[0]!;
-      const count = Math.min(part.length, left);
-      taken.push(part.subarray(0, count));
+      const count = Math.min(part.length, bytes - filled);
+      target.set(count === part.length ? part : part.subarray(0, count), at + filled);
       if (count === part.length) this.#parts.shift();
       else this.#parts[0] = part.subarray(count);
-      left -= count;
+      filled += count;
     }
-    return Buffer.concat(taken);
   }
 }
 
@@ -139,6 +154,8 @@ export class FakeRing extends SimulatedReactor implements Ring {
   readonly #handlers = new Map<number, RingHandler>();
   readonly #files = new Map<number, number>();
   readonly #peers = new Map<number, FakePeer>();
+  /** The ends of pairs that nobody has adopted. */
+  readonly #pairs = new Map<number, FakePeer>();
   #waiting: FakePeer[] = [];
   #operations: Operation[] = [];
   #next = 100;
@@ -153,6 +170,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
       socketListenTcp: (host, port) => this.#listen(`${host}:${port}`),
       socketPort: () => 10_809,
       socketTune: () => 0,
+      socketPair: () => this.#pair(),
       socketReceiveNow: (fd, address, bytes) => this.#receiveNow(fd, address, bytes),
       fileClose: (fd) => this.#close(fd),
     };
@@ -166,11 +184,30 @@ export class FakeRing extends SimulatedReactor implements Ring {
     return peer;
   }
 
+  /**
+   * Takes one end of a pair of sockets out of the exporter's hands: what it says is at the other
+   * end. So a test is the terminator of a client that begins with TLS.
+   */
+  adopt(fd: number): FakePeer {
+    const peer = this.#pairs.get(fd);
+    assert(peer !== undefined, 'a socket of a pair is given away once');
+    this.#pairs.delete(fd);
+    return peer;
+  }
+
+  /** The same for an accepted socket. */
+  adoptClient(fd: number): FakePeer {
+    const peer = this.#peer(fd);
+    this.#peers.delete(fd);
+    return peer;
+  }
+
   /** Everything that is still held: descriptors, slots, handlers, operations in flight. */
   leaks(): string[] {
     return [
       ...[...this.listening.values()].map((address) => `listener ${address}`),
       ...[...this.#peers.keys()].map((fd) => `socket ${fd}`),
+      ...[...this.#pairs.keys()].map((fd) => `end ${fd} of a pair`),
       ...[...this.#files.keys()].map((slot) => `file slot ${slot}`),
       ...[...this.#handlers.keys()].map((id) => `handler ${id}`),
       ...this.#operations.map((operation) => `${operation.kind} in flight`),
@@ -357,7 +394,7 @@ export class FakeRing extends SimulatedReactor implements Ring {
       return told ? 0 : -ECONNRESET;
     }
     const taken = this.#piece(Math.min(bytes, peer.toServer.length));
-    this.arena.u8.set(peer.toServer.take(taken), at);
+    peer.toServer.takeInto(this.arena.u8, at, taken);
     return taken;
   }
 
@@ -414,12 +451,20 @@ export class FakeRing extends SimulatedReactor implements Ring {
       operation.kind === 'send'
         ? [this.arena.u8.subarray(operation.at, operation.at + operation.bytes)]
         : this.#vectors(operation.at);
-    const all = Buffer.concat(parts);
-    assert(all.length > 0, 'a message has bytes');
-    const bytes = this.#piece(Math.min(all.length, peer.capacity - peer.received.length));
-    peer.received.push(all.subarray(0, bytes));
+    const total = parts.reduce((sum, part) => sum + part.length, 0);
+    assert(total > 0, 'a message has bytes');
+    const bytes = this.#piece(Math.min(total, peer.capacity - peer.received.length));
+    peer.received.push(Buffer.concat(parts, bytes));
     peer.onReceive?.();
     return bytes;
+  }
+
+  #pair(): [number, number] {
+    const peer = new FakePeer();
+    this.#next += 2;
+    this.#peers.set(this.#next - 1, peer);
+    this.#pairs.set(this.#next, peer);
+    return [this.#next - 1, this.#next];
   }
 
   #accepted(): number {

@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import * as nbd from '../../src/exporter/nbd/protocol.ts';
+import { ByteReader } from './byte-reader.ts';
 
 export interface NbdClientOptions {
   readonly exportName?: string;
@@ -58,58 +59,6 @@ export class NbdOptionError extends Error {
   constructor(replyType: number, text: string) {
     super(`the server answered 0x${replyType.toString(16)}: ${text}`);
     this.replyType = replyType;
-  }
-}
-
-/** Bytes of a stream, taken in exact amounts. */
-export class ByteReader {
-  #parts: Buffer[] = [];
-  #buffered = 0;
-  #wanted = 0;
-  #wake: (() => void) | null = null;
-  #ended = false;
-
-  constructor(stream: Duplex) {
-    stream.on('data', (part: Buffer) => {
-      this.#parts.push(part);
-      this.#buffered += part.length;
-      if (this.#buffered >= this.#wanted) this.#wake?.();
-    });
-    const end = (): void => {
-      this.#ended = true;
-      this.#wake?.();
-    };
-    stream.on('end', end);
-    stream.on('close', end);
-    stream.on('error', end);
-  }
-
-  get buffered(): number {
-    return this.#buffered;
-  }
-
-  /** Null when the stream ends before `bytes` have come. */
-  async take(bytes: number): Promise<Buffer | null> {
-    while (this.#buffered < bytes) {
-      if (this.#ended) return null;
-      this.#wanted = bytes;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = null;
-    }
-    const result = Buffer.allocUnsafe(bytes);
-    let filled = 0;
-    while (filled < bytes) {
-      const part = this.#parts[0]!;
-      const count = Math.min(part.length, bytes - filled);
-      part.copy(result, filled, 0, count);
-      filled += count;
-      if (count === part.length) this.#parts.shift();
-      else this.#parts[0] = part.subarray(count);
-    }
-    this.#buffered -= bytes;
-    return result;
   }
 }
 
@@ -283,6 +232,12 @@ export class NbdClient {
     return (await this.request(nbd.CMD_READ, flags, offset, length)).data;
   }
 
+  /** For long reads: fresh memory costs more than all the rest. */
+  async readInto(target: Buffer, offset: number): Promise<Buffer> {
+    const { length } = target;
+    return (await this.request(nbd.CMD_READ, 0, offset, length, NO_DATA, undefined, target)).data;
+  }
+
   async write(offset: number, data: Uint8Array, flags = 0): Promise<void> {
     await this.request(nbd.CMD_WRITE, flags, offset, data.length, data);
   }
@@ -315,6 +270,7 @@ export class NbdClient {
     length: number,
     payload: Uint8Array = NO_DATA,
     cookie: bigint = this.#nextCookie++,
+    target: Buffer | null = null,
   ): Promise<NbdReply> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
@@ -323,7 +279,7 @@ export class NbdClient {
         type,
         offset,
         length,
-        data: read ? Buffer.alloc(length) : NO_DATA,
+        data: target ?? (read ? Buffer.alloc(length) : NO_DATA),
         extents: [],
         chunks: [],
         covered: 0,
@@ -351,6 +307,11 @@ export class NbdClient {
     const taken = await this.#reader.take(bytes);
     if (taken === null) throw new Error('the server closed the connection');
     return taken;
+  }
+
+  async #takeInto(target: Buffer): Promise<void> {
+    const whole = await this.#reader.takeInto(target);
+    if (!whole) throw new Error('the server closed the connection');
   }
 
   async #receiveReplies(): Promise<void> {
@@ -383,7 +344,7 @@ export class NbdClient {
     if (pending.type === nbd.CMD_READ) {
       if (this.#structured) throw new Error('a simple reply to a read, though structured');
       if (pending.errno === 0 && pending.length > 0) {
-        (await this.#take(pending.length)).copy(pending.data);
+        await this.#takeInto(pending.data);
       }
       pending.covered = pending.length;
     }
@@ -396,8 +357,10 @@ export class NbdClient {
     const type = start.readUInt16BE(6);
     const cookie = start.readBigUInt64BE(8);
     const pending = this.#find(cookie);
-    const data = await this.#take((await this.#take(4)).readUInt32BE(0));
-    if (type === nbd.CHUNK_OFFSET_DATA) this.#dataChunk(pending, data);
+    const length = (await this.#take(4)).readUInt32BE(0);
+    const content = type === nbd.CHUNK_OFFSET_DATA;
+    const data = await this.#take(content ? 8 : length);
+    if (content) await this.#dataChunk(pending, Number(data.readBigUInt64BE(0)), length - 8);
     else if (type === nbd.CHUNK_BLOCK_STATUS) {
       for (let at = 4; at < data.length; at += 8) {
         pending.extents.push({ length: data.readUInt32BE(at), flags: data.readUInt32BE(at + 4) });
@@ -407,14 +370,12 @@ export class NbdClient {
     if ((flags & nbd.CHUNK_FLAG_DONE) !== 0) this.#settle(cookie, pending);
   }
 
-  #dataChunk(pending: Pending, data: Buffer): void {
-    const offset = Number(data.readBigUInt64BE(0));
-    const length = data.length - 8;
+  async #dataChunk(pending: Pending, offset: number, length: number): Promise<void> {
     const from = offset - pending.offset;
     if (pending.type !== nbd.CMD_READ || from < 0 || from + length > pending.length) {
       throw new Error('a data chunk outside of its request');
     }
-    data.copy(pending.data, from, 8);
+    await this.#takeInto(pending.data.subarray(from, from + length));
     pending.covered += length;
     pending.chunks.push({ type: nbd.CHUNK_OFFSET_DATA, offset, length });
   }

@@ -98,9 +98,11 @@ export class NbdFixture {
   }
 }
 
-/** Bytes that tell their position and a tag. */
+/** Bytes that tell their position (modulo 64 KiB) and a tag. */
 export function pattern(bytes: number, tag: number): Buffer {
   const data = Buffer.alloc(bytes);
-  for (let at = 0; at < bytes; at += 1) data[at] = (at * 31 + (at >>> 8) * 7 + tag * 101) & 0xff;
+  const period = Math.min(bytes, 65_536);
+  for (let at = 0; at < period; at += 1) data[at] = (at * 31 + (at >>> 8) * 7 + tag * 101) & 0xff;
+  for (let at = period; at < bytes; at *= 2) data.copyWithin(at, 0, at);
   return data;
 }

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import test from 'ava';
-import { formatListen, parseListen } from '../../src/cli/listen-address.ts';
+import { formatListen, isLoopback, parseListen } from '../../src/cli/listen-address.ts';
 
 test('addresses are understood and printed in one spelling', (t) => {
   const cases: Record<string, string> = {
@@ -9,6 +9,8 @@ test('addresses are understood and printed in one spelling', (t) => {
     'tcp:127.0.0.1:10809': 'tcp:127.0.0.1:10809',
     'tcp:localhost:0': 'tcp:127.0.0.1:0',
     'tcp:[::1]:10809': 'tcp:[::1]:10809',
+    'tcp:0.0.0.0:10809': 'tcp:0.0.0.0:10809',
+    'tcp:[::]:1': 'tcp:[::]:1',
   };
   for (const [text, printed] of Object.entries(cases)) {
     t.is(formatListen(parseListen(text)), printed);
@@ -16,7 +18,7 @@ test('addresses are understood and printed in one spelling', (t) => {
   }
 });
 
-test('what is no address, or would open the device to others, is refused', (t) => {
+test('what is no address is refused', (t) => {
   for (const text of [
     '',
     'unix:',
@@ -25,12 +27,14 @@ test('what is no address, or would open the device to others, is refused', (t) =
     'tcp:127.0.0.1',
     'tcp:127.0.0.1:70000',
     'tcp:example.org:10809',
-    'tcp:0.0.0.0:10809',
-    'tcp:192.0.2.1:10809',
-    'tcp:[::]:10809',
     'tcp:1270.0.0.1:1',
     `unix:/${'d'.repeat(107)}`,
   ]) {
     t.throws(() => parseListen(text), { message: /^cannot listen at / }, text);
   }
+});
+
+test('addresses of this machine alone are known', (t) => {
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1']) t.true(isLoopback(host), host);
+  for (const host of ['0.0.0.0', '::', '192.0.2.1', 'fe80::1']) t.false(isLoopback(host), host);
 });

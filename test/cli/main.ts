@@ -121,11 +121,19 @@ test('values of options are checked before anything else happens', async (t) => 
     ],
     [
       ['export', 'tank', '--nbd', 'tcp:0.0.0.0:10809'],
-      "cannot listen at 'tcp:0.0.0.0:10809': NBD over TCP has no passwords, so only loopback is possible\n  listen at 127.0.0.1 and forward it through a tunnel\n",
+      'cannot listen at 0.0.0.0: everyone who can reach it could read and write the device\n  add --tls-cert and --tls-key, or --tls-psk; or insist with --insecure\n',
+    ],
+    [
+      ['export', 'tank', '--tls-psk', 'keys'],
+      'cannot use TLS with ublk: it is about NBD\n  add --nbd ADDRESS or --via nbd\n',
+    ],
+    [
+      ['export', 'tank', '--via', 'nbd', '--insecure'],
+      'cannot use --insecure here: only clients of this machine reach the server\n  leave it out, or listen at tcp:HOST:PORT with an address that others reach\n',
     ],
     [
       ['export', 'tank', '--nbd', '/tmp/x'],
-      "cannot listen at '/tmp/x': it is no address\n  write unix:PATH or tcp:127.0.0.1:PORT\n",
+      "cannot listen at '/tmp/x': it is no address\n  write unix:PATH or tcp:ADDRESS:PORT\n",
     ],
     [
       ['export', 'tank', '--via', 'ublk', '--nbd', 'unix:/tmp/x'],

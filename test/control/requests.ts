@@ -1,7 +1,7 @@
 /** Decoders of requests and replies about members, activities and events: garbage has its words. */
 
 import test from 'ava';
-import { type Decoded, IDLE } from '../../src/control/schema.ts';
+import { type Decoded, decodeExportRequest, IDLE } from '../../src/control/schema.ts';
 import { decodeEventsReply, decodeEventsRequest } from '../../src/control/schema-events.ts';
 import {
   decodeActivityReply,
@@ -168,4 +168,48 @@ test('every field of an event is checked', (t) => {
     const events = [{ ...eventOf(1), [field]: value }];
     t.deepEqual(decodeEventsReply({ events, last: 1, missed: 0 }), { why });
   }
+});
+
+test('a request to export is taken as it is, or not at all', (t) => {
+  const plain = {
+    via: 'nbd',
+    ublk_id: null,
+    queues: null,
+    depth: null,
+    nbd: 'tcp:[::]:10809',
+    read_only: false,
+    insecure: true,
+    tls: null,
+  };
+  const certificate = {
+    kind: 'certificate',
+    certificate: '/c',
+    key: '/k',
+    client_authority: null,
+  };
+  for (const tls of [
+    null,
+    certificate,
+    { ...certificate, client_authority: '/a' },
+    { kind: 'psk', keys: '/p' },
+  ]) {
+    t.deepEqual(decodeExportRequest({ ...plain, tls }), { value: { ...plain, tls } });
+  }
+  for (const tls of [
+    true,
+    {},
+    { kind: 'none' },
+    { kind: 'psk' },
+    { kind: 'psk', keys: 1 },
+    { ...certificate, key: null },
+    { ...certificate, certificate: undefined },
+    { ...certificate, client_authority: undefined },
+  ]) {
+    t.deepEqual(decodeExportRequest({ ...plain, tls }), { why: 'tls names no files' });
+  }
+  t.deepEqual(decodeExportRequest({ ...plain, insecure: 1 }), {
+    why: 'insecure is not true or false',
+  });
+  const { insecure: _, tls: __, ...older } = plain;
+  t.deepEqual(decodeExportRequest(older), { value: { ...older, insecure: false, tls: null } });
 });

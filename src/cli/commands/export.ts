@@ -24,6 +24,7 @@ import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
 import type { ServeOptions } from '../serve.ts';
 import { startServer } from '../start-server.ts';
+import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
 const JOIN_RETRY_MS = 100;
@@ -41,15 +42,16 @@ export const exportCommand: Command = {
   options: [
     { name: 'device', kind: 'list', value: 'PATH', summary: 'look for members only here' },
     { name: 'via', kind: 'text', value: 'HOW', summary: 'auto (default), ublk or nbd' },
-    { name: 'id', kind: 'text', value: 'N', summary: 'number of /dev/ublkbN' },
-    { name: 'queues', kind: 'text', value: 'N', summary: 'ublk queues (1)' },
-    { name: 'depth', kind: 'text', value: 'N', summary: 'requests in flight per queue (128)' },
+    { name: 'id', kind: 'text', value: 'N', summary: 'ublk: N of /dev/ublkbN' },
+    { name: 'queues', kind: 'text', value: 'N', joined: true, summary: 'queues (1)' },
+    { name: 'depth', kind: 'text', value: 'N', joined: true, summary: 'requests per queue (128)' },
     {
       name: 'nbd',
       kind: 'text',
       value: 'ADDRESS',
       summary: 'listen at unix:PATH or tcp:HOST:PORT',
     },
+    ...TLS_OPTIONS,
     { name: 'read-only', kind: 'flag', summary: 'refuse writes, write no metadata' },
     { name: 'degraded', kind: 'flag', summary: 'start although members are missing' },
     {
@@ -59,8 +61,8 @@ export const exportCommand: Command = {
     },
     { name: 'cache', kind: 'list', value: 'DEV[,DEV]', summary: 'the NV cache, if it has moved' },
     { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
-    { ...DRY_RUN, summary: 'with --discard-cache: list what would be lost, start nothing' },
-    { name: 'yes', kind: 'flag', summary: 'do not ask whether the NV cache may be given up' },
+    { ...DRY_RUN, summary: 'with --discard-cache: only list what would be lost' },
+    { name: 'yes', kind: 'flag', joined: true, summary: 'do not ask' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
@@ -127,7 +129,8 @@ function keepsCache(name: string): BandstandError {
 function exportRequest(args: Arguments): ExportRequest {
   const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';
   const address = args.text('nbd');
-  const nbd = address === null ? null : formatListen(parseListen(address));
+  const listen = address === null ? null : parseListen(address);
+  const nbd = listen === null ? null : formatListen(listen);
   if (nbd !== null && via === 'ublk') {
     throw usageError('cannot use --nbd with --via ublk', 'choose one of them');
   }
@@ -138,7 +141,11 @@ function exportRequest(args: Arguments): ExportRequest {
     depth: args.count('depth', 1, DEPTH_MAX),
     nbd,
     read_only: args.flag('read-only'),
+    ...nbdAccess(args, listen),
   };
+  if (request.tls !== null && nbd === null && via !== 'nbd') {
+    throw usageError('cannot use TLS with ublk: it is about NBD', 'add --nbd ADDRESS or --via nbd');
+  }
   const inFlight = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
   if (inFlight > REQUESTS_MAX) {
     throw usageError(
@@ -184,6 +191,10 @@ async function askRunning(
   if (answer === null) return null;
   const reply = decodeExportReply(answer.result);
   if ('why' in reply) throw protocolError(name, reply.why);
+  // A server of an older version takes no notice of what it does not know.
+  if (request.tls !== null && !reply.value.address.startsWith('nbds')) {
+    throw protocolError(name, `it does not know TLS, and serves ${reply.value.address} without`);
+  }
   return reply.value;
 }
 

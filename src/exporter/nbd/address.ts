@@ -3,8 +3,8 @@
  *
  * A Unix socket is made with mode 0600. A socket file that is in the way is probed: when a server
  * answers it is left alone and refused, when nobody does it is a leftover and replaced. Anything
- * else in the way is never removed. TCP is for the loopback addresses unless the caller insists,
- * because plain NBD gives everyone who can reach it the whole device.
+ * else in the way is never removed. TCP is for the loopback addresses unless there is TLS or the
+ * caller insists, because plain NBD gives everyone who can reach it the whole device.
  */
 
 import { lstatSync, unlinkSync } from 'node:fs';
@@ -36,8 +36,11 @@ export interface Listener {
   unlink(): void;
 }
 
-/** Throws BANDSTAND_EXPORT_ADDRESS_INVALID for what must not or cannot be listened on. */
-export function checkAddress(address: NbdAddress, insecure: boolean): void {
+/**
+ * Throws BANDSTAND_EXPORT_ADDRESS_INVALID for what must not or cannot be listened on. `anywhere`:
+ * there is TLS, or the user insists.
+ */
+export function checkAddress(address: NbdAddress, anywhere: boolean): void {
   if ('unix' in address) {
     const bytes = Buffer.byteLength(address.unix);
     if (bytes > 0 && bytes <= UNIX_PATH_BYTES_MAX && !address.unix.includes('\0')) return;
@@ -55,10 +58,10 @@ export function checkAddress(address: NbdAddress, insecure: boolean): void {
       details: { host, port },
     });
   }
-  if (insecure || isLoopback(host)) return;
+  if (anywhere || isLoopback(host)) return;
   throw new BandstandError('BANDSTAND_EXPORT_ADDRESS_INVALID', {
     message: `cannot listen on ${host}: it is not a loopback address, and NBD without TLS gives the device to everyone who can reach it`,
-    hint: 'use 127.0.0.1 or a Unix socket, or insist with --insecure',
+    hint: 'add TLS (--tls-cert and --tls-key, or --tls-psk), use 127.0.0.1, or insist with --insecure',
     details: { host, port },
   });
 }
@@ -158,9 +161,10 @@ function addressText(address: NbdAddress): string {
 }
 
 /** The NBD URI under which clients find the export. */
-export function nbdUri(address: NbdAddress, name: string): string {
+export function nbdUri(address: NbdAddress, name: string, tls: boolean): string {
   const path = encodeURIComponent(name);
-  if (!('unix' in address)) return `nbd://${addressText(address)}/${path}`;
+  const scheme = tls ? 'nbds' : 'nbd';
+  if (!('unix' in address)) return `${scheme}://${addressText(address)}/${path}`;
   const socket = encodeURIComponent(address.unix).replaceAll('%2F', '/');
-  return `nbd+unix:///${path}?socket=${socket}`;
+  return `${scheme}+unix:///${path}?socket=${socket}`;
 }

@@ -8,6 +8,12 @@
  *   handshake → transmission → finishing → closed        a proper end: DISC, end of stream, stop()
  *        └──────────┴────────────┴─────→ cut → closed    broken input, lost socket, time limit
  *
+ * A client that is told to begin with TLS changes hands: its socket goes to the terminator, and the
+ * connection goes on, amid the handshake, over a pair of sockets whose other end the terminator
+ * has. Nothing else here knows of it, and a client without TLS costs what it has always cost
+ * (docs/decisions/0028). The handshake sends or receives, never both: so nothing is received while
+ * the socket changes hands, and what came before TLS is never taken for something that came in it.
+ *
  * Finishing takes nothing more, waits for what is in flight and answers it, for a limited time.
  * Cutting answers nothing; it shuts the socket down, which ends the receive and the send. Either
  * way the slot is closed only when the device has given every buffer back and the kernel has
@@ -23,6 +29,7 @@ import { NEGOTIATION_OUTPUT_BYTES_MAX, Negotiation } from './negotiation.ts';
 import type { NbdOperations } from './operations.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { RequestRules } from './request-rules.ts';
+import type { TlsHandover } from './tls-handover.ts';
 import { Transmission, type TransmissionOwner } from './transmission.ts';
 
 const STATE_CLOSED = 0;
@@ -51,6 +58,8 @@ export interface ConnectionContext {
   readonly device: BlockDevice;
   readonly operations: NbdOperations;
   readonly info: NbdExportInfo;
+  /** Who speaks TLS with clients, which then have to; null: there is none. */
+  readonly tls: TlsHandover | null;
   readonly requestsMax: number;
   readonly segmentBlocks: number;
   readonly windowBytes: number;
@@ -88,6 +97,8 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
   #answerLeft = 0;
   #state = STATE_CLOSED;
   #fd = -1;
+  /** By which the terminator knows the client; -1 when it does not. */
+  #tlsClient = -1;
   #slot = -1;
   #receiving = false;
   /** A send of the handshake is in flight (the transmission keeps its own count). */
@@ -151,11 +162,10 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     this.#window.clear();
     this.#transmission.restart();
     this.#reason = null;
-    this.#negotiation = new Negotiation(this.#context.info);
+    this.#negotiation = new Negotiation(this.#context.info, this.#context.tls !== null);
     this.#state = STATE_HANDSHAKE;
     this.#ring.schedule(this.#deadline, this.#context.handshakeTimeoutUs);
     this.#answer();
-    this.#receive();
   }
 
   /** Answers what is in flight, then closes. */
@@ -238,12 +248,42 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
         this.#enterTransmission(negotiation);
         return;
       }
+      if (negotiation.state === 'starttls') {
+        this.#changeHands(negotiation);
+        return;
+      }
       const input = this.#ring.arena.u8.subarray(window.head, window.tail);
       const consumed = negotiation.consume(input);
       if (consumed === 0) break;
       window.head += consumed;
       this.#answer();
     }
+    if (!this.#answering) this.#receive();
+  }
+
+  /** The client's socket goes to the terminator; from now on this one talks with that. */
+  #changeHands(negotiation: Negotiation): void {
+    if (this.#window.available > 0) {
+      this.cut('the client did not wait for the answer to STARTTLS');
+      return;
+    }
+    const { native } = this.#ring;
+    let pair: [number, number];
+    try {
+      pair = native.socketPair();
+    } catch (error) {
+      this.cut(`cannot make a pair of sockets: ${(error as Error).message}`);
+      return;
+    }
+    const [own, others] = pair;
+    // Replies and requests come in batches: both ends get room for one.
+    native.socketTune(own);
+    native.socketTune(others);
+    this.#ring.unregisterFile(this.#slot);
+    this.#tlsClient = this.#context.tls!.secure(this.#fd, others);
+    this.#fd = own;
+    this.#slot = this.#ring.registerFile(own, true);
+    negotiation.secured();
     this.#receive();
   }
 
@@ -386,6 +426,8 @@ export class NbdConnection extends TurnHook implements RingHandler, Transmission
     this.#ring.cancel(this.#deadline);
     this.#ring.unregisterFile(this.#slot);
     this.#context.closeSocket(this.#fd);
+    if (this.#tlsClient !== -1) this.#context.tls!.left(this.#tlsClient);
+    this.#tlsClient = -1;
     this.#slot = -1;
     this.#fd = -1;
     this.#negotiation = null;

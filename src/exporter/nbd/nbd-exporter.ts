@@ -26,13 +26,16 @@ import {
 } from './address.ts';
 import { type ConnectionContext, NbdConnection } from './connection.ts';
 import { exportInfo } from './export-info.ts';
+import {
+  CONNECTIONS_MAX,
+  FINISH_TIMEOUT_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  REQUESTS_MAX,
+} from './limits.ts';
 import { NbdOperations } from './operations.ts';
 import { STRING_BYTES_MAX, TRANSMIT_READ_ONLY } from './protocol.ts';
+import type { TlsHandover } from './tls-handover.ts';
 
-const CONNECTIONS_MAX_DEFAULT = 16;
-const REQUESTS_MAX_DEFAULT = 128;
-const HANDSHAKE_TIMEOUT_MS_DEFAULT = 10_000;
-const FINISH_TIMEOUT_MS_DEFAULT = 5_000;
 const SEGMENT_BYTES = 131_072;
 const WINDOW_BYTES = 131_072;
 /** How long to wait after an accept that failed (out of descriptors) before the next. */
@@ -53,7 +56,9 @@ export interface NbdExporterOptions {
   readonly description?: string;
   readonly address: NbdAddress;
   readonly readOnly?: boolean;
-  /** Allows a TCP address that is not loopback. */
+  /** Speaks TLS with clients, which then have to; none by default. */
+  readonly tls?: TlsHandover | null;
+  /** Allows a TCP address that is not loopback without TLS. */
   readonly insecure?: boolean;
   readonly maxConnections?: number;
   /** Requests in flight per connection. */
@@ -119,7 +124,7 @@ export class NbdExporter implements Exporter, RingHandler {
     this.#address = options.address;
     checkText('name', options.name);
     checkText('description', options.description ?? '');
-    checkAddress(options.address, options.insecure ?? false);
+    checkAddress(options.address, (options.tls ?? null) !== null || (options.insecure ?? false));
   }
 
   get statistics(): NbdStatistics {
@@ -138,7 +143,7 @@ export class NbdExporter implements Exporter, RingHandler {
   describe(): ExportDescription {
     return {
       kind: 'nbd',
-      address: nbdUri(this.#address, this.#options.name),
+      address: nbdUri(this.#address, this.#options.name, (this.#options.tls ?? null) !== null),
       read_only: this.#session?.readOnly ?? this.#options.readOnly ?? false,
     };
   }
@@ -176,11 +181,12 @@ export class NbdExporter implements Exporter, RingHandler {
       device,
       operations,
       info,
-      requestsMax: this.#options.maxRequests ?? REQUESTS_MAX_DEFAULT,
+      tls: this.#options.tls ?? null,
+      requestsMax: this.#options.maxRequests ?? REQUESTS_MAX,
       segmentBlocks,
       windowBytes: WINDOW_BYTES,
-      handshakeTimeoutUs: 1000 * (this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS_DEFAULT),
-      finishTimeoutUs: 1000 * (this.#options.finishTimeoutMs ?? FINISH_TIMEOUT_MS_DEFAULT),
+      handshakeTimeoutUs: 1000 * (this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS),
+      finishTimeoutUs: 1000 * (this.#options.finishTimeoutMs ?? FINISH_TIMEOUT_MS),
       closeSocket: (fd) => {
         sockets.fileClose(fd);
       },
@@ -235,6 +241,7 @@ export class NbdExporter implements Exporter, RingHandler {
     session.ring.unregisterHandler(session.handlerId);
     this.#disposeSlots();
     if (session.zeroBytes > 0) session.ring.arena.release(session.zeroBuffer, session.zeroBytes);
+    this.#options.tls?.end();
     this.#session = null;
   }
 
@@ -298,7 +305,7 @@ export class NbdExporter implements Exporter, RingHandler {
   /** Makes sure that there is a free slot; otherwise says why there is none. */
   #refusal(session: Session): string | null {
     if (this.#idle.length > 0) return null;
-    const limit = this.#options.maxConnections ?? CONNECTIONS_MAX_DEFAULT;
+    const limit = this.#options.maxConnections ?? CONNECTIONS_MAX;
     if (this.#connections.length >= limit) return `there are ${limit} connections already`;
     try {
       this.#addSlot(session.context);

@@ -7,10 +7,15 @@
  * checked before it is used, an option that is too long is skipped and refused (ERR_TOO_BIG), a
  * broken stream ends the connection, and the number of options is limited.
  *
- * There is one export; the empty name means it too. TLS is not offered: STARTTLS is answered with
- * ERR_UNSUP, as the protocol asks of a server without it.
+ * There is one export; the empty name means it too.
+ *
+ * TLS is either not offered (STARTTLS is answered with ERR_UNSUP) or required from the first option
+ * on, which the protocol calls FORCEDTLS: before it, everything but STARTTLS and ABORT is refused.
+ * So nothing that a stranger on the way has put in front of TLS is in force behind it. Encryption
+ * itself is the connection's business: it calls `secured` when what comes was encrypted.
  */
 
+import { assert } from '../../block/assert.ts';
 import type { NbdExportInfo } from './export-info.ts';
 import {
   ALLOCATION_CONTEXT_ID,
@@ -42,6 +47,7 @@ import {
   OPTION_REPLY_MAGIC_LOW,
   REP_ACK,
   REP_ERR_INVALID,
+  REP_ERR_TLS_REQD,
   REP_ERR_TOO_BIG,
   REP_ERR_UNKNOWN,
   REP_ERR_UNSUP,
@@ -61,7 +67,8 @@ const EXPORT_NAME_ZEROES = 124;
 /** No call answers with more: greeting, or one option with all its information. */
 export const NEGOTIATION_OUTPUT_BYTES_MAX = 16_384;
 
-export type NegotiationState = 'flags' | 'options' | 'transmission' | 'closed';
+/** 'starttls': the client has been told to begin with TLS, and nothing is taken until `secured`. */
+export type NegotiationState = 'flags' | 'options' | 'starttls' | 'transmission' | 'closed';
 
 interface Option {
   readonly option: number;
@@ -83,6 +90,9 @@ export class Negotiation {
   /** True when the client was told the block sizes on its own request, and so must keep to them. */
   blockSizesKnown = false;
   readonly #info: NbdExportInfo;
+  /** TLS is required; false when there is none. */
+  readonly #tls: boolean;
+  #secured = false;
   readonly #output: Uint8Array[] = [];
   #noZeroes = false;
   #options = 0;
@@ -91,8 +101,9 @@ export class Negotiation {
   #contextExport: string | null = null;
   #allocationContext = false;
 
-  constructor(info: NbdExportInfo) {
+  constructor(info: NbdExportInfo, tls: boolean) {
     this.#info = info;
+    this.#tls = tls;
     const greeting = new Uint8Array(GREETING_BYTES);
     const view = new DataView(greeting.buffer);
     view.setUint32(0, GREETING_MAGIC_HIGH);
@@ -106,6 +117,13 @@ export class Negotiation {
   /** True when the client may send BLOCK_STATUS in the transmission phase. */
   get allocationContext(): boolean {
     return this.#allocationContext;
+  }
+
+  /** TLS is set up; what comes now was encrypted. */
+  secured(): void {
+    assert(this.state === 'starttls', 'a client is secured once, after it has asked for it');
+    this.#secured = true;
+    this.state = 'options';
   }
 
   /** What is to be sent now; empty when there is nothing. */
@@ -180,6 +198,10 @@ export class Negotiation {
       return;
     }
     this.#skipBytes = length;
+    if (this.#wantsTlsFirst) {
+      this.#refuseBeforeTls(option);
+      return;
+    }
     this.#refuse(
       option,
       REP_ERR_TOO_BIG,
@@ -187,14 +209,45 @@ export class Negotiation {
     );
   }
 
+  get #wantsTlsFirst(): boolean {
+    return this.#tls && !this.#secured;
+  }
+
+  #answerBeforeTls(option: Option): void {
+    if (option.option === OPT_EXPORT_NAME) {
+      this.#close('the client does not use TLS');
+    } else if (option.option === OPT_ABORT) {
+      this.#abort();
+    } else if (option.option !== OPT_STARTTLS) {
+      this.#refuseBeforeTls(option.option);
+    } else if (option.data.length > 0) {
+      this.#invalid(option, 'the option takes no data');
+    } else {
+      this.#reply(OPT_STARTTLS, REP_ACK);
+      this.state = 'starttls';
+    }
+  }
+
+  #refuseBeforeTls(option: number): void {
+    this.#refuse(option, REP_ERR_TLS_REQD, 'this server requires TLS');
+  }
+
+  #abort(): void {
+    this.#reply(OPT_ABORT, REP_ACK);
+    this.#close(null);
+  }
+
   #answer(option: Option): void {
+    if (this.#wantsTlsFirst) {
+      this.#answerBeforeTls(option);
+      return;
+    }
     switch (option.option) {
       case OPT_EXPORT_NAME:
         this.#exportName(option);
         return;
       case OPT_ABORT:
-        this.#reply(OPT_ABORT, REP_ACK);
-        this.#close(null);
+        this.#abort();
         return;
       case OPT_LIST:
         this.#list(option);
@@ -216,7 +269,8 @@ export class Negotiation {
         this.#metaContext(option);
         return;
       case OPT_STARTTLS:
-        this.#refuse(OPT_STARTTLS, REP_ERR_UNSUP, 'this server does not offer TLS');
+        if (this.#secured) this.#invalid(option, 'TLS is in use already');
+        else this.#refuse(OPT_STARTTLS, REP_ERR_UNSUP, 'this server does not offer TLS');
         return;
       default:
         this.#refuse(option.option, REP_ERR_UNSUP, `option ${option.option} is not known`);

@@ -113,6 +113,8 @@ test('addresses beyond this machine need to be insisted on', (t) => {
     t.throws(() => make(host), { code: 'BANDSTAND_EXPORT_ADDRESS_INVALID' }, host);
   }
   t.notThrows(() => make('0.0.0.0', true));
+  const tls = { secure: () => 0, left: () => {}, end: () => {} };
+  t.notThrows(() => new NbdExporter({ name: '', address: { host: '::', port: 10_809 }, tls }));
   for (const host of ['127.0.0.1', '127.3.2.1', '::1']) t.notThrows(() => make(host));
   t.true(isLoopback('127.255.255.255'));
   t.false(isLoopback('127.0.0.256'));
@@ -136,7 +138,10 @@ test('paths and ports that cannot be are refused before anything is made', (t) =
 });
 
 test('URIs are what clients understand', (t) => {
-  t.is(nbdUri({ unix: '/run/a b.sock' }, 'tank'), 'nbd+unix:///tank?socket=/run/a%20b.sock');
-  t.is(nbdUri({ unix: '/run/a' }, 'a/b?c'), 'nbd+unix:///a%2Fb%3Fc?socket=/run/a');
-  t.is(nbdUri({ host: '::1', port: 10_809 }, ''), 'nbd://[::1]:10809/');
+  const unix = (path: string, name: string) => nbdUri({ unix: path }, name, false);
+  t.is(unix('/run/a b.sock', 'tank'), 'nbd+unix:///tank?socket=/run/a%20b.sock');
+  t.is(unix('/run/a', 'a/b?c'), 'nbd+unix:///a%2Fb%3Fc?socket=/run/a');
+  t.is(nbdUri({ host: '::1', port: 10_809 }, '', false), 'nbd://[::1]:10809/');
+  t.is(nbdUri({ host: '::1', port: 10_809 }, 'x', true), 'nbds://[::1]:10809/x');
+  t.is(nbdUri({ unix: '/run/a' }, 'x', true), 'nbds+unix:///x?socket=/run/a');
 });

@@ -34,7 +34,7 @@ function optionBytes(option: number, data: Uint8Array = Buffer.alloc(0)): Buffer
 
 /** A negotiation after the greeting and the client's flags. */
 function begun(flags = 3): Negotiation {
-  const negotiation = new Negotiation(INFO);
+  const negotiation = new Negotiation(INFO, false);
   negotiation.takeOutput();
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(flags);
@@ -75,7 +75,7 @@ function typesOf(replies: readonly Reply[]): number[] {
 }
 
 test('the greeting offers fixed newstyle without zeroes', (t) => {
-  const greeting = Buffer.from(new Negotiation(INFO).takeOutput());
+  const greeting = Buffer.from(new Negotiation(INFO, false).takeOutput());
   t.is(greeting.toString('latin1', 0, 16), 'NBDMAGICIHAVEOPT');
   t.is(greeting.readUInt16BE(16), 3);
   t.is(greeting.length, 18);
@@ -318,7 +318,7 @@ test('the number of options is limited', (t) => {
 });
 
 test('bytes may arrive one at a time', (t) => {
-  const negotiation = new Negotiation(INFO);
+  const negotiation = new Negotiation(INFO, false);
   negotiation.takeOutput();
   const input = Buffer.concat([
     Buffer.from([0, 0, 0, 3]),

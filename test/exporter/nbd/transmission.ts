@@ -1,4 +1,4 @@
-import test, { type ExecutionContext } from 'ava';
+import ava, { type ExecutionContext } from 'ava';
 import {
   FEATURE_READ_ONLY,
   FEATURE_TRIM,
@@ -21,6 +21,8 @@ import type { RamOptions } from '../../_helpers/ram-device.ts';
 import { sameBytes } from '../../_helpers/same-bytes.ts';
 
 const MIB = 2 ** 20;
+/** One after another: side by side they would hold, and touch, gigabytes of fresh memory. */
+const test = ava.serial;
 
 async function withFixture(
   t: ExecutionContext,
@@ -31,6 +33,12 @@ async function withFixture(
   await body(fixture);
   await fixture.stop(t);
 }
+
+/** Of the largest requests, which one test after another is given on one large disk. */
+const LARGEST = pattern(32 * MIB, 3);
+const LONGER = Buffer.alloc(32 * MIB + 4096);
+const LARGEST_READ = Buffer.alloc(32 * MIB);
+const LARGE_DISK = { blockCount: 9000, bytes: new Uint8Array(9000 * 4096) };
 
 /** Every way to ask: simple or structured replies, block sizes asked for or not. */
 const DIALECTS = [
@@ -59,9 +67,7 @@ for (const dialect of DIALECTS) {
       ] as const) {
         const data = pattern(length, offset / 4096);
         await fixture.drive(client.write(offset, data));
-        t.true(
-          fixture.device.bytes.subarray(offset, offset + length).every((b, i) => b === data[i]),
-        );
+        sameBytes(t, fixture.device.bytes.subarray(offset, offset + length), data);
         sameBytes(t, await fixture.drive(client.read(offset, length)), data);
       }
       await fixture.drive(client.flush());
@@ -71,16 +77,16 @@ for (const dialect of DIALECTS) {
   });
 
   test(`the largest request is served, and a longer one refused (${name})`, async (t) => {
-    const device = { blockCount: 9000 };
+    const device = LARGE_DISK;
+    device.bytes.fill(0);
     await withFixture(t, { device, arenaBytes: 16 * MIB }, async (fixture) => {
       const client = await fixture.client(dialect);
-      const data = pattern(32 * MIB, 3);
-      await fixture.drive(client.write(4096, data));
-      t.true((await fixture.drive(client.read(4096, 32 * MIB))).equals(data));
+      await fixture.drive(client.write(4096, LARGEST));
+      LARGEST_READ.fill(0);
+      t.true((await fixture.drive(client.readInto(LARGEST_READ, 4096))).equals(LARGEST));
       t.is(await fixture.errorOf(client.read(0, 32 * MIB + 4096)), nbd.NBD_EINVAL);
-      const longer = Buffer.alloc(32 * MIB + 4096);
-      t.is(await fixture.errorOf(client.write(0, longer)), nbd.NBD_EINVAL);
-      t.true((await fixture.drive(client.read(4096, 4096))).equals(data.subarray(0, 4096)));
+      t.is(await fixture.errorOf(client.write(0, LONGER)), nbd.NBD_EINVAL);
+      t.true((await fixture.drive(client.read(4096, 4096))).equals(LARGEST.subarray(0, 4096)));
     });
   });
 }
@@ -127,7 +133,7 @@ test('requests that break the rules are refused, and the connection goes on', as
       ['long DF read', nbd.NBD_EOVERFLOW, client.read(0, MIB, nbd.CMD_FLAG_DF)],
     ];
     for (const [what, error, request] of cases) t.is(await fixture.errorOf(request), error, what);
-    t.true(fixture.device.bytes.every((byte) => byte === 0));
+    sameBytes(t, fixture.device.bytes, Buffer.alloc(size));
     t.is(fixture.device.log.length, 0);
     t.is(await fixture.errorOf(client.read(0, 4096)), 0);
   });
@@ -333,7 +339,7 @@ test('zeroes are written where the device cannot make them, which is not fast', 
     const client = await fixture.client();
     fixture.device.bytes.fill(9);
     await fixture.drive(client.zero(8192, MIB, nbd.CMD_FLAG_FUA));
-    t.true(fixture.device.bytes.subarray(8192, 8192 + MIB).every((byte) => byte === 0));
+    sameBytes(t, fixture.device.bytes.subarray(8192, 8192 + MIB), Buffer.alloc(MIB));
     t.is(fixture.device.bytes[8191], 9);
     t.is(fixture.device.bytes[8192 + MIB], 9);
     t.is(fixture.device.log.at(-1)!.op, OP_FLUSH);
@@ -385,8 +391,8 @@ test('errors of the device reach the client, also amid a large request', async (
   }
 });
 
-test('a simple read that fails after its reply has begun ends the connection', async (t) => {
-  const device = { blockCount: 9000 };
+test('a simple read that fails amid its reply ends the connection', async (t) => {
+  const device = LARGE_DISK;
   await withFixture(t, { device, arenaBytes: 16 * MIB }, async (fixture) => {
     fixture.device.fault = (io) => (io.op === OP_READ && io.block > 7000 ? EIO : OK);
     const client = await fixture.client({ structuredReplies: false });
@@ -401,15 +407,15 @@ test('a simple read that fails after its reply has begun ends the connection', a
 });
 
 test('other replies do not fall into one that is sent piece by piece', async (t) => {
-  const device = { blockCount: 9000, delayUsMax: 200 };
+  const device = { ...LARGE_DISK, delayUsMax: 200 };
   await withFixture(t, { device, arenaBytes: 16 * MIB }, async (fixture) => {
-    const data = pattern(32 * MIB, 5);
+    const data = LARGEST;
     fixture.device.bytes.set(data);
     const client = await fixture.client({ structuredReplies: false });
     const all = [
       ...Array.from({ length: 20 }, (_, index) => client.read(index * MIB, 4096)),
       client.read(2 * MIB, 3 * MIB),
-      client.read(0, 32 * MIB),
+      client.readInto(LARGEST_READ, 0),
       ...Array.from({ length: 20 }, (_, index) => client.read(index * MIB, 8192)),
       client.read(MIB, 30 * MIB),
     ];
