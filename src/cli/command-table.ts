@@ -111,6 +111,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/features.ts')).features,
   },
   {
+    name: 'completion',
+    summary: 'a script for bash, zsh or fish',
+    group: 'measure',
+    load: async () => (await import('./commands/completion.ts')).completionOf(COMMANDS),
+  },
+  {
     name: 'bench',
     summary: 'measure a device or an arrangement of devices',
     group: 'measure',

@@ -16,6 +16,8 @@ export interface PositionalSpec {
   readonly required: boolean;
   /** Takes all that is left; only the last positional may. */
   readonly many: boolean;
+  /** What it may be, where that is a choice: for completion. */
+  readonly words?: readonly string[];
 }
 
 export interface OptionSpec {
@@ -25,6 +27,8 @@ export interface OptionSpec {
   readonly kind: 'flag' | 'text' | 'list';
   /** Name of the value in help, for example `SIZE`. */
   readonly value?: string;
+  /** What the value may be, where that is a choice: for completion. */
+  readonly words?: readonly string[];
   /** A flag that may also be written `--name=VALUE`; then `text` has the value. */
   readonly optionalValue?: string;
   readonly summary: string;
@@ -67,13 +71,21 @@ export interface CommandEntry {
   load(): Promise<Command>;
 }
 
+export const COLORS = ['auto', 'always', 'never'] as const;
+
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { name: 'json', kind: 'flag', short: 'j', summary: 'print one JSON document' },
   { name: 'plain', kind: 'flag', summary: 'print tab-separated records with exact numbers' },
   { name: 'quiet', kind: 'flag', short: 'q', summary: 'print no notes on stderr' },
   { name: 'verbose', kind: 'flag', short: 'v', summary: 'print more notes on stderr' },
   { name: 'input', kind: 'flag', shown: 'off', summary: 'never ask anything' },
-  { name: 'color', kind: 'text', value: 'WHEN', summary: 'auto, always or never' },
+  {
+    name: 'color',
+    kind: 'text',
+    value: 'WHEN',
+    words: COLORS,
+    summary: 'auto, always or never',
+  },
   { name: 'run-dir', kind: 'text', value: 'DIR', summary: 'sockets, locks and logs' },
   { name: 'state-dir', kind: 'text', value: 'DIR', summary: 'known stacks' },
   { name: 'timeout', kind: 'text', value: 'T', summary: 'how long to wait for kernel and server' },

@@ -10,7 +10,7 @@
 import { BandstandError } from '../block/errors.ts';
 import { chooseDirectories } from '../stack/directories.ts';
 import { type Arguments, parseArguments, usageError } from './arguments.ts';
-import { COMMON_OPTIONS, type Command } from './command.ts';
+import { COLORS, COMMON_OPTIONS, type Command } from './command.ts';
 import { CommandContext, type Streams } from './command-context.ts';
 import { COMMANDS } from './command-table.ts';
 import { commandHelp, programHelp } from './help.ts';
@@ -109,7 +109,7 @@ function findVerb(words: readonly string[]): number {
 }
 
 function makeContext(args: Arguments, streams: Streams): CommandContext {
-  const color = args.oneOf('color', ['auto', 'always', 'never']);
+  const color = args.oneOf('color', COLORS);
   if (color === 'never') process.env['NO_COLOR'] = '1';
   if (color === 'always') process.env['FORCE_COLOR'] = '1';
   if (args.flag('json') && args.flag('plain')) {

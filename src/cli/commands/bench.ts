@@ -25,6 +25,7 @@ export const bench: Command = {
       name: 'rw',
       kind: 'text',
       value: 'KIND',
+      words: KINDS,
       summary: 'read, write, randread, randwrite, randrw',
     },
     { name: 'mix', kind: 'text', value: 'PERCENT', summary: 'reads in randrw (50)' },

@@ -28,7 +28,7 @@ export const cache: Command = {
   name: 'cache',
   summary: 'Attaches an NV cache to a running stack with an FTL, or detaches it (ACTION).',
   positionals: [
-    { name: 'ACTION', required: true, many: false },
+    { name: 'ACTION', required: true, many: false, words: CACHE_ACTIONS },
     { name: 'NAME', required: true, many: false },
     { name: 'DEVICE', required: false, many: true },
   ],

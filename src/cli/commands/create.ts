@@ -26,7 +26,7 @@ import { cacheDevices } from '../cache-devices.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { runningStatus } from '../known-stacks.ts';
-import { parseLevelOrRefuse } from '../level-option.ts';
+import { LEVEL_NAMES, parseLevelOrRefuse } from '../level-option.ts';
 import { table } from '../table.ts';
 
 /** An array and its FTL are written with large requests. */
@@ -40,7 +40,13 @@ export const create: Command = {
     { name: 'MEMBER', required: true, many: true },
   ],
   options: [
-    { name: 'raid', kind: 'text', value: 'LEVEL', summary: 'raid0, raid1, raid5f or concat' },
+    {
+      name: 'raid',
+      kind: 'text',
+      value: 'LEVEL',
+      words: LEVEL_NAMES,
+      summary: 'raid0, raid1, raid5f or concat',
+    },
     {
       name: 'strip-size',
       kind: 'text',

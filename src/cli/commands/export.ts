@@ -27,6 +27,7 @@ import { startServer } from '../start-server.ts';
 import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
+const VIA = ['auto', 'ublk', 'nbd'] as const;
 const JOIN_RETRY_MS = 100;
 const QUEUES_MAX = 64;
 const DEPTH_MAX = 1024;
@@ -41,7 +42,7 @@ export const exportCommand: Command = {
   positionals: [{ name: 'NAME', required: true, many: false }],
   options: [
     { name: 'device', kind: 'list', value: 'PATH', summary: 'look for members only here' },
-    { name: 'via', kind: 'text', value: 'HOW', summary: 'auto (default), ublk or nbd' },
+    { name: 'via', kind: 'text', value: 'HOW', words: VIA, summary: 'auto (default), ublk or nbd' },
     { name: 'id', kind: 'text', value: 'N', summary: 'ublk: N of /dev/ublkbN' },
     { name: 'queues', kind: 'text', value: 'N', joined: true, summary: 'queues (1)' },
     { name: 'depth', kind: 'text', value: 'N', joined: true, summary: 'requests per queue (128)' },
@@ -127,7 +128,7 @@ function keepsCache(name: string): BandstandError {
 }
 
 function exportRequest(args: Arguments): ExportRequest {
-  const via = args.oneOf('via', ['auto', 'ublk', 'nbd']) ?? 'auto';
+  const via = args.oneOf('via', VIA) ?? 'auto';
   const address = args.text('nbd');
   const listen = address === null ? null : parseListen(address);
   const nbd = listen === null ? null : formatListen(listen);

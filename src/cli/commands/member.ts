@@ -27,7 +27,7 @@ export const member: Command = {
   name: 'member',
   summary: 'Adds, fails, removes or replaces (ACTION) a member of a running stack.',
   positionals: [
-    { name: 'ACTION', required: true, many: false },
+    { name: 'ACTION', required: true, many: false, words: MEMBER_ACTIONS },
     { name: 'NAME', required: true, many: false },
     { name: 'DEVICE', required: true, many: false },
     { name: 'NEW', required: false, many: false },

@@ -37,6 +37,7 @@ export const wait: Command = {
       name: 'for',
       kind: 'text',
       value: 'WHAT',
+      words: WAIT_FOR,
       summary: 'rebuild, resync, check, recovery, drain or idle (default)',
     },
     {
