@@ -1,7 +1,8 @@
 /** Text of status and list: exact, from documents. */
 
 import test from 'ava';
-import { healthExitStatus, latencyText, listText, statusText } from '../../src/cli/status-text.ts';
+import { formatLatency } from '../../src/block/quantities.ts';
+import { healthExitStatus, listText, statusText } from '../../src/cli/status-text.ts';
 import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import { cacheOf, recoveryOf } from '../_helpers/cache-status.ts';
 import { cacheMemberOf, mirrorDocument } from '../_helpers/fake-cache.ts';
@@ -146,7 +147,7 @@ test('latencies have three digits at most', (t) => {
     22000: '22.0 ms',
     1500000: '1.5 s',
   };
-  for (const [us, text] of Object.entries(cases)) t.is(latencyText(Number(us)), text);
+  for (const [us, text] of Object.entries(cases)) t.is(formatLatency(Number(us)), text);
 });
 
 test('an FTL tells what it uses, and what has rotted', (t) => {

@@ -1,0 +1,142 @@
+/**
+ * What changes the state of the monitor: looks at the stack, keys, sizes.            (user interface)
+ *
+ * One reducer for input and data; whatever is drawn is a function of the state alone.
+ */
+
+import type { StatusDocument } from '../control/schema.ts';
+import type { EventDocument } from '../control/schema-events.ts';
+import { actionOf } from './keys.ts';
+import { type MonitorState, NOTHING_SEEN, nameOf } from './monitor-state.ts';
+import { moved } from './moves.ts';
+import { sampleOf, withSample } from './samples.ts';
+
+/** What the interval can be. */
+export const INTERVALS_MS = [500, 1000, 2000, 5000, 10_000] as const;
+const EVENTS_MAX = 500;
+const FILTER_MAX = 60;
+
+export type MonitorEvent =
+  | {
+      readonly kind: 'look';
+      readonly name: string;
+      readonly atMs: number;
+      readonly status: StatusDocument;
+      readonly events: readonly EventDocument[];
+      readonly missed: number;
+      /** These events are of another server than those before. */
+      readonly isOther: boolean;
+    }
+  | { readonly kind: 'silence'; readonly name: string; readonly atMs: number; readonly why: string }
+  | { readonly kind: 'size'; readonly columns: number; readonly rows: number }
+  | { readonly kind: 'key'; readonly key: string }
+  | { readonly kind: 'notice'; readonly text: string };
+
+export function reduce(state: MonitorState, event: MonitorEvent): MonitorState {
+  switch (event.kind) {
+    case 'look':
+      return event.name === nameOf(state) ? looked(state, event) : state;
+    case 'silence':
+      return event.name === nameOf(state) ? silent(state, event) : state;
+    case 'size':
+      return { ...state, columns: event.columns, rows: event.rows };
+    case 'notice':
+      return { ...state, notice: event.text };
+    default:
+      return typed({ ...state, notice: null }, event.key);
+  }
+}
+
+function looked(
+  state: MonitorState,
+  event: Extract<MonitorEvent, { readonly kind: 'look' }>,
+): MonitorState {
+  const { atMs, status } = event;
+  // Frozen means that nothing moves; a gap in the curves says so afterwards.
+  if (state.isFrozen) return state;
+  const look = { atMs, status };
+  const wasThere = state.look?.status.server != null;
+  const isThere = status.server !== null;
+  const goneSinceMs = isThere ? null : (state.goneSinceMs ?? (wasThere ? atMs : null));
+  const before = event.isOther ? [] : state.events;
+  return {
+    ...state,
+    look,
+    silence: null,
+    goneSinceMs,
+    samples: withSample(state.samples, sampleOf(state.look, look)),
+    events: [...before, ...event.events].slice(-EVENTS_MAX),
+    missed: event.isOther ? event.missed : state.missed + event.missed,
+    // What is looked at in the log stays where it is while others come.
+    logCursor: state.logCursor === 0 || event.isOther ? 0 : state.logCursor + event.events.length,
+  };
+}
+
+function silent(
+  state: MonitorState,
+  { atMs, why }: Extract<MonitorEvent, { readonly kind: 'silence' }>,
+): MonitorState {
+  if (state.isFrozen) return state;
+  const sinceMs = state.silence?.sinceMs ?? atMs;
+  return { ...state, silence: { why, sinceMs }, samples: withSample(state.samples, null) };
+}
+
+// --- keys ---------------------------------------------------------------------------------------
+
+function typed(state: MonitorState, key: string): MonitorState {
+  if (state.typing !== null) return typedFilter(state, state.typing, key);
+  if (/^[1-9]$/.test(key)) return chose(state, Number(key) - 1);
+  const action = actionOf(key);
+  switch (action) {
+    case 'help':
+      return { ...state, overlay: state.overlay === 'help' ? null : 'help' };
+    case 'back':
+      return state.overlay === null
+        ? { ...state, isExpanded: false, filter: '' }
+        : { ...state, overlay: null };
+    case 'details':
+      return state.overlay === null ? { ...state, overlay: 'details' } : state;
+    case 'expand':
+      return { ...state, isExpanded: !state.isExpanded };
+    case 'freeze':
+      return frozen(state);
+    case 'filter':
+      return { ...state, typing: state.filter, pane: 'log' };
+    case 'faster':
+      return paced(state, -1);
+    case 'slower':
+      return paced(state, 1);
+    case 'stack-next':
+      return chose(state, (state.chosen + 1) % state.names.length);
+    default:
+      return action === null ? state : moved(state, action);
+  }
+}
+
+function typedFilter(state: MonitorState, typing: string, key: string): MonitorState {
+  if (key === 'enter') return { ...state, filter: typing, typing: null, logCursor: 0 };
+  if (key === 'escape') return { ...state, typing: null };
+  if (key === 'backspace') return { ...state, typing: [...typing].slice(0, -1).join('') };
+  // Names of other keys have more than one character, and so has what is pasted.
+  if ([...key].length !== 1) return state;
+  return { ...state, typing: (typing + key).slice(0, FILTER_MAX) };
+}
+
+function frozen(state: MonitorState): MonitorState {
+  const { isFrozen, samples } = state;
+  // The first look afterwards would be compared with one from before.
+  return isFrozen
+    ? { ...state, isFrozen: false, samples: withSample(samples, null) }
+    : { ...state, isFrozen: true };
+}
+
+function paced(state: MonitorState, step: 1 | -1): MonitorState {
+  const slower = INTERVALS_MS.find((ms) => ms > state.intervalMs);
+  const faster = INTERVALS_MS.findLast((ms) => ms < state.intervalMs);
+  return { ...state, intervalMs: (step === 1 ? slower : faster) ?? state.intervalMs };
+}
+
+function chose(state: MonitorState, chosen: number): MonitorState {
+  if (chosen === state.chosen || chosen >= state.names.length) return state;
+  return { ...state, ...NOTHING_SEEN, chosen, isFrozen: false, overlay: null };
+}
