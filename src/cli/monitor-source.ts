@@ -16,7 +16,6 @@ export interface StackLook {
   readonly status: StatusDocument;
   readonly events: readonly EventDocument[];
   readonly missed: number;
-  readonly isOther: boolean;
 }
 
 export class StackSource {
@@ -40,12 +39,11 @@ export class StackSource {
   async look(name: string, signal: AbortSignal): Promise<StackLook> {
     const status = await readStatus(this.#directories, name, this.#timeoutMs, signal);
     const startedAt = status.server?.started_at ?? null;
-    if (startedAt === null) return { status, events: [], missed: 0, isOther: false };
-    const isOther = startedAt !== this.#startedAt;
-    if (isOther) this.#last = 0;
+    if (startedAt === null) return { status, events: [], missed: 0 };
+    if (startedAt !== this.#startedAt) this.#last = 0;
     this.#startedAt = startedAt;
     const { events, missed } = await this.#news(name, signal);
-    return { status, events, missed, isOther };
+    return { status, events, missed };
   }
 
   async #news(

@@ -64,26 +64,27 @@ function canBeLimited({ kind }: ActivityView): boolean {
 
 function recoveryPane(view: StackView, recovery: RecoveryView, paint: Paint): PaneText {
   const { isLossy, isOnline, loss, progress, ranges, steps, title } = recovery;
-  const fixed: Line[] = [];
-  for (const step of steps) {
-    fixed.push(stepLine(step, paint));
-    if (step.state === 'now') fixed.push(...progressLines(progress, paint));
-  }
-  fixed.push(
-    spaced(
-      [span('data loss  ', 'dim'), span(loss, isLossy ? 'bad' : 'plain')],
-      span(
-        isOnline ? 'the stack is in use meanwhile' : 'not usable before the start is over',
-        'dim',
-      ),
-    ),
-  );
+  const bars = progressLines(progress, paint);
+  const lossLine = lineOf(span('data loss  ', 'dim'), span(loss, isLossy ? 'bad' : 'plain'));
   const others = view.activities.filter(({ kind }) => kind !== 'recovery');
   const also = others.map((one) =>
     spaced(span(one.title, 'strong'), one.share === null ? null : percentText(one.share), one.eta),
   );
-  const rows = [...ranges.map((range) => lineOf(range)), ...also];
-  return { title: lineOf(`recovery: ${title}`), fixed, rows, at: 0 };
+  const usable = isOnline ? 'the stack is in use meanwhile' : 'not usable before it has started';
+  return {
+    title: spaced(`recovery: ${title}`, usable),
+    fixed: [
+      ...steps.flatMap((step) => [stepLine(step, paint), ...(step.state === 'now' ? bars : [])]),
+      lossLine,
+    ],
+    rows: [...ranges.map((range) => lineOf(range)), ...also],
+    at: 0,
+    brief: [
+      ...bars,
+      lossLine,
+      ...steps.filter(({ state }) => state === 'now').map((step) => stepLine(step, paint)),
+    ],
+  };
 }
 
 function stepLine({ state, step, words }: StepView, { glyphs }: Paint): Line {

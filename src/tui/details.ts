@@ -117,8 +117,9 @@ function commandLines(commands: readonly Command[]): Line[] {
   const width = Math.max(0, ...commands.map(({ line }) => line.length));
   return commands.map(({ line, meaning }, index) =>
     lineOf(
+      span(index === 0 ? 'y  ' : '   ', 'dim'),
       span(padEnd(line, width), 'strong'),
-      span(`  ${meaning}${index === 0 ? ' (y copies this one)' : ''}`, 'dim'),
+      span(`  ${meaning}`, 'dim'),
     ),
   );
 }

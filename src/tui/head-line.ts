@@ -13,12 +13,14 @@ export function clockText(ms: number): string {
   return new Date(ms).toISOString().slice(11, 19);
 }
 
-/** The health in capitals, with `3/4 UU_U`. */
-export function healthSpans({ health, healthTone, slots }: StackView): Line {
-  const word = span(health.toUpperCase(), healthTone);
-  if (slots === null) return [word];
+/** `[3/4 UU_U]`: how many are in service, and which. */
+export function slotsLine(slots: string): Line {
   const inService = [...slots].filter((letter) => letter === 'U').length;
-  return spaced(word, `[${inService}/${slots.length} ${slots}]`);
+  return lineOf(`[${inService}/${slots.length} ${slots}]`);
+}
+
+function healthSpans({ health, healthTone, slots }: StackView): Line {
+  return spaced(span(health.toUpperCase(), healthTone), slots === null ? null : slotsLine(slots));
 }
 
 /** What goes on, or that nobody can tell. */
@@ -31,8 +33,8 @@ export function activitySpans(state: MonitorState, view: StackView): Line {
   }
   const [activity] = view.activities;
   if (activity === undefined) return view.isRunning ? [span('idle', 'dim')] : [];
-  const { eta, isWaiting, share, title } = activity;
-  const words = share === null ? title : `${title} ${percentText(share)}`;
+  const { eta, isWaiting, share, short } = activity;
+  const words = share === null ? short : `${short} ${percentText(share)}`;
   return spaced(span(words, 'busy'), eta === null ? null : span(eta, isWaiting ? 'warn' : 'plain'));
 }
 

@@ -13,8 +13,6 @@ export interface MonitorLook {
   readonly events: readonly EventDocument[];
   /** Older ones that the server does not keep any more. */
   readonly missed: number;
-  /** They are those of another server than before. */
-  readonly isOther: boolean;
 }
 
 export interface MonitorSource {

@@ -32,8 +32,9 @@ export interface MonitorState {
   readonly pane: PaneName;
   readonly isExpanded: boolean;
   readonly overlay: 'help' | 'details' | null;
-  /** Rows that can be chosen: of the stack pane and of the log, which counts from its end. */
-  readonly cursor: number;
+  /** The row of the stack pane that is chosen; null: that which needs it most. */
+  readonly cursor: number | null;
+  /** That of the log, which counts from its end. */
   readonly logCursor: number;
   readonly filter: string;
   /** What is being typed; null: nothing is. */
@@ -72,7 +73,7 @@ export const NOTHING_SEEN = {
   samples: [],
   events: [],
   missed: 0,
-  cursor: 0,
+  cursor: null,
   logCursor: 0,
 } as const;
 

@@ -5,6 +5,7 @@
 import type { EventDocument } from '../control/schema-events.ts';
 import type { Action } from './keys.ts';
 import { type MonitorState, PANES, type PaneName } from './monitor-state.ts';
+import type { Tone } from './spans.ts';
 import { stackView, type TreeRow } from './view.ts';
 
 /** Rows of the stack pane that can be chosen. */
@@ -15,7 +16,19 @@ export function choosable({ look }: MonitorState): readonly TreeRow[] {
 /** The one that is; null where there is none. */
 export function chosenRow(state: MonitorState): TreeRow | null {
   const rows = choosable(state);
-  return rows[Math.min(state.cursor, rows.length - 1)] ?? null;
+  return rows[chosenIndex(state, rows)] ?? null;
+}
+
+/** The worst first. */
+const NEEDY: readonly Tone[] = ['bad', 'busy', 'warn'];
+
+function chosenIndex({ cursor }: MonitorState, rows: readonly TreeRow[]): number {
+  if (cursor !== null) return Math.min(cursor, rows.length - 1);
+  for (const needy of NEEDY) {
+    const at = rows.findIndex(({ tone }) => tone === needy);
+    if (at !== -1) return at;
+  }
+  return 0;
 }
 
 /** Events that the filter lets through, oldest first. */
@@ -59,10 +72,12 @@ function clamp(value: number, count: number): number {
 }
 
 function inStack(state: MonitorState, action: Action): MonitorState {
-  const count = choosable(state).length;
+  const rows = choosable(state);
+  const count = rows.length;
+  const at = chosenIndex(state, rows);
   const to: Partial<Record<Action, number>> = {
-    up: state.cursor - 1,
-    down: state.cursor + 1,
+    up: at - 1,
+    down: at + 1,
     first: 0,
     last: count - 1,
   };

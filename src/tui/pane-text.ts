@@ -18,17 +18,26 @@ export interface PaneText {
   /** Lines below them, and the one that has to be seen. */
   readonly rows: readonly Line[];
   readonly at: number;
+  /** What to show instead where the fixed lines have no room; what matters most first. */
+  readonly brief?: readonly Line[];
 }
 
 /** Exactly so many lines, each exactly so wide. */
 export function paneLines(text: PaneText, rows: number, { columns, glyphs }: Paint): Line[] {
+  if (text.brief !== undefined && rows < text.fixed.length) {
+    return fitted([...text.brief, ...text.rows], rows, columns, glyphs);
+  }
   // One row at least is for what moves.
   const fixedRows = Math.min(text.fixed.length, text.rows.length === 0 ? rows : rows - 1);
   const room = rows - Math.max(0, fixedRows);
   const fixed = text.fixed.slice(0, Math.max(0, fixedRows));
-  const lines = [...fixed, ...windowOf(text.rows, text.at, room)];
-  while (lines.length < rows) lines.push([]);
-  return lines.slice(0, rows).map((line) => fitLine(line, columns, glyphs.ellipsis));
+  return fitted([...fixed, ...windowOf(text.rows, text.at, room)], rows, columns, glyphs);
+}
+
+function fitted(lines: readonly Line[], rows: number, columns: number, glyphs: Glyphs): Line[] {
+  return Array.from({ length: rows }, (_, row) =>
+    fitLine(lines[row] ?? [], columns, glyphs.ellipsis),
+  );
 }
 
 /** So many rows with row `at` among them; a row at its end tells how many are below. */

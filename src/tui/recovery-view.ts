@@ -51,7 +51,7 @@ export function recoveryView(status: StatusDocument): RecoveryView | null {
       steps: [{ step: 'start', state: 'now', words }],
       progress: activityView(activity, ''),
       ranges: [],
-      loss: 'nothing known',
+      loss: 'none known',
       isLossy: false,
       isOnline,
     };
@@ -153,7 +153,7 @@ function rangeWords(range: CacheRangeDocument): string {
 function lossWords(lost: number, recovery: CacheRecoveryDocument, isKnown: boolean): string {
   const { unreadable_blocks: bad } = recovery;
   if (lost > 0) return `${blocksText(lost)} of the stack: nobody has their newest content`;
-  if (isKnown) return 'nothing: all that was answered is here';
+  if (isKnown) return 'none known: all that was found can be read';
   if (bad > 0) return `what was in ${blocksText(bad)} of the ring that cannot be read, perhaps`;
   return 'not known before all is read';
 }

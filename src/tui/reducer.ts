@@ -24,8 +24,6 @@ export type MonitorEvent =
       readonly status: StatusDocument;
       readonly events: readonly EventDocument[];
       readonly missed: number;
-      /** These events are of another server than those before. */
-      readonly isOther: boolean;
     }
   | { readonly kind: 'silence'; readonly name: string; readonly atMs: number; readonly why: string }
   | { readonly kind: 'size'; readonly columns: number; readonly rows: number }
@@ -58,17 +56,16 @@ function looked(
   const wasThere = state.look?.status.server != null;
   const isThere = status.server !== null;
   const goneSinceMs = isThere ? null : (state.goneSinceMs ?? (wasThere ? atMs : null));
-  const before = event.isOther ? [] : state.events;
   return {
     ...state,
     look,
     silence: null,
     goneSinceMs,
     samples: withSample(state.samples, sampleOf(state.look, look)),
-    events: [...before, ...event.events].slice(-EVENTS_MAX),
-    missed: event.isOther ? event.missed : state.missed + event.missed,
+    events: [...state.events, ...event.events].slice(-EVENTS_MAX),
+    missed: state.missed + event.missed,
     // What is looked at in the log stays where it is while others come.
-    logCursor: state.logCursor === 0 || event.isOther ? 0 : state.logCursor + event.events.length,
+    logCursor: state.logCursor === 0 ? 0 : state.logCursor + event.events.length,
   };
 }
 

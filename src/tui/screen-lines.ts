@@ -78,9 +78,12 @@ interface Wanted {
   readonly text: PaneText;
 }
 
-const STACK_ROWS_LEAST = 4;
+const STACK_ROWS_LEAST = 6;
 /** Of the screen, at most so much is for the stack before the others have what they need. */
 const STACK_SHARE = 0.4;
+/** A recovery comes first, and below so many rows there is nothing about space beside it. */
+const STACK_SHARE_RECOVERY = 0.25;
+const RECOVERY_AND_SPACE_ROWS = 40;
 
 function paneTexts(state: MonitorState, view: StackView | null, paint: Paint): Wanted[] {
   const { isExpanded, look, pane } = state;
@@ -92,19 +95,23 @@ function paneTexts(state: MonitorState, view: StackView | null, paint: Paint): W
   };
   const stack = stackPane(state, view, paint);
   const stackRows = lengthOf(stack);
+  const stackShare = recovery === null ? STACK_SHARE : STACK_SHARE_RECOVERY;
   const stackMost = Math.min(
     stackRows,
-    Math.max(STACK_ROWS_LEAST, Math.floor(state.rows * STACK_SHARE)),
+    Math.max(STACK_ROWS_LEAST, Math.floor(state.rows * stackShare)),
   );
   add('stack', stack, Math.min(stackRows, STACK_ROWS_LEAST), stackMost, 0);
   const isAlone = isExpanded && pane === 'activity';
   if (recovery !== null || view.activities.length > 0 || isAlone) {
     const text = activityPane(view, recovery, paint);
-    add('activity', text, Math.min(2, lengthOf(text)), lengthOf(text), 1);
+    const least = recovery === null ? 2 : 3;
+    add('activity', text, Math.min(least, lengthOf(text)), lengthOf(text), 1);
   }
   const space = spacePane(look.status, paint);
-  if (space !== null) add('space', space, 1, lengthOf(space), 4);
-  else if (isExpanded && pane === 'space') add('space', NO_SPACE, 1, 1, 4);
+  const isSpaceAlone = isExpanded && pane === 'space';
+  const hasRoom = recovery === null || state.rows >= RECOVERY_AND_SPACE_ROWS;
+  if (space !== null && (hasRoom || isSpaceAlone)) add('space', space, 1, lengthOf(space), 4);
+  else if (isSpaceAlone) add('space', NO_SPACE, 1, 1, 4);
   add('io', ioPane(ioView(state.samples), state.intervalMs, paint), 2, 3, 3);
   add('log', logPane(state, paint), 2, 3, 2);
   return panes;

@@ -6,9 +6,9 @@
  * off is what matters least.
  */
 
-import { formatSize } from '../block/quantities.ts';
+import { formatLatency, formatSize } from '../block/quantities.ts';
 import { progressLines } from './activity-pane.ts';
-import { activitySpans, healthSpans } from './head-line.ts';
+import { activitySpans, slotsLine } from './head-line.ts';
 import { SUMMARY_LEAST } from './layout.ts';
 import { type MonitorState, nameOf } from './monitor-state.ts';
 import { shownEvents } from './moves.ts';
@@ -16,7 +16,7 @@ import type { Paint } from './pane-text.ts';
 import { recoveryView } from './recovery-view.ts';
 import { ioView } from './samples.ts';
 import { fitLine, type Line, lineOf, spaced, span } from './spans.ts';
-import { alertLines } from './stack-pane.ts';
+import { alertLines, silenceLines } from './stack-pane.ts';
 import { percentText, type StackView } from './view.ts';
 
 /** Below the line of the head: at most so many lines. */
@@ -27,7 +27,7 @@ export function summaryLines(
   paint: Paint,
 ): Line[] {
   const { columns, glyphs } = paint;
-  const lines: Line[] = [...alertLines(view, paint)];
+  const lines: Line[] = [...silenceLines(state, paint), ...alertLines(view, paint)];
   const recovery = state.look === null ? null : recoveryView(state.look.status);
   const [first] = view.activities;
   const progress = recovery?.progress ?? first;
@@ -55,7 +55,7 @@ function ioLine(state: MonitorState): Line {
   const { latency, readRate, writeRate } = ioView(state.samples);
   const rate = (value: number | null): string =>
     value === null ? '-' : `${formatSize(Math.round(value))}/s`;
-  const p99 = latency === null ? null : `p99 ${Math.round(latency.p99Us)} us`;
+  const p99 = latency === null ? null : `p99 ${formatLatency(latency.p99Us)}`;
   return spaced(`read ${rate(readRate)}`, `write ${rate(writeRate)}`, p99);
 }
 
@@ -80,7 +80,7 @@ export function fewLines(state: MonitorState, view: StackView | null, paint: Pai
       lines.push(spaced(eta, rate));
     }
     if (view.reason !== null) lines.push(lineOf(span(view.reason, view.healthTone)));
-    lines.push(healthSpans(view));
+    if (view.slots !== null) lines.push(slotsLine(view.slots));
   }
   const shown = rows > 1 ? [...lines.slice(0, rows - 1), size] : lines.slice(0, 1);
   return shown.map((line) => fitLine(line, width, glyphs.ellipsis));

@@ -20,10 +20,15 @@ export function stackPane(state: MonitorState, view: StackView, paint: Paint): P
   const at = view.rows.findIndex(({ key }) => key !== null && key === chosen);
   return {
     title: lineOf('stack'),
-    fixed: [...alertLines(view, paint), exportLine(view)],
+    fixed: [...silenceLines(state, paint), ...alertLines(view, paint), exportLine(view)],
     rows,
     at: Math.max(0, at),
   };
+}
+
+/** Why what is shown may not be true any more. */
+export function silenceLines({ silence }: MonitorState, { columns, glyphs }: Paint): Line[] {
+  return alert(silence?.why ?? null, '! ', 'bad', columns, glyphs.ellipsis);
 }
 
 /** Why it is not well, and what to do: two rows each at most. */

@@ -23,6 +23,8 @@ export const BLOCK_BYTES = 4096;
 export interface ActivityView {
   /** `rebuild of slot 2`, `cache resync`. */
   readonly title: string;
+  /** `rebuild`, `cache resync`. */
+  readonly short: string;
   readonly kind: ActivityStatus['kind'];
   /** From 0 to 1; null when nobody knows how much there is to do. */
   readonly share: number | null;
@@ -124,6 +126,7 @@ export function activityView(activity: ActivityStatus, prefix: string): Activity
   const { eta_seconds: eta, limit_bytes_per_second: limit, rate_bytes_per_second: rate } = activity;
   return {
     title: `${prefix}${kind}${where}${step === null ? '' : `, ${step}`}`,
+    short: `${prefix}${kind}`,
     kind,
     share: shareOf(done, total),
     doneBytes: done,
