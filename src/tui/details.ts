@@ -32,7 +32,8 @@ export function detailsPane(state: MonitorState, view: StackView, paint: Paint):
 export function commandToCopy(state: MonitorState): string | null {
   if (state.look === null) return null;
   const commands = shownCommands(state, stackView(state.look.status));
-  return commands.length === 0 ? null : commands.join(' && ');
+  if (commands.length === 0 || !commands.every(isHarmless)) return null;
+  return commands.join(' && ');
 }
 
 function shownCommands(state: MonitorState, view: StackView): readonly string[] {
@@ -41,6 +42,14 @@ function shownCommands(state: MonitorState, view: StackView): readonly string[] 
   const row = chosenRow(state);
   const [first] = row === null ? [] : memberCommands(row, view.name);
   return first === undefined ? [] : [first.line];
+}
+
+/**
+ * A path can hold anything, and what is pasted is obeyed: only what a shell takes as it stands, or
+ * quoted, is copied.
+ */
+function isHarmless(command: string): boolean {
+  return /^(?:[\w@%+=:,./ -]|'[\x20-\x26\x28-\x7e]*')+$/.test(command);
 }
 
 /** As a shell takes it for one word. */

@@ -29,6 +29,8 @@ export interface MonitorState {
   /** Events that were gone before anybody came for them. */
   readonly missed: number;
   readonly isFrozen: boolean;
+  /** What has happened while it was frozen. */
+  readonly held: readonly EventDocument[];
   readonly pane: PaneName;
   readonly isExpanded: boolean;
   readonly overlay: 'help' | 'details' | null;
@@ -72,6 +74,7 @@ export const NOTHING_SEEN = {
   goneSinceMs: null,
   samples: [],
   events: [],
+  held: [],
   missed: 0,
   cursor: null,
   logCursor: 0,

@@ -32,7 +32,10 @@ function chosenIndex({ cursor }: MonitorState, rows: readonly TreeRow[]): number
 }
 
 /** Events that the filter lets through, oldest first. */
-export function shownEvents({ events, filter }: MonitorState): readonly EventDocument[] {
+export function shownEvents({
+  events,
+  filter,
+}: Pick<MonitorState, 'events' | 'filter'>): readonly EventDocument[] {
   if (filter === '') return events;
   const word = filter.toLowerCase();
   return events.filter(({ kind, message, severity }) =>

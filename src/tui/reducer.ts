@@ -8,7 +8,7 @@ import type { StatusDocument } from '../control/schema.ts';
 import type { EventDocument } from '../control/schema-events.ts';
 import { actionOf } from './keys.ts';
 import { type MonitorState, NOTHING_SEEN, nameOf } from './monitor-state.ts';
-import { moved } from './moves.ts';
+import { moved, shownEvents } from './moves.ts';
 import { sampleOf, withSample } from './samples.ts';
 
 /** What the interval can be. */
@@ -51,7 +51,7 @@ function looked(
 ): MonitorState {
   const { atMs, status } = event;
   // Frozen means that nothing moves; a gap in the curves says so afterwards.
-  if (state.isFrozen) return state;
+  if (state.isFrozen) return { ...state, held: [...state.held, ...event.events] };
   const look = { atMs, status };
   const wasThere = state.look?.status.server != null;
   const isThere = status.server !== null;
@@ -62,10 +62,20 @@ function looked(
     silence: null,
     goneSinceMs,
     samples: withSample(state.samples, sampleOf(state.look, look)),
-    events: [...state.events, ...event.events].slice(-EVENTS_MAX),
+    ...withEvents(state, event.events),
     missed: state.missed + event.missed,
-    // What is looked at in the log stays where it is while others come.
-    logCursor: state.logCursor === 0 ? 0 : state.logCursor + event.events.length,
+  };
+}
+
+/** What is looked at in the log stays where it is while others come. */
+function withEvents(
+  { events, filter, logCursor }: MonitorState,
+  more: readonly EventDocument[],
+): Pick<MonitorState, 'events' | 'logCursor'> {
+  const shown = shownEvents({ events: more, filter }).length;
+  return {
+    events: [...events, ...more].slice(-EVENTS_MAX),
+    logCursor: logCursor === 0 ? 0 : logCursor + shown,
   };
 }
 
@@ -120,11 +130,10 @@ function typedFilter(state: MonitorState, typing: string, key: string): MonitorS
 }
 
 function frozen(state: MonitorState): MonitorState {
-  const { isFrozen, samples } = state;
-  // The first look afterwards would be compared with one from before.
-  return isFrozen
-    ? { ...state, isFrozen: false, samples: withSample(samples, null) }
-    : { ...state, isFrozen: true };
+  const { held, isFrozen, samples } = state;
+  if (!isFrozen) return { ...state, isFrozen: true };
+  const melted = { ...state, ...withEvents(state, held), held: [], isFrozen: false };
+  return { ...melted, samples: withSample(samples, null) };
 }
 
 function paced(state: MonitorState, step: 1 | -1): MonitorState {
