@@ -1,5 +1,5 @@
 /**
- * What the monitor looks at: the status of a stack, and its events since the last look. (control plane)
+ * What the monitor looks at: the status of a stack, and its new events.             (control plane)
  *
  * Over the status socket, so no root is needed; a stack without a server has its remembered status.
  * Events are numbered by a server: those of the next one begin anew, and are told apart by when it

@@ -1,5 +1,5 @@
 /**
- * What goes on: bars of rebuild, resync and check, or the steps of a recovery.       (user interface)
+ * What goes on: bars of rebuild, resync and check, or the steps of a recovery.     (user interface)
  */
 
 import { formatSize } from '../block/quantities.ts';

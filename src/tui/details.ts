@@ -1,5 +1,5 @@
 /**
- * What Enter shows: a member, or an event, in full, and the commands that act on it. (user interface)
+ * What Enter shows: a member or an event, and the commands that act on it.         (user interface)
  *
  * The monitor runs none of them: a storage tool should leave a history in the shell.
  */

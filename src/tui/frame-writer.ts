@@ -1,13 +1,13 @@
 /**
- * FrameWriter: what Ink has rendered, to the terminal, and only lines that changed.  (user interface)
+ * FrameWriter: what Ink has rendered, to the terminal; only lines that changed.    (user interface)
  *
  * Ink renders into this stream in its debug mode, in which a frame is one write of all its lines
  * and nothing else. Each line that differs from the one on the screen is written at its place, so
  * nothing flickers, nothing scrolls, and a frame may be as tall as the terminal. Whatever disturbs
  * the screen from outside is repaired by `forget`, after which the next frame is written whole.
  *
- * The lines of a frame lie in a synchronised update (mode 2026), which terminals that do not know it
- * ignore.
+ * The lines of a frame lie in a synchronised update (mode 2026), which terminals that do not know
+ * it ignore.
  */
 
 import { Writable } from 'node:stream';

@@ -1,5 +1,5 @@
 /**
- * What bars, curves and frames are drawn with: three sets of glyphs.                 (user interface)
+ * What bars, curves and frames are drawn with: three sets of glyphs.               (user interface)
  *
  * `unicode` has blocks, `braille` the same with two samples of a curve in each cell, and `ascii` is
  * for consoles and fonts that have neither. A bar is exact to an eighth of a cell where the set can

@@ -1,5 +1,5 @@
 /**
- * The first and the last line: is the data safe, and what can be done here.          (user interface)
+ * The first and the last line: is the data safe, and what can be done here.        (user interface)
  */
 
 import type { Glyphs } from './glyphs.ts';

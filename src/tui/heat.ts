@@ -1,5 +1,5 @@
 /**
- * Heat strips: many bands, or blocks of a ring, in one line of cells.                (user interface)
+ * Heat strips: many bands, or blocks of a ring, in one line of cells.              (user interface)
  *
  * The server sends at most 512 letters (`src/ftl/band-map.ts` has their meaning); a screen has room
  * for fewer. A cell shows the worst of the bands it stands for, else the mean of what is valid.

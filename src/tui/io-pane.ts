@@ -1,5 +1,5 @@
 /**
- * How much is read and written now, and how long that takes.                         (user interface)
+ * How much is read and written now, and how long that takes.                       (user interface)
  */
 
 import { formatCount, formatLatency, formatSize } from '../block/quantities.ts';

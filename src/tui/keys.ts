@@ -1,5 +1,5 @@
 /**
- * Keys: one table, from which the help and the bottom line are made.                 (user interface)
+ * Keys: one table, from which the help and the bottom line are made.               (user interface)
  *
  * The monitor changes nothing: what has to be done is a command, which `y` copies. A letter and the
  * same letter in upper case are different keys; there are no sequences of keys.

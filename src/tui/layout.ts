@@ -1,5 +1,5 @@
 /**
- * Which panes a terminal of a size has room for, and how many rows each gets.        (user interface)
+ * Which panes a terminal of a size has room for, and how many rows each gets.      (user interface)
  *
  *   row 0       the line that says whether the data is safe
  *   rows 1 …    panes, one below the other: a border with a title, then lines

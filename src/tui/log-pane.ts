@@ -1,5 +1,5 @@
 /**
- * What has happened: the events of the stack, the newest last.                       (user interface)
+ * What has happened: the events of the stack, the newest last.                     (user interface)
  */
 
 import { formatCount } from '../block/quantities.ts';

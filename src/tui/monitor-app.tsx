@@ -1,5 +1,5 @@
 /**
- * The application: the state of the store on the screen, keys into the store.        (user interface)
+ * The application: the state of the store on the screen, keys into the store.      (user interface)
  */
 
 import { useInput } from 'ink';

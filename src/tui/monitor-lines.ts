@@ -1,5 +1,5 @@
 /**
- * The monitor without a terminal, or for a screen reader: lines on the output.       (user interface)
+ * The monitor without a terminal, or for a screen reader: lines on the output.     (user interface)
  *
  * As long as nobody interrupts it, and the reader is there. A look that fails is a line, too.
  */

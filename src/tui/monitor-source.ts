@@ -1,5 +1,5 @@
 /**
- * MonitorSource: where the monitor gets what it shows.                               (user interface)
+ * MonitorSource: where the monitor gets what it shows.                             (user interface)
  *
  * A look is one answer of one server: its status, and what has happened since the look before.
  */

@@ -1,5 +1,5 @@
 /**
- * The state of the monitor: all that a screen is a function of.                      (user interface)
+ * The state of the monitor: all that a screen is a function of.                    (user interface)
  *
  * It knows neither the time nor the terminal, so tests own both; what changes it is in reducer.ts.
  */

@@ -1,5 +1,5 @@
 /**
- * MonitorStore: holds the state, applies events, and tells who draws it.             (user interface)
+ * MonitorStore: holds the state, applies events, and tells who draws it.           (user interface)
  */
 
 import { type FirstState, firstState, type MonitorState } from './monitor-state.ts';

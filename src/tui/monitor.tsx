@@ -1,5 +1,5 @@
 /**
- * The monitor on a terminal: looks, draws, takes keys, and gives the terminal back.  (user interface)
+ * The monitor on a terminal: looks, draws, takes keys, gives the terminal back.    (user interface)
  *
  * One loop looks at the chosen stack, waits for the interval, and looks again; a key that changes
  * what is looked at, or how often, wakes it. A look that fails is shown and repeated: a server that

@@ -1,5 +1,5 @@
 /**
- * Where the cursor is, and where a key takes it.                                     (user interface)
+ * Where the cursor is, and where a key takes it.                                   (user interface)
  */
 
 import type { EventDocument } from '../control/schema-events.ts';

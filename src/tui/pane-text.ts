@@ -1,5 +1,5 @@
 /**
- * What a pane has to show, and how much of it fits.                                  (user interface)
+ * What a pane has to show, and how much of it fits.                                (user interface)
  */
 
 import type { Glyphs } from './glyphs.ts';

@@ -1,5 +1,5 @@
 /**
- * What a start has behind it, and before it, from the status document.               (user interface)
+ * What a start has behind it, and before it, from the status document.             (user interface)
  *
  * A start of an NV cache reads its header, scans the ring, decides what counts, and scrubs a ring
  * that a crash has left half made; then the stack is online, and what was found is drained behind

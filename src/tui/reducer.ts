@@ -1,5 +1,5 @@
 /**
- * What changes the state of the monitor: looks at the stack, keys, sizes.            (user interface)
+ * What changes the state of the monitor: looks at the stack, keys, sizes.          (user interface)
  *
  * One reducer for input and data; whatever is drawn is a function of the state alone.
  */

@@ -1,5 +1,5 @@
 /**
- * What a stack has done between two looks: rates, and how long operations took.      (user interface)
+ * What a stack has done between two looks: rates, and how long operations took.    (user interface)
  *
  * A server counts since its start; that says nothing of now. So each look keeps the difference to
  * the one before it. Percentiles are of the last minute, curves have one sample for each look. A

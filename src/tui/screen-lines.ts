@@ -1,5 +1,5 @@
 /**
- * The whole screen as lines, a function of the state: what to draw, before it is drawn. (user interface)
+ * The whole screen as lines, a function of the state.                              (user interface)
  *
  * Parts that are drawn by one component each; every line is exactly as wide as the terminal, and
  * there are exactly as many as it has rows.
@@ -169,7 +169,7 @@ function dim(text: string): Span {
   return { text, tone: 'dim' };
 }
 
-/** `├─ title ───┤`; the pane that keys are for has its title in capitals of the theme. */
+/** `├─ title ───┤`; the pane that keys are for has a pointer before its title. */
 function titleLine(
   title: Line,
   hasFocus: boolean,

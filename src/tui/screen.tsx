@@ -1,5 +1,5 @@
 /**
- * The components: a screen of parts, a part of lines, a line of toned texts.         (user interface)
+ * The components: a screen of parts, a part of lines, a line of toned texts.       (user interface)
  *
  * What they show is decided in screen-lines.ts. A line that is the same as before is not rendered
  * again.

@@ -1,5 +1,5 @@
 /**
- * Screens for terminals that have no room for panes.                                 (user interface)
+ * Screens for terminals that have no room for panes.                               (user interface)
  *
  * The summary says all that matters in lines without borders; below that, a few lines say whether
  * the data is safe, and what room more would take. They are drawn from the top, so that what is cut

@@ -1,5 +1,5 @@
 /**
- * Where the bands and the ring of the NV cache are: two strips.                      (user interface)
+ * Where the bands and the ring of the NV cache are: two strips.                    (user interface)
  */
 
 import { formatCount, formatSize } from '../block/quantities.ts';

@@ -1,8 +1,8 @@
 /**
- * Lines of the screen before they have colours: runs of text, each with a tone.      (user interface)
+ * Lines of the screen before they have colours: runs of text, each with a tone.    (user interface)
  *
- * A tone says what a text means, the theme what that looks like. Whatever a tone says, the words say
- * it, too: colour is never the only difference.
+ * A tone says what a text means, the theme what that looks like. Whatever a tone says, the words
+ * say it, too: colour is never the only difference.
  */
 
 import { printable } from '../block/printable.ts';

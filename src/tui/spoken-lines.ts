@@ -1,8 +1,8 @@
 /**
- * What a screen reader is told: sentences, and only when something has changed.      (user interface)
+ * What a screen reader is told: sentences, and only when something has changed.    (user interface)
  *
- * Lines are appended, never drawn over. There is one for the health, for the beginning and the end of
- * an activity, for each tenth of it, and for each event; whoever listens is not told twice.
+ * Lines are appended, never drawn over. There is one for the health, for the beginning and the end
+ * of an activity, for each tenth of it, and for each event; whoever listens is not told twice.
  */
 
 import type { StatusDocument } from '../control/schema.ts';

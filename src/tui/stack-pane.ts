@@ -1,5 +1,5 @@
 /**
- * The stack: reason and action first, exports, then FTL, cache, array and members.   (user interface)
+ * The stack: reason and action first, exports, then FTL, cache, array and members. (user interface)
  */
 
 import type { MonitorState } from './monitor-state.ts';

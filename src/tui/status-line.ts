@@ -1,5 +1,5 @@
 /**
- * A stack in one line, for pipes and logs: no terminal, no cursor, no colours.       (user interface)
+ * A stack in one line, for pipes and logs: no terminal, no cursor, no colours.     (user interface)
  *
  *   2026-11-20T09:41:07Z tank degraded rebuild 41.0% 612MiB/s eta=3528s read=1.21GiB/s p99=1.9ms
  *

@@ -1,9 +1,9 @@
 /**
- * Terminal: takes the screen and gives it back, however the process ends.            (user interface)
+ * Terminal: takes the screen and gives it back, however the process ends.          (user interface)
  *
  * The monitor draws on the alternate screen, so that what was there before is there afterwards. It
- * is given back by `leave`, which the end of the process calls, too: an error that nobody has caught
- * must not leave a terminal without a cursor that echoes nothing.
+ * is given back by `leave`, which the end of the process calls, too: an error that nobody has
+ * caught must not leave a terminal without a cursor that echoes nothing.
  */
 
 import type { ScreenSize } from './frame-writer.ts';

@@ -1,5 +1,5 @@
 /**
- * How many columns of a terminal a text takes.                                       (user interface)
+ * How many columns of a terminal a text takes.                                     (user interface)
  *
  * Nearly everything that is shown is ASCII, or one of our own glyphs, one column each; paths and
  * names may hold anything. Emoji that are joined from several are counted one by one: too wide is

@@ -1,5 +1,5 @@
 /**
- * What tones look like: sixteen colours, or none.                                    (user interface)
+ * What tones look like: sixteen colours, or none.                                  (user interface)
  *
  * Without colours there is still bold, dim and reverse. What a tone means is in the words, too.
  */

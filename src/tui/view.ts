@@ -1,5 +1,5 @@
 /**
- * From a status document to what a screen shows, without saying how that looks.      (user interface)
+ * From a status document to what a screen shows, without saying how that looks.    (user interface)
  *
  * One line of thought: is my data safe, what goes on, how is each part. All readers of it (panes,
  * the small screens, lines without a terminal, sentences for a screen reader) say the same. Keys

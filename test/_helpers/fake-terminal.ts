@@ -1,4 +1,4 @@
-/** Streams of a terminal that is not there: keys go in, and a paper terminal shows what comes out. */
+/** Streams of a terminal that is not there: keys go in, a paper terminal shows what comes out. */
 
 import { PassThrough, Writable } from 'node:stream';
 import type { TerminalStreams } from '../../src/tui/terminal.ts';

@@ -1,10 +1,11 @@
 /** The monitor on a real terminal, of a real stack: a rebuild, a killed server, and the way out. */
 
 import { execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { PROGRAM } from '../_helpers/repository.ts';
+import { PROGRAM, ROOT } from '../_helpers/repository.ts';
 import { requires } from '../_helpers/requires.ts';
 import { DISK_BYTES, eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
@@ -146,6 +147,37 @@ requires('tmux')(
     t.is(tmux.format('cursor_flag'), '1');
   },
 );
+
+/** Files of the bundle that are loaded with `name`, and what they import of packages. */
+function loadedWith(name: string): Set<string> {
+  const loaded = new Set<string>();
+  const follow = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    if (!file.startsWith('./')) return;
+    const text = readFileSync(path.join(ROOT, 'dist/program', file), 'utf8');
+    for (const [, from] of text.matchAll(/^(?:import|\} from|export .* from)\b.*"([^"]+)";$/gm)) {
+      follow(from!);
+    }
+  };
+  follow(name);
+  return loaded;
+}
+
+test('no other command loads Ink or React, and the monitor does not before it draws', (t) => {
+  const files = readdirSync(path.join(ROOT, 'dist/program')).map((file) => `./${file}`);
+  const drawing = files.filter((file) => loadedWith(file).has('ink'));
+  t.deepEqual(
+    drawing.map((file) => file.replace(/-[0-9A-Z]+/, '')),
+    ['./monitor.js'],
+  );
+  for (const file of ['./main.js', './server-entry.js', './stack-worker.js']) {
+    const loaded = loadedWith(file);
+    t.true(loaded.size > 1, `${file} imports something`);
+    t.false(loaded.has('react'), file);
+    t.false(loaded.has(drawing[0]!), file);
+  }
+});
 
 test('without a terminal it prints lines until it is interrupted', async (t) => {
   const world = new StackWorld(t);

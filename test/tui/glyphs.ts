@@ -35,7 +35,7 @@ test('bars and curves are exactly as wide as asked, in every set', (t) => {
   );
 });
 
-test('a curve shows the newest at the right, zero as a line, a little as more, a gap as nothing', (t) => {
+test('a curve has the newest at the right, a line for zero, and nothing for a gap', (t) => {
   t.is(curveText([0, 0.01, 0.5, 1, null, 0], 6, GLYPHS.unicode), '▁▂▅█ ▁');
   t.is(curveText([1, 0, 1], 2, GLYPHS.unicode), '▁█');
   t.is(curveText([1], 3, GLYPHS.ascii), '  @');

@@ -57,7 +57,7 @@ test('the ring shows what is in use up to its head, and round its end', (t) => {
   t.is(ring(0, 10, 1), '▸▒▒▒▒▒▒▒▒█');
 });
 
-test('where blocks share a cell, what only the ring has is never hidden by what is drained', (t) => {
+test('where blocks share a cell, what only the ring has is not hidden by what is drained', (t) => {
   t.is(ring(60, 60, 11, 100), '▒▒▒▒██▸···');
   t.is(ring(0, 1, 1, 100), '▸········█');
 });

@@ -21,7 +21,7 @@ const rowsOf = (rows: number): Record<string, number> | string => {
   return Object.fromEntries(layout.panes.map((pane) => [pane.name, pane.rows]));
 };
 
-test('panes get what they need at least, then what they can use; the last one has the rest', (t) => {
+test('panes get what they need, then what they can use; the last one has the rest', (t) => {
   t.deepEqual(rowsOf(40), { stack: 9, activity: 2, space: 4, io: 3, log: 14 });
   t.deepEqual(rowsOf(24), { stack: 9, activity: 2, space: 1, io: 2, log: 2 });
 });

@@ -33,7 +33,7 @@ test('a line has the time, the health, the activity and the rates since the line
   t.is(statusLine(null, { atMs: LOOK_MS, status }), head);
 });
 
-test('a line tells what is paused, what the mirror of the cache does, and what does not run', (t) => {
+test('a line tells what is paused, what the mirror under the cache does, what is stopped', (t) => {
   const line = (status: StatusDocument): string => statusLine(null, { atMs: LOOK_MS, status });
   const paused = {
     ...REBUILD,

@@ -28,7 +28,7 @@ test('a healthy mirror is a tree of its members, and says so', (t) => {
   );
 });
 
-test('FTL, cache and array lie below each other; errors and the target of a rebuild stand out', (t) => {
+test('FTL, cache and array lie below each other; errors and targets stand out', (t) => {
   const view = stackView(rebuildStatus());
   t.is(view.slots, 'UUrU');
   t.deepEqual(

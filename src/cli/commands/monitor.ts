@@ -2,8 +2,8 @@
  * `bandstand monitor [NAME]`: a stack on the terminal, as it goes on.               (control plane)
  *
  * Read-only, and in a process of its own: what draws a screen is never in the path of I/O. The
- * screen (Ink, React) is loaded only here, and only where there is a terminal for it; elsewhere, with
- * --plain, and for a screen reader, lines are printed.
+ * screen (Ink, React) is loaded only here, and only where there is a terminal for it; elsewhere,
+ * with --plain, and for a screen reader, lines are printed.
  */
 
 import { BandstandError } from '../../block/errors.ts';
@@ -21,6 +21,7 @@ const INTERVAL_MS_MIN = 500;
 const INTERVAL_MS_MAX = 10_000;
 /** A look that takes longer is shown as no answer. */
 const LOOK_TIMEOUT_MS = 5000;
+/** As in src/tui/glyphs.ts, which is not loaded only to refuse a word. */
 const GLYPH_SETS = ['unicode', 'braille', 'ascii'] as const;
 
 export const monitor: Command = {
