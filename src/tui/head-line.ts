@@ -26,7 +26,7 @@ function healthSpans({ health, healthTone, slots }: StackView): Line {
 /** What goes on, or that nobody can tell. */
 export function activitySpans(state: MonitorState, view: StackView): Line {
   if (state.silence !== null) {
-    return [span(`NO ANSWER since ${clockText(state.silence.sinceMs)}`, 'bad')];
+    return [waitingSpan(state)];
   }
   if (state.goneSinceMs !== null) {
     return [span(`SERVER GONE since ${clockText(state.goneSinceMs)}`, 'bad')];
@@ -59,7 +59,8 @@ export function headLine(state: MonitorState, view: StackView | null, glyphs: Gl
 }
 
 function waitingSpan({ silence }: MonitorState): Span {
-  return silence === null ? span('looking', 'dim') : span(silence.why, 'bad');
+  if (silence === null) return span('looking', 'dim');
+  return span(`NO ANSWER since ${clockText(silence.sinceMs)}`, 'bad');
 }
 
 /** From the longest to the shortest. */

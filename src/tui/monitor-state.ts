@@ -34,6 +34,8 @@ export interface MonitorState {
   readonly pane: PaneName;
   readonly isExpanded: boolean;
   readonly overlay: 'help' | 'details' | null;
+  /** The first row of the help that is shown. */
+  readonly helpRow: number;
   /** The row of the stack pane that is chosen; null: that which needs it most. */
   readonly cursor: number | null;
   /** That of the log, which counts from its end. */
@@ -61,6 +63,7 @@ export function firstState(first: FirstState): MonitorState {
     pane: 'stack',
     isExpanded: false,
     overlay: null,
+    helpRow: 0,
     filter: '',
     typing: null,
     notice: null,

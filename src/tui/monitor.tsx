@@ -87,8 +87,10 @@ class Monitor {
     for (const signal of SIGNALS) process.on(signal, quit);
     process.on('SIGCONT', resume);
     const looking = this.#lookOn();
+    // What cannot be drawn ends Ink; nobody would see what follows.
+    const drawing = this.#ink.waitUntilExit();
     try {
-      await Promise.race([this.#ended, looking]);
+      await Promise.race([this.#ended, looking, drawing]);
     } finally {
       this.#controller.abort();
       this.#wake();

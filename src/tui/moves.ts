@@ -3,7 +3,7 @@
  */
 
 import type { EventDocument } from '../control/schema-events.ts';
-import type { Action } from './keys.ts';
+import { type Action, KEYS } from './keys.ts';
 import { type MonitorState, PANES, type PaneName } from './monitor-state.ts';
 import type { Tone } from './spans.ts';
 import { stackView, type TreeRow } from './view.ts';
@@ -52,26 +52,43 @@ export function chosenEvent(state: MonitorState): EventDocument | null {
 export function moved(state: MonitorState, action: Action): MonitorState {
   switch (action) {
     case 'pane':
-      return { ...state, pane: beside(state.pane, 1), overlay: null };
+      return { ...state, pane: beside(state, 1), overlay: null };
     case 'pane-before':
-      return { ...state, pane: beside(state.pane, -1), overlay: null };
+      return { ...state, pane: beside(state, -1), overlay: null };
     case 'warning':
       return toWarning(state, 1);
     case 'warning-newer':
       return toWarning(state, -1);
     default:
+      if (state.overlay === 'help') return inHelp(state, action);
       return state.pane === 'log' ? inLog(state, action) : inStack(state, action);
   }
 }
 
-/** Panes that have nothing to show are left out by the layout, and still can be expanded. */
-function beside(pane: PaneName, step: 1 | -1): PaneName {
-  const at = PANES.indexOf(pane) + step + PANES.length;
-  return PANES[at % PANES.length]!;
+/** Those that have something to show; one that a small screen leaves out can be expanded. */
+function beside({ look, pane }: MonitorState, step: 1 | -1): PaneName {
+  const status = look?.status ?? null;
+  const isIdle = status === null || stackView(status).activities.length === 0;
+  const hasSpace = status !== null && (status.ftl !== null || status.cache !== null);
+  const panes = PANES.filter(
+    (name) => !(name === 'activity' && isIdle) && !(name === 'space' && !hasSpace),
+  );
+  return panes[(panes.indexOf(pane) + step + panes.length) % panes.length]!;
 }
 
 function clamp(value: number, count: number): number {
   return Math.max(0, Math.min(count - 1, value));
+}
+
+function inHelp(state: MonitorState, action: Action): MonitorState {
+  const to: Partial<Record<Action, number>> = {
+    up: state.helpRow - 1,
+    down: state.helpRow + 1,
+    first: 0,
+    last: KEYS.length - 1,
+  };
+  const helpRow = to[action];
+  return helpRow === undefined ? state : { ...state, helpRow: clamp(helpRow, KEYS.length) };
 }
 
 function inStack(state: MonitorState, action: Action): MonitorState {

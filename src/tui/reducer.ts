@@ -51,7 +51,9 @@ function looked(
 ): MonitorState {
   const { atMs, status } = event;
   // Frozen means that nothing moves; a gap in the curves says so afterwards.
-  if (state.isFrozen) return { ...state, held: [...state.held, ...event.events] };
+  if (state.isFrozen) {
+    return { ...state, held: [...state.held, ...event.events].slice(-EVENTS_MAX) };
+  }
   const look = { atMs, status };
   const wasThere = state.look?.status.server != null;
   const isThere = status.server !== null;
@@ -96,7 +98,7 @@ function typed(state: MonitorState, key: string): MonitorState {
   const action = actionOf(key);
   switch (action) {
     case 'help':
-      return { ...state, overlay: state.overlay === 'help' ? null : 'help' };
+      return { ...state, overlay: state.overlay === 'help' ? null : 'help', helpRow: 0 };
     case 'back':
       return state.overlay === null
         ? { ...state, isExpanded: false, filter: '' }

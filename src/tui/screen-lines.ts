@@ -20,7 +20,7 @@ import { ioView } from './samples.ts';
 import { fewLines, summaryLines } from './small-screens.ts';
 import { spacePane } from './space-pane.ts';
 import { fitLine, type Line, lineOf, lineWidth, type Span, span } from './spans.ts';
-import { stackPane } from './stack-pane.ts';
+import { silenceLines, stackPane } from './stack-pane.ts';
 import { padEnd } from './text-width.ts';
 import { type StackView, stackView } from './view.ts';
 
@@ -51,7 +51,8 @@ export function screenParts(state: MonitorState, glyphs: Glyphs): ScreenPart[] {
     ];
   }
   if (view === null || layout.kind === 'summary') {
-    const lines = view === null ? [] : summaryLines(state, view, inner, wide);
+    const lines =
+      view === null ? silenceLines(state, wide) : summaryLines(state, view, inner, wide);
     return [head, { name: 'summary', lines: fill(lines, { columns, rows: inner }) }, foot];
   }
   const framed = layout.panes.map(({ name, rows: paneRows }) => ({
@@ -129,12 +130,12 @@ function lengthOf({ fixed, rows }: PaneText): number {
 }
 
 function overlayText(state: MonitorState, view: StackView, paint: Paint): PaneText {
-  return state.overlay === 'help' ? helpText() : detailsPane(state, view, paint);
+  return state.overlay === 'help' ? helpText(state) : detailsPane(state, view, paint);
 }
 
-function helpText(): PaneText {
+function helpText({ helpRow }: MonitorState): PaneText {
   const width = Math.max(...KEYS.map(({ shown }) => shown.length));
-  const rows = KEYS.map(({ meaning, shown }) =>
+  const rows = KEYS.slice(helpRow).map(({ meaning, shown }) =>
     lineOf(span(padEnd(shown, width + 2), 'strong'), meaning),
   );
   return { title: lineOf('keys'), fixed: [], rows, at: 0 };

@@ -9,6 +9,11 @@ import { PROGRAM, ROOT } from '../_helpers/repository.ts';
 import { requires } from '../_helpers/requires.ts';
 import { DISK_BYTES, eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what begins a sequence.
+const YELLOW_DEGRADED = /\u001b\[(?:[\d;]*;)?33mDEGRADED/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what begins a sequence.
+const COLOURS = /\u001b\[([\d;]*)m/g;
+
 /** A tmux of its own with one window, in which a shell runs. */
 class Tmux {
   readonly #socket: string;
@@ -16,7 +21,9 @@ class Tmux {
   constructor(t: ExecutionContext, folder: string, columns: number, rows: number) {
     this.#socket = path.join(folder, 'tmux');
     const size = ['-x', String(columns), '-y', String(rows)];
-    this.#run('new-session', '-d', ...size, 'env', 'PS1=READY:', 'LC_ALL=C.UTF-8', 'sh');
+    // As for a person: AVA says that there are no colours, and CI that nobody looks.
+    const shell = ['env', '-u', 'CI', '-u', 'NO_COLOR', '-u', 'FORCE_COLOR', 'LC_ALL=C.UTF-8'];
+    this.#run('new-session', '-d', ...size, ...shell, 'PS1=READY:', 'sh');
     t.teardown(() => {
       try {
         this.#run('kill-server');
@@ -33,6 +40,11 @@ class Tmux {
 
   get text(): string {
     return this.#run('capture-pane', '-p');
+  }
+
+  /** With the sequences of colours. */
+  get coloured(): string {
+    return this.#run('capture-pane', '-p', '-e');
   }
 
   format(what: string): string {
@@ -79,6 +91,7 @@ requires('tmux')(
 
     await world.ok('member', 'fail', 'tank', b);
     await tmux.sees(/^ tank {2}DEGRADED {2}\[1\/2 U_\]/m);
+    t.regex(tmux.coloured, YELLOW_DEGRADED);
     await tmux.sees(/▸ put a device in its place: bandstand member add tank DEVICE/);
     await world.ok('member', 'add', 'tank', c);
     await tmux.sees(/^ tank {2}DEGRADED {2}\[1\/2 Ur\] {2}rebuild \d+\.\d %/m);
@@ -129,9 +142,17 @@ requires('tmux')(
     const tmux = new Tmux(t, world.folder, 80, 24);
     await tmux.sees(/READY:/);
     const monitor = [process.execPath, PROGRAM, 'monitor', 'tank', ...world.directories];
-    tmux.type(`set -m; ${quoted(monitor)}; echo $((40+2))`, 'Enter');
+    tmux.type(`set -m; NO_COLOR=1 ${quoted(monitor)}; echo $((40+2))`, 'Enter');
     await tmux.sees(/^ tank {2}STOPPED/m);
     t.regex(tmux.text, /▸ export it: bandstand export tank/);
+    const codes = [...tmux.coloured.matchAll(COLOURS)].flatMap(([, numbers]) =>
+      numbers!.split(';'),
+    );
+    t.true(codes.includes('1'), 'bold is no colour');
+    t.false(
+      codes.some((code) => /^(?:[39][0-7]|4[0-7]|10[0-7]|38|48)$/.test(code)),
+      codes.join(' '),
+    );
     tmux.type('C-z');
     await tmux.sees(/READY:$/m);
     t.is(tmux.format('alternate_on'), '0');

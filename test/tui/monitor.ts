@@ -50,7 +50,7 @@ class Session {
     });
     t.teardown(async () => {
       if (!this.#isOver) this.terminal.press('q');
-      await this.ended;
+      await this.ended.catch(() => {});
     });
   }
 
@@ -144,6 +144,15 @@ test.serial('Ctrl-L draws everything again', async (t) => {
   session.terminal.press('\u000c');
   await session.sees(/^(?![\s\S]*garbage)/);
   t.true(session.text.includes('HEALTHY'));
+});
+
+test.serial('what cannot be drawn ends it, after the terminal was given back', async (t) => {
+  // As a server that breaks the schema would send it.
+  const status = { ...statusOf('tank'), ftl: {} } as never;
+  const session = new Session(t, [{ status }]);
+  await t.throwsAsync(session.ended, { instanceOf: TypeError });
+  t.false(session.terminal.paper.modes.has('1049'));
+  t.is(session.terminal.rawModes.at(-1), false);
 });
 
 test.serial('a defect ends it, after the terminal was given back', async (t) => {

@@ -1,6 +1,7 @@
 /** What looks and keys do to the state. */
 
 import test from 'ava';
+import type { StatusDocument } from '../../src/control/schema.ts';
 import { commandToCopy, shellWord } from '../../src/tui/details.ts';
 import { actionOf, KEYS, keyName } from '../../src/tui/keys.ts';
 import { chosenEvent, chosenRow, shownEvents } from '../../src/tui/moves.ts';
@@ -124,6 +125,21 @@ test('a filter is typed, shows what has the word, and is given up with Escape', 
   t.is(stateOf({ after: keys('/', 'x', 'escape') }).filter, '');
   t.is(stateOf({ after: keys('/', 'x', 'enter', 'escape') }).filter, '', 'Escape shows all again');
   t.is(stateOf({ after: keys('/', 'q', '?') }).overlay, null, 'keys are text while one types');
+});
+
+test('Tab goes round the panes that have something to show', (t) => {
+  const round = (status: StatusDocument, ...names: string[]) =>
+    names.map((_, index) => stateOf({ status, after: keys(...names.slice(0, index + 1)) }).pane);
+  const tabs = ['tab', 'tab', 'tab', 'tab', 'tab'];
+  t.deepEqual(round(rebuildStatus(), ...tabs), ['activity', 'space', 'io', 'log', 'stack']);
+  t.deepEqual(round(statusOf('tank'), 'tab', 'tab', 'tab'), ['io', 'log', 'stack']);
+  t.deepEqual(round(statusOf('tank'), 'shift-tab'), ['log']);
+});
+
+test('the help is walked from its first row to its last', (t) => {
+  t.is(stateOf({ after: keys('?', 'down', 'down', 'up') }).helpRow, 1);
+  t.is(stateOf({ after: keys('?', 'G', 'down') }).helpRow, KEYS.length - 1);
+  t.is(stateOf({ after: keys('?', 'down', 'escape', '?') }).helpRow, 0);
 });
 
 test('the interval has steps, and ends', (t) => {
