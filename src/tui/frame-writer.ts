@@ -59,9 +59,14 @@ export class FrameWriter extends Writable {
     done();
   }
 
+  /** Nobody knows what is on the screen: the next frame is drawn whole. */
+  forget(): void {
+    this.#lines = null;
+  }
+
   /** Draws all of the last frame again. */
   redraw(): void {
-    this.#lines = null;
+    this.forget();
     this.#draw();
   }
 

@@ -30,7 +30,7 @@ export type Action =
 
 export interface KeySpec {
   readonly action: Action;
-  /** As `Keystroke.name` has them. */
+  /** As `keyNames` has them. */
   readonly keys: readonly string[];
   /** How help shows them. */
   readonly shown: string;
@@ -129,16 +129,18 @@ export interface InkKey {
   readonly ctrl: boolean;
 }
 
-/** `up`, `ctrl-c`, `shift-tab`, or the text that was typed; '' for what means nothing here. */
-export function keyName(input: string, key: InkKey): string {
-  if (key.upArrow) return 'up';
-  if (key.downArrow) return 'down';
-  if (key.home) return 'home';
-  if (key.end) return 'end';
-  if (key.return) return 'enter';
-  if (key.escape) return 'escape';
-  if (key.backspace || key.delete) return 'backspace';
-  if (key.tab) return key.shift ? 'shift-tab' : 'tab';
-  if (key.ctrl) return /^[a-z]$/.test(input) ? `ctrl-${input}` : '';
-  return input;
+/**
+ * `up`, `ctrl-c`, `shift-tab`, or the characters that were typed: they may come several at a time.
+ */
+export function keyNames(input: string, key: InkKey): string[] {
+  if (key.upArrow) return ['up'];
+  if (key.downArrow) return ['down'];
+  if (key.home) return ['home'];
+  if (key.end) return ['end'];
+  if (key.return) return ['enter'];
+  if (key.escape) return ['escape'];
+  if (key.backspace || key.delete) return ['backspace'];
+  if (key.tab) return [key.shift ? 'shift-tab' : 'tab'];
+  if (key.ctrl) return /^[a-z]$/.test(input) ? [`ctrl-${input}`] : [];
+  return [...input];
 }

@@ -5,7 +5,7 @@
 import { useInput } from 'ink';
 import { useSyncExternalStore } from 'react';
 import type { Glyphs } from './glyphs.ts';
-import { keyName } from './keys.ts';
+import { keyNames } from './keys.ts';
 import type { MonitorStore } from './monitor-store.ts';
 import { Screen } from './screen.tsx';
 import type { Looks } from './theme.ts';
@@ -23,8 +23,7 @@ export function MonitorApp({ glyphs, looks, press, store, takesKeys }: MonitorAp
   const state = useSyncExternalStore(store.subscribe, store.state);
   useInput(
     (input, key) => {
-      const name = keyName(input, key);
-      if (name !== '') press(name);
+      for (const name of keyNames(input, key)) press(name);
     },
     { isActive: takesKeys },
   );

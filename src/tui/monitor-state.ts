@@ -14,6 +14,8 @@ export interface MonitorState {
   /** All stacks that can be looked at, and which one is. */
   readonly names: readonly string[];
   readonly chosen: number;
+  /** How often another one was chosen: what a look before that has found is not shown. */
+  readonly generation: number;
   readonly columns: number;
   readonly rows: number;
   readonly intervalMs: number;
@@ -58,6 +60,7 @@ export function firstState(first: FirstState): MonitorState {
   return {
     ...first,
     chosen: 0,
+    generation: 0,
     ...NOTHING_SEEN,
     isFrozen: false,
     pane: 'stack',

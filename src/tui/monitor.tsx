@@ -79,8 +79,9 @@ class Monitor {
 
   async run(): Promise<void> {
     const unwatch = this.#terminal.watchSize((size) => {
+      // What was drawn for another size does not fit; the next frame is drawn whole.
+      this.#writer.forget();
       this.#store.apply({ kind: 'size', ...size });
-      this.#writer.redraw();
     });
     const quit = (): void => this.#end();
     const resume = (): void => this.#resume();
@@ -108,26 +109,31 @@ class Monitor {
 
   async #lookOn(): Promise<void> {
     const { signal } = this.#controller;
+    let known = this.#store.state().generation;
     while (!signal.aborted) {
       const startMs = Date.now();
-      const name = nameOf(this.#store.state());
-      await this.#look(name, signal);
+      const { generation } = this.#store.state();
+      if (generation !== known) this.#source.forget();
+      known = generation;
+      await this.#look(generation, signal);
       if (signal.aborted) return;
       // A key while a look was under way.
-      if (nameOf(this.#store.state()) !== name) continue;
-      await this.#pause(startMs);
+      if (this.#store.state().generation === generation) await this.#pause(startMs);
     }
   }
 
-  async #look(name: string, signal: AbortSignal): Promise<void> {
+  async #look(generation: number, signal: AbortSignal): Promise<void> {
+    const name = nameOf(this.#store.state());
     try {
       const look = await this.#source.look(name, signal);
-      if (!signal.aborted) this.#store.apply({ kind: 'look', name, atMs: Date.now(), ...look });
+      if (signal.aborted) return;
+      this.#store.apply({ kind: 'look', generation, atMs: Date.now(), ...look });
     } catch (error) {
       // A defect of ours is no answer of a server.
       if (!(error instanceof BandstandError)) throw error;
       if (signal.aborted) return;
-      this.#store.apply({ kind: 'silence', name, atMs: Date.now(), why: error.message });
+      const why = error.message;
+      this.#store.apply({ kind: 'silence', generation, atMs: Date.now(), why });
     }
   }
 
@@ -144,7 +150,7 @@ class Monitor {
           resolve();
         };
       });
-      if (nameOf(this.#store.state()) !== nameOf(before)) return;
+      if (this.#store.state().generation !== before.generation) return;
     }
   }
 
@@ -159,8 +165,8 @@ class Monitor {
     }
     this.#store.apply({ kind: 'key', key });
     const after = this.#store.state();
-    if (nameOf(after) !== nameOf(before)) this.#source.forget();
-    if (nameOf(after) !== nameOf(before) || after.intervalMs !== before.intervalMs) this.#wake();
+    const isOther = after.generation !== before.generation;
+    if (isOther || after.intervalMs !== before.intervalMs) this.#wake();
   }
 
   #do(action: Action): void {
@@ -189,7 +195,10 @@ class Monitor {
     this.#terminal.enter();
     this.#terminal.setRaw(true);
     this.#writer.isPaused = false;
-    this.#store.apply({ kind: 'size', ...this.#terminal.size() });
-    this.#writer.redraw();
+    const { columns, rows } = this.#store.state();
+    const size = this.#terminal.size();
+    this.#writer.forget();
+    if (size.columns === columns && size.rows === rows) this.#writer.redraw();
+    else this.#store.apply({ kind: 'size', ...size });
   }
 }

@@ -7,7 +7,7 @@
 import type { StatusDocument } from '../control/schema.ts';
 import type { EventDocument } from '../control/schema-events.ts';
 import { actionOf } from './keys.ts';
-import { type MonitorState, NOTHING_SEEN, nameOf } from './monitor-state.ts';
+import { type MonitorState, NOTHING_SEEN } from './monitor-state.ts';
 import { moved, shownEvents } from './moves.ts';
 import { sampleOf, withSample } from './samples.ts';
 
@@ -19,13 +19,19 @@ const FILTER_MAX = 60;
 export type MonitorEvent =
   | {
       readonly kind: 'look';
-      readonly name: string;
+      /** Of the state when the look began. */
+      readonly generation: number;
       readonly atMs: number;
       readonly status: StatusDocument;
       readonly events: readonly EventDocument[];
       readonly missed: number;
     }
-  | { readonly kind: 'silence'; readonly name: string; readonly atMs: number; readonly why: string }
+  | {
+      readonly kind: 'silence';
+      readonly generation: number;
+      readonly atMs: number;
+      readonly why: string;
+    }
   | { readonly kind: 'size'; readonly columns: number; readonly rows: number }
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'notice'; readonly text: string };
@@ -33,9 +39,9 @@ export type MonitorEvent =
 export function reduce(state: MonitorState, event: MonitorEvent): MonitorState {
   switch (event.kind) {
     case 'look':
-      return event.name === nameOf(state) ? looked(state, event) : state;
+      return event.generation === state.generation ? looked(state, event) : state;
     case 'silence':
-      return event.name === nameOf(state) ? silent(state, event) : state;
+      return event.generation === state.generation ? silent(state, event) : state;
     case 'size':
       return { ...state, columns: event.columns, rows: event.rows };
     case 'notice':
@@ -126,7 +132,7 @@ function typedFilter(state: MonitorState, typing: string, key: string): MonitorS
   if (key === 'enter') return { ...state, filter: typing, typing: null, logCursor: 0 };
   if (key === 'escape') return { ...state, typing: null };
   if (key === 'backspace') return { ...state, typing: [...typing].slice(0, -1).join('') };
-  // Names of other keys have more than one character, and so has what is pasted.
+  // Names of other keys have more than one character.
   if ([...key].length !== 1) return state;
   return { ...state, typing: (typing + key).slice(0, FILTER_MAX) };
 }
@@ -146,5 +152,6 @@ function paced(state: MonitorState, step: 1 | -1): MonitorState {
 
 function chose(state: MonitorState, chosen: number): MonitorState {
   if (chosen === state.chosen || chosen >= state.names.length) return state;
-  return { ...state, ...NOTHING_SEEN, chosen, isFrozen: false, overlay: null };
+  const generation = state.generation + 1;
+  return { ...state, ...NOTHING_SEEN, chosen, generation, isFrozen: false, overlay: null };
 }

@@ -226,9 +226,9 @@ export function stateOf(options: StateOptions = {}): MonitorState {
       };
       const events = index === 0 ? EVENTS : [];
       const atMs = LOOK_MS - (LOOKS.length - 1 - index) * 2000;
-      apply({ kind: 'look', name: 'tank', atMs, status: { ...status, io }, events, missed: 0 });
+      apply({ kind: 'look', generation: 0, atMs, status: { ...status, io }, events, missed: 0 });
       if (index === 2) {
-        apply({ kind: 'silence', name: 'tank', atMs: atMs + 1000, why: 'it did not answer' });
+        apply({ kind: 'silence', generation: 0, atMs: atMs + 1000, why: 'it did not answer' });
       }
     });
   }

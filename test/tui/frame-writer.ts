@@ -50,6 +50,16 @@ test('while it is paused nothing is written, and then all of the newest frame', 
   t.deepEqual(terminal.lines, ['two', '']);
 });
 
+test('what somebody else has drawn is gone with the frame after it is forgotten', (t) => {
+  const { terminal, writer } = paper(10, 3);
+  writer.write('one\ntwo');
+  terminal.write('\u001b[1;1Hgarbage\u001b[3;1Hmore');
+  writer.forget();
+  t.true(terminal.lines.includes('more'), 'not before it');
+  writer.write('one\ntwo');
+  t.deepEqual(terminal.lines, ['one', 'two', '']);
+});
+
 test('after any sequence of frames the screen is the last one', (t) => {
   const line = fc.string({ maxLength: 12 });
   // An empty write is the end of an application, and no frame.

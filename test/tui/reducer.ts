@@ -3,7 +3,7 @@
 import test from 'ava';
 import type { StatusDocument } from '../../src/control/schema.ts';
 import { commandToCopy, shellWord } from '../../src/tui/details.ts';
-import { actionOf, KEYS, keyName } from '../../src/tui/keys.ts';
+import { actionOf, KEYS, keyNames } from '../../src/tui/keys.ts';
 import { chosenEvent, chosenRow, shownEvents } from '../../src/tui/moves.ts';
 import type { MonitorEvent } from '../../src/tui/reducer.ts';
 import { eventOf, statusOf } from '../_helpers/fake-stack.ts';
@@ -11,7 +11,7 @@ import { keys, LOOK_MS, rebuildStatus, stateOf } from '../_helpers/monitor-state
 
 const look = (change: Partial<Extract<MonitorEvent, { kind: 'look' }>>): MonitorEvent => ({
   kind: 'look',
-  name: 'tank',
+  generation: 0,
   atMs: LOOK_MS + 2000,
   status: rebuildStatus(),
   events: [],
@@ -41,12 +41,13 @@ test('what Ink tells of a key has one name', (t) => {
       'shift',
       'ctrl',
     ].map((name) => [name, false]),
-  ) as never as Parameters<typeof keyName>[1];
-  t.is(keyName('q', none), 'q');
-  t.is(keyName('', { ...none, upArrow: true }), 'up');
-  t.is(keyName('', { ...none, tab: true, shift: true }), 'shift-tab');
-  t.is(keyName('c', { ...none, ctrl: true }), 'ctrl-c');
-  t.is(keyName('\u0000', { ...none, ctrl: true }), '');
+  ) as never as Parameters<typeof keyNames>[1];
+  t.deepEqual(keyNames('q', none), ['q']);
+  t.deepEqual(keyNames('nvme', none), ['n', 'v', 'm', 'e'], 'what is typed fast comes together');
+  t.deepEqual(keyNames('', { ...none, upArrow: true }), ['up']);
+  t.deepEqual(keyNames('', { ...none, tab: true, shift: true }), ['shift-tab']);
+  t.deepEqual(keyNames('c', { ...none, ctrl: true }), ['ctrl-c']);
+  t.deepEqual(keyNames('\u0000', { ...none, ctrl: true }), []);
 });
 
 test('frozen, nothing moves; afterwards a gap says so', (t) => {
@@ -76,7 +77,7 @@ test('a server that ends is gone since then, until there is one', (t) => {
 test('no answer is told since the first one that was missing', (t) => {
   const silence = (atMs: number): MonitorEvent => ({
     kind: 'silence',
-    name: 'tank',
+    generation: 0,
     atMs,
     why: 'no',
   });
@@ -91,6 +92,7 @@ test('another stack begins anew, and late answers about the first one are ignore
   t.is(state.chosen, 1);
   t.is(state.look, null);
   t.deepEqual(state.events, []);
+  t.is(stateOf({ names, after: [...keys('2', '1'), look({})] }).look, null, 'nor one of before');
   t.is(stateOf({ names, after: keys(']', ']') }).chosen, 0);
   t.is(stateOf({ names, after: keys('3') }).chosen, 0, 'there is no third one');
 });

@@ -67,7 +67,7 @@ const SCREENS: Readonly<Record<string, readonly [MonitorState, GlyphSet]>> = {
       rows: 24,
       status: statusOf('tank'),
       after: [
-        { kind: 'look', name: 'tank', atMs: LOOK_MS + 2000, status: GONE, events: [], missed: 0 },
+        { kind: 'look', generation: 0, atMs: LOOK_MS + 2000, status: GONE, events: [], missed: 0 },
       ],
     }),
     'unicode',
@@ -77,7 +77,7 @@ const SCREENS: Readonly<Record<string, readonly [MonitorState, GlyphSet]>> = {
       columns: 80,
       rows: 24,
       status: statusOf('tank'),
-      after: [{ kind: 'silence', name: 'tank', atMs: LOOK_MS + 7000, why: 'it did not answer' }],
+      after: [{ kind: 'silence', generation: 0, atMs: LOOK_MS + 7000, why: 'it did not answer' }],
     }),
     'unicode',
   ],
