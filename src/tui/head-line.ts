@@ -77,6 +77,21 @@ function rightParts(state: MonitorState): Line[] {
   ];
 }
 
+/** What is left on the screen of whoever quits. */
+export function lastWords(state: MonitorState, view: StackView | null): string {
+  const name = nameOf(state);
+  if (view === null) return `${name} was not seen`;
+  if (state.silence !== null) return `${name} was ${view.health} before it did not answer any more`;
+  const [activity] = view.activities;
+  const parts = [`${name} is ${view.health}`];
+  if (activity !== undefined) {
+    const { eta, share, short } = activity;
+    const percent = share === null ? '' : ` ${percentText(share)}`;
+    parts.push(`${short}${percent}${eta === null ? '' : ` ${eta}`}`);
+  }
+  return `${parts.join(', ')}${view.isRunning ? ', and keeps running' : ''}`;
+}
+
 /** What was just done, what is being typed, or the keys that there is room for. */
 export function footLine(state: MonitorState, canCopy: boolean, glyphs: Glyphs): Line {
   const { columns, notice, overlay, typing } = state;

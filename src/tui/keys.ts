@@ -142,5 +142,23 @@ export function keyNames(input: string, key: InkKey): string[] {
   if (key.backspace || key.delete) return ['backspace'];
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab'];
   if (key.ctrl) return /^[a-z]$/.test(input) ? [`ctrl-${input}`] : [];
-  return [...input];
+  return [...input].map(characterName).filter((name) => name !== '');
+}
+
+const NAMED: Readonly<Record<string, string>> = {
+  '\r': 'enter',
+  '\n': 'enter',
+  '\t': 'tab',
+  '\b': 'backspace',
+  '\u007f': 'backspace',
+  '\u001b': 'escape',
+};
+
+/** Keys that come together come as characters, also those that have names. */
+function characterName(character: string): string {
+  const named = NAMED[character];
+  if (named !== undefined) return named;
+  const code = character.codePointAt(0)!;
+  if (code >= 0x20) return character;
+  return code >= 1 && code <= 26 ? `ctrl-${String.fromCodePoint(code + 0x60)}` : '';
 }

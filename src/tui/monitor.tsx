@@ -11,6 +11,7 @@ import { BandstandError } from '../block/errors.ts';
 import { commandToCopy } from './details.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { GLYPHS, type GlyphSet } from './glyphs.ts';
+import { lastWords } from './head-line.ts';
 import { type Action, actionOf } from './keys.ts';
 import { MonitorApp } from './monitor-app.tsx';
 import type { MonitorSource } from './monitor-source.ts';
@@ -18,6 +19,7 @@ import { nameOf } from './monitor-state.ts';
 import { MonitorStore } from './monitor-store.ts';
 import { Terminal, type TerminalStreams } from './terminal.ts';
 import { COLOURED, COLOURLESS } from './theme.ts';
+import { stackView } from './view.ts';
 
 export interface MonitorOptions {
   readonly names: readonly string[];
@@ -27,10 +29,10 @@ export interface MonitorOptions {
   readonly streams: TerminalStreams;
 }
 
-/** Returns when somebody quits it; the terminal is as it was then. */
-export async function runMonitor(source: MonitorSource, options: MonitorOptions): Promise<void> {
+/** Returns its last words when somebody quits it; the terminal is as it was then. */
+export async function runMonitor(source: MonitorSource, options: MonitorOptions): Promise<string> {
   const monitor = new Monitor(source, options);
-  await monitor.run();
+  return await monitor.run();
 }
 
 /** What the store does not do. */
@@ -77,7 +79,7 @@ class Monitor {
     );
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<string> {
     const unwatch = this.#terminal.watchSize((size) => {
       // What was drawn for another size does not fit; the next frame is drawn whole.
       this.#writer.forget();
@@ -103,6 +105,8 @@ class Monitor {
       this.#terminal.leave();
     }
     await looking;
+    const state = this.#store.state();
+    return lastWords(state, state.look === null ? null : stackView(state.look.status));
   }
 
   // --- looking ----------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ requires('tmux')(
 
     tmux.type('q');
     await tmux.sees(/READY:$/m);
+    t.regex(tmux.text, /^tank is (?:healthy|degraded).*, and keeps running$/m);
     t.is(tmux.format('alternate_on'), '0');
     t.is(tmux.format('cursor_flag'), '1');
     tmux.type('stty -a; echo $((40+2))', 'Enter');

@@ -21,7 +21,7 @@ const DEGRADED = statusOf('tank', {
 class Session {
   readonly terminal = new FakeTerminal(80, 24);
   readonly asked: string[] = [];
-  readonly ended: Promise<void>;
+  readonly ended: Promise<string>;
   #isOver = false;
 
   /** Answers each look with the next of `answers`, and the last one from then on. */
@@ -45,12 +45,12 @@ class Session {
       glyphs: 'ascii',
       isColoured: true,
       streams: this.terminal.streams,
-    }).then(() => {
+    }).finally(() => {
       this.#isOver = true;
     });
     t.teardown(async () => {
       if (!this.#isOver) this.terminal.press('q');
-      await this.ended.catch(() => {});
+      await this.ended.catch(() => '');
     });
   }
 
@@ -76,7 +76,7 @@ test.serial('it takes the other screen, and gives everything back when it is qui
   t.false(paper.modes.has('25'), 'there is no cursor');
   t.is(rawModes.at(-1), true);
   session.terminal.press('q');
-  await session.ended;
+  t.is(await session.ended, 'tank is healthy, and keeps running');
   t.false(paper.modes.has('1049'));
   t.true(paper.modes.has('25'));
   t.is(rawModes.at(-1), false);
@@ -131,6 +131,16 @@ test.serial('keys: help, copy, another stack', async (t) => {
   await session.sees(/^ vault {2}\(2 of 2\)/);
   while (session.asked.at(-1) !== 'vault') await sleep(20);
   t.true(session.asked.includes('forget'));
+});
+
+test.serial('keys that come all at once are keys, one after another', async (t) => {
+  const session = new Session(t, [{ events: EVENTS }]);
+  await session.sees(/17 read errors/);
+  session.terminal.press('/nvme5\r');
+  await session.sees(/log {2}\/nvme5: 1 of 3/);
+  session.terminal.press('\t\r');
+  await session.sees(/> \/dev\/sdb/);
+  t.true(session.text.includes('bandstand member replace tank /dev/sdb NEW'));
 });
 
 test.serial('Ctrl-L draws everything again', async (t) => {

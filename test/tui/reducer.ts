@@ -44,6 +44,14 @@ test('what Ink tells of a key has one name', (t) => {
   ) as never as Parameters<typeof keyNames>[1];
   t.deepEqual(keyNames('q', none), ['q']);
   t.deepEqual(keyNames('nvme', none), ['n', 'v', 'm', 'e'], 'what is typed fast comes together');
+  t.deepEqual(keyNames('\tg\rx\u007f\u0003\u0000', none), [
+    'tab',
+    'g',
+    'enter',
+    'x',
+    'backspace',
+    'ctrl-c',
+  ]);
   t.deepEqual(keyNames('', { ...none, upArrow: true }), ['up']);
   t.deepEqual(keyNames('', { ...none, tab: true, shift: true }), ['shift-tab']);
   t.deepEqual(keyNames('c', { ...none, ctrl: true }), ['ctrl-c']);

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import { GLYPHS } from '../../src/tui/glyphs.ts';
+import { lastWords } from '../../src/tui/head-line.ts';
 import { screenParts } from '../../src/tui/screen-lines.ts';
 import { lineText } from '../../src/tui/spans.ts';
 import { activityView, commandsIn, percentText, stackView } from '../../src/tui/view.ts';
@@ -84,6 +85,19 @@ test('how far an activity is never exceeds what there is to do', (t) => {
     '2 000 blocks disagreed',
     '1 block lost',
   ]);
+});
+
+test('the last words tell how it is, and that it keeps running', (t) => {
+  const words = (options: Parameters<typeof stateOf>[0]): string => {
+    const state = stateOf(options);
+    return lastWords(state, state.look === null ? null : stackView(state.look.status));
+  };
+  t.is(words({}), 'tank is degraded, rebuild 40.9 % ~59 min, and keeps running');
+  t.is(words({ status: null }), 'tank was not seen');
+  const stopped = { ...statusOf('tank', { health: 'stopped' }), server: null };
+  t.is(words({ status: stopped }), 'tank is stopped');
+  const silence = { kind: 'silence', generation: 0, atMs: 0, why: 'no' } as const;
+  t.is(words({ after: [silence] }), 'tank was degraded before it did not answer any more');
 });
 
 test('commands are found in advice, as they are typed', (t) => {

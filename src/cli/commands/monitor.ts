@@ -60,13 +60,14 @@ export const monitor: Command = {
     const { runMonitor } = await import('../../tui/monitor.tsx');
     const { likelyGlyphs } = await import('../../tui/glyphs.ts');
     const source = new StackSource(context.directories, lookTimeoutMs(context));
-    await runMonitor(source, {
+    const lastWords = await runMonitor(source, {
       names,
       intervalMs,
       glyphs: glyphs ?? likelyGlyphs(process.env),
       isColoured: isColoured(args),
       streams: { stdin, stdout },
     });
+    context.note(lastWords);
     return SILENT;
   },
 };
