@@ -15,6 +15,8 @@ const VALUE_MAX = 2 ** 31 - 1;
 const LINEAR = 64;
 const SUB_BITS = 5;
 const SUB = 1 << SUB_BITS;
+/** Buckets that are one where somebody else is told of them. */
+const COARSE = 4;
 const BUCKETS = LINEAR + (30 - 6 + 1) * SUB;
 
 /** Microseconds; all 0 when nothing was recorded. JSON-ready. */
@@ -85,6 +87,26 @@ export class LatencyHistogram {
     return this.#maxUs;
   }
 
+  /**
+   * The samples in coarser buckets, eight per power of two and one per microsecond below 8: the
+   * upper bound in microseconds and the count of each, the shortest first, without empty ones.
+   */
+  buckets(): [us: number, count: number][] {
+    const found: [number, number][] = [];
+    const add = (us: number, first: number, width: number): void => {
+      let count = 0;
+      for (let index = first; index < first + width; index += 1) count += this.#counts[index]!;
+      if (count > 0) found.push([us, count]);
+    };
+    for (let first = 0; first < LINEAR; first += UNITS_PER_US) {
+      add((first + UNITS_PER_US) / UNITS_PER_US, first, UNITS_PER_US);
+    }
+    for (let first = LINEAR; first < BUCKETS; first += COARSE) {
+      add(bucketEndUs(first + COARSE - 1), first, COARSE);
+    }
+    return found;
+  }
+
   summary(): LatencySummary {
     return {
       mean: round(this.meanUs),
@@ -96,12 +118,22 @@ export class LatencyHistogram {
   }
 }
 
-function bucketMiddleUs(index: number): number {
-  if (index < LINEAR) return (index + 0.5) / UNITS_PER_US;
+/** Of one above the linear ones, in units. */
+function bucketAt(index: number): { low: number; width: number } {
   const exponent = Math.floor((index - LINEAR) / SUB) + 6;
   const width = 2 ** (exponent - SUB_BITS);
-  const low = (SUB + ((index - LINEAR) % SUB)) * width;
+  return { low: (SUB + ((index - LINEAR) % SUB)) * width, width };
+}
+
+function bucketMiddleUs(index: number): number {
+  if (index < LINEAR) return (index + 0.5) / UNITS_PER_US;
+  const { low, width } = bucketAt(index);
   return (low + width / 2) / UNITS_PER_US;
+}
+
+function bucketEndUs(index: number): number {
+  const { low, width } = bucketAt(index);
+  return (low + width) / UNITS_PER_US;
 }
 
 function round(us: number): number {

@@ -109,3 +109,10 @@ export function formatEstimate(seconds: number): string {
 export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ');
 }
+
+/** Microseconds below a millisecond, then milliseconds, then seconds. */
+export function formatLatency(us: number): string {
+  if (us < 1000) return `${us < 10 ? us.toFixed(1) : Math.round(us)} us`;
+  if (us < 1_000_000) return `${(us / 1000).toFixed(us < 10_000 ? 2 : 1)} ms`;
+  return `${(us / 1_000_000).toFixed(1)} s`;
+}

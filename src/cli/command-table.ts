@@ -51,6 +51,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.ts')).status,
   },
   {
+    name: 'monitor',
+    summary: 'a stack on the terminal, as it goes on',
+    group: 'look',
+    load: async () => (await import('./commands/monitor.ts')).monitor,
+  },
+  {
     name: 'events',
     summary: 'what has happened to a stack, and what happens',
     group: 'look',

@@ -38,14 +38,18 @@ function entriesOf(directory: string): string[] {
   }
 }
 
-/** The status of one stack, running or not. Throws BANDSTAND_STACK_NOT_FOUND. */
+/**
+ * The status of one stack, running or not. Throws BANDSTAND_STACK_NOT_FOUND. Given up through
+ * `signal`, it may be anything.
+ */
 export async function readStatus(
   directories: Directories,
   name: string,
   timeoutMs?: number,
+  signal?: AbortSignal,
 ): Promise<StatusDocument> {
   for (const { runDir, stateDir } of readableDirectories(directories)) {
-    const running = await runningStatus(runDir, name, timeoutMs);
+    const running = await runningStatus(runDir, name, timeoutMs, signal);
     if (running !== null) return running;
     const remembered = new StateStore(stateDir).load(name);
     const crashed = existsSync(stackPaths(runDir, name).statusSocket);
@@ -59,9 +63,11 @@ export async function runningStatus(
   runDir: string,
   name: string,
   timeoutMs?: number,
+  signal?: AbortSignal,
 ): Promise<StatusDocument | null> {
   const path = stackPaths(runDir, name).statusSocket;
-  const options = timeoutMs === undefined ? { name } : { name, timeoutMs };
+  const given = signal === undefined ? {} : { signal };
+  const options = { name, ...given, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   const answer = await call(path, 'status', {}, options);
   if (answer === null) return null;
   const status = decodeStatus(answer.result);

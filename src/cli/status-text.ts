@@ -2,7 +2,13 @@
  * Text of status and list, rendered from the status document and nothing else.      (control plane)
  */
 
-import { formatCount, formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';
+import {
+  formatCount,
+  formatDuration,
+  formatEstimate,
+  formatLatency,
+  formatSize,
+} from '../block/quantities.ts';
 import {
   type ActivityStatus,
   type ArrayStatus,
@@ -225,18 +231,11 @@ function ioTable(io: NonNullable<StatusDocument['io']>): string[] {
   const rows: string[][] = [['', 'OPERATIONS', 'DATA', 'P50', 'P99', 'P99.9']];
   for (const kind of ['read', 'write', 'flush', 'trim'] as const) {
     const { ios, bytes, p50_us, p99_us, p999_us } = io[kind];
-    const times = [p50_us, p99_us, p999_us].map((us) => (us === null ? '-' : latencyText(us)));
+    const times = [p50_us, p99_us, p999_us].map((us) => (us === null ? '-' : formatLatency(us)));
     rows.push([kind, formatCount(ios), kind === 'flush' ? '' : formatSize(bytes), ...times]);
   }
   const align: Align[] = ['right', 'right', 'right', 'right', 'right', 'right'];
   return table(rows, { align, indent: '   ' });
-}
-
-/** Microseconds below a millisecond, then milliseconds, then seconds. */
-export function latencyText(us: number): string {
-  if (us < 1000) return `${us < 10 ? us.toFixed(1) : Math.round(us)} us`;
-  if (us < 1_000_000) return `${(us / 1000).toFixed(us < 10_000 ? 2 : 1)} ms`;
-  return `${(us / 1_000_000).toFixed(1)} s`;
 }
 
 /** That of the mirror under the NV cache where the stack's own array has none. */

@@ -6,11 +6,9 @@
  * made printable first, so that no escape sequence reaches a terminal.
  */
 
-/** Replaces control characters and lone surrogates by `?`. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\ud800-\udfff]/gu, '?');
-}
+import { printable } from '../block/printable.ts';
+
+export { printable };
 
 export type Align = 'left' | 'right';
 

@@ -277,6 +277,11 @@ export interface FtlStatusDocument {
     readonly open: number;
     readonly closed: number;
     readonly size_bytes: number;
+    /**
+     * All bands in at most 512 cells of neighbours: `!` one is damaged, `G` relocating, `O` open;
+     * else `0` to `9`, the tenths of them that are valid; `.` all free, `M` all of the map.
+     */
+    readonly map: { readonly bands_per_cell: number; readonly cells: string };
   };
   /** Blocks that hold data. */
   readonly valid_blocks: number;
@@ -326,6 +331,8 @@ export interface CacheStatusDocument {
   readonly phase: number | null;
   /** Starts so far. */
   readonly epoch: number | null;
+  /** Where in the ring it is; null while a start goes on. */
+  readonly ring: CacheRingDocument | null;
   /** Null before the header was read. */
   readonly size_bytes: number | null;
   readonly user_blocks_written: number;
@@ -339,6 +346,19 @@ export interface CacheStatusDocument {
   readonly lost_ranges: readonly { readonly block: number; readonly block_count: number }[];
   /** Of the newest start: null once it is online, if there was a clean stop before it. */
   readonly recovery: CacheRecoveryDocument | null;
+}
+
+/**
+ * Numbers of ring blocks, which begin at `first_block`. In use is from the tail to the head, round
+ * the end if need be; from `drained_block` on nobody else has it yet. Where tail and head are the
+ * same, `used_bytes` tells whether that is all or nothing.
+ */
+export interface CacheRingDocument {
+  readonly first_block: number;
+  readonly block_count: number;
+  readonly tail_block: number;
+  readonly drained_block: number;
+  readonly head_block: number;
 }
 
 export type CacheState =
@@ -392,6 +412,11 @@ export interface IoStatus {
   readonly p50_us: number | null;
   readonly p99_us: number | null;
   readonly p999_us: number | null;
+  /**
+   * How many took how long: the longest time of a bucket in microseconds and its operations, the
+   * shortest first, without empty ones. Of two documents, the differences are of the time between.
+   */
+  readonly latency_buckets: readonly (readonly [us: number, ios: number])[];
 }
 
 export interface ServerStatus {

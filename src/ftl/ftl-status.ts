@@ -2,6 +2,7 @@
  * FtlStatus: an FTL's numbers as plain data, for status and events.                 (control plane)
  */
 
+import { type BandMap, bandMap } from './band-map.ts';
 import { BAND_STATES } from './bands.ts';
 import type { FtlCore } from './ftl-core.ts';
 import { THROTTLE_LIMITS } from './throttle.ts';
@@ -32,6 +33,7 @@ export interface FtlStatus {
   readonly slots_in_use: number;
   /** Bands in each state, by its name. */
   readonly bands: Readonly<Record<string, number>>;
+  readonly band_map: BandMap;
   /** Bands by the tenth of them that is valid: closed ones only. */
   readonly validity_tenths: readonly number[];
   /** Closed bands and valid blocks of each lifetime class. */
@@ -82,6 +84,7 @@ export function ftlStatus(core: FtlCore): FtlStatus {
     slot_stalls: statistics.slotStalls,
     slots_in_use: buffer.state.filter((state) => state !== SLOT_FREE).length,
     bands: states,
+    band_map: bandMap(bands, full),
     validity_tenths: tenths,
     classes,
   };

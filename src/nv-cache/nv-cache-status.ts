@@ -23,6 +23,10 @@ export interface NvCacheStatus {
   readonly used_blocks: number;
   /** Of them: not sent to the device behind yet. */
   readonly undrained_blocks: number;
+  /** Ring blocks: the oldest in use, the next to be drained, and the next to be written. */
+  readonly tail_block: number;
+  readonly drained_block: number;
+  readonly head_block: number;
   /** Blocks of the device whose newest copy is in the ring. */
   readonly cached_blocks: number;
   readonly user_blocks: number;
@@ -74,6 +78,9 @@ export function nvCacheStatus(
     ring_blocks: ring.blocks,
     used_blocks: ring.used,
     undrained_blocks: ring.head - ring.drained,
+    tail_block: ring.addressOf(ring.tail),
+    drained_block: ring.addressOf(ring.drained),
+    head_block: ring.addressOf(ring.head),
     cached_blocks: map.count,
     user_blocks: statistics.userBlocks,
     trims: statistics.trims,

@@ -11,7 +11,7 @@ import type {
   Pace,
 } from '../control/schema.ts';
 import { IDLE } from '../control/schema.ts';
-import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
+import { CACHE_BLOCK_BYTES, RING_START } from '../nv-cache/cache-format.ts';
 import { CACHE_STEPS } from '../nv-cache/cache-restore.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { NvCacheStatus } from '../nv-cache/nv-cache-status.ts';
@@ -82,6 +82,13 @@ function documentOf(
     undrained_bytes: bytes(status.undrained_blocks),
     phase: status.phase,
     epoch: status.epoch,
+    ring: {
+      first_block: RING_START,
+      block_count: status.ring_blocks,
+      tail_block: status.tail_block,
+      drained_block: status.drained_block,
+      head_block: status.head_block,
+    },
     user_blocks_written: status.user_blocks,
     drained_blocks: status.drained_blocks,
     dropped_blocks: status.dropped_blocks,
@@ -117,6 +124,7 @@ function startingDocument(recovery: NvRecovery, device: string): CacheStatusDocu
     undrained_bytes: null,
     phase: null,
     epoch: null,
+    ring: null,
     user_blocks_written: 0,
     drained_blocks: 0,
     dropped_blocks: 0,

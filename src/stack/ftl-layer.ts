@@ -124,6 +124,7 @@ export class FtlLayer {
         open: bands('open'),
         closed: bands('closed'),
         size_bytes: number('band_bytes'),
+        map: status.band_map,
       },
       valid_blocks: status.mapped_blocks,
       user_blocks_written: status.user_blocks,

@@ -38,6 +38,7 @@ export function cacheOf(change: Partial<CacheStatusDocument> = {}): CacheStatusD
     undrained_bytes: 2 ** 25,
     phase: 2,
     epoch: 3,
+    ring: null,
     user_blocks_written: 0,
     drained_blocks: 0,
     dropped_blocks: 0,

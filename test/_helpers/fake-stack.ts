@@ -15,7 +15,7 @@ import type { ActivityReply, MemberReply } from '../../src/control/schema-member
 import { ControlServer, type MethodHandler } from '../../src/control/server.ts';
 import { CliWorld } from './run-cli.ts';
 
-const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null, latency_buckets: [] };
 
 export const REBUILD: ActivityStatus = {
   ...IDLE,

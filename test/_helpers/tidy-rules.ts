@@ -104,7 +104,7 @@ export const IMPORT_TABLE: Readonly<Record<string, ImportRule>> = {
     reason: 'the command line composes what stack and control offer',
   },
   tui: {
-    units: ['control/client', 'control/schema'],
+    units: ['block', 'control/client', 'control/schema'],
     packages: ['ink', 'react'],
     reason: 'the terminal UI renders status documents and never sees a device',
   },

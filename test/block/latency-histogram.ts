@@ -44,3 +44,25 @@ test('merge adds samples and reset forgets them', (t) => {
   t.is(a.count, 0);
   t.is(a.quantileUs(0.5), 0);
 });
+
+test('coarser buckets have all samples, each below its bound and above the one before', (t) => {
+  const histogram = new LatencyHistogram();
+  const samples = [0, 0.5, 1, 7.9, 8, 8.9, 9, 100, 101, 1000, 5_000_000, 1e12];
+  for (const us of samples) histogram.record(us);
+  const buckets = histogram.buckets();
+  t.deepEqual(buckets.slice(0, 5), [
+    [1, 2],
+    [2, 1],
+    [8, 1],
+    [9, 2],
+    [10, 1],
+  ]);
+  let below = 0;
+  for (const [us, count] of buckets.slice(0, -1)) {
+    const inside = samples.filter((sample) => sample >= below && sample < us);
+    t.is(inside.length, count, `below ${us}`);
+    below = us;
+  }
+  t.is(buckets.at(-1)![1], 1, 'what is beyond the last bound counts as that');
+  t.deepEqual(new LatencyHistogram().buckets(), []);
+});

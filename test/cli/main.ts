@@ -53,10 +53,10 @@ test('a misspelt verb gets one suggestion', async (t) => {
     stdout: '',
     stderr: "bandstand: cannot do 'exprt': there is no such verb\n  did you mean export?\n",
   });
-  t.deepEqual(await runMain(['monitor']), {
+  t.deepEqual(await runMain(['telescope']), {
     status: 2,
     stdout: '',
-    stderr: "bandstand: cannot do 'monitor': there is no such verb\n  see bandstand --help\n",
+    stderr: "bandstand: cannot do 'telescope': there is no such verb\n  see bandstand --help\n",
   });
 });
 

@@ -6,7 +6,7 @@ import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import { cacheOf } from '../_helpers/cache-status.ts';
 import { REBUILD } from '../_helpers/fake-stack.ts';
 
-const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null, latency_buckets: [] };
 const MEMBER = { uuid: null, read_errors: 3, write_errors: 0, repaired_blocks: null };
 
 const TANK: StatusDocument = {
@@ -33,7 +33,7 @@ const TANK: StatusDocument = {
   ftl: null,
   cache: null,
   io: {
-    read: { ios: 12, bytes: 49152, p50_us: 250, p99_us: 812, p999_us: null },
+    read: { ...QUIET, ios: 12, bytes: 49152, p50_us: 250, p99_us: 812 },
     write: QUIET,
     flush: QUIET,
     trim: QUIET,

@@ -1,7 +1,8 @@
 /** Text of status and list: exact, from documents. */
 
 import test from 'ava';
-import { healthExitStatus, latencyText, listText, statusText } from '../../src/cli/status-text.ts';
+import { formatLatency } from '../../src/block/quantities.ts';
+import { healthExitStatus, listText, statusText } from '../../src/cli/status-text.ts';
 import { IDLE, type StatusDocument } from '../../src/control/schema.ts';
 import { cacheOf, recoveryOf } from '../_helpers/cache-status.ts';
 import { cacheMemberOf, mirrorDocument } from '../_helpers/fake-cache.ts';
@@ -9,7 +10,7 @@ import { REBUILD } from '../_helpers/fake-stack.ts';
 
 const STARTED = '2026-11-20T09:14:02.000Z';
 const NOW = Date.parse(STARTED) + 273_600_000;
-const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null };
+const QUIET = { ios: 0, bytes: 0, p50_us: null, p99_us: null, p999_us: null, latency_buckets: [] };
 
 const TANK: StatusDocument = {
   name: 'tank',
@@ -53,7 +54,14 @@ const TANK: StatusDocument = {
   ftl: null,
   cache: null,
   io: {
-    read: { ios: 1_234_567, bytes: 5_056_786_432, p50_us: 9.5, p99_us: 812, p999_us: 22_000 },
+    read: {
+      ios: 1_234_567,
+      bytes: 5_056_786_432,
+      p50_us: 9.5,
+      p99_us: 812,
+      p999_us: 22_000,
+      latency_buckets: [],
+    },
     write: QUIET,
     flush: QUIET,
     trim: QUIET,
@@ -139,13 +147,20 @@ test('latencies have three digits at most', (t) => {
     22000: '22.0 ms',
     1500000: '1.5 s',
   };
-  for (const [us, text] of Object.entries(cases)) t.is(latencyText(Number(us)), text);
+  for (const [us, text] of Object.entries(cases)) t.is(formatLatency(Number(us)), text);
 });
 
 test('an FTL tells what it uses, and what has rotted', (t) => {
   const ftl = {
     op_percent: 20,
-    bands: { total: 506, free: 31, open: 2, closed: 473, size_bytes: 2 ** 20 },
+    bands: {
+      total: 506,
+      free: 31,
+      open: 2,
+      closed: 473,
+      size_bytes: 2 ** 20,
+      map: { bands_per_cell: 1, cells: '' },
+    },
     valid_blocks: 25_600,
     user_blocks_written: 100,
     relocated_blocks_written: 0,

@@ -16,6 +16,13 @@ test('after a kill the cache recovers until all is drained, then it is ready', a
     device: 'ssd',
     state: 'recover',
     undrained_bytes: 80 * 4096,
+    ring: {
+      first_block: 2,
+      block_count: 600,
+      tail_block: 2,
+      drained_block: 2,
+      head_block: 82,
+    },
     recovery: { over: false, clean: false, blocks_done: 0, blocks_total: 80, scanned_blocks: 600 },
   });
   t.like(cacheActivity(IDLE, cache), {
@@ -29,6 +36,7 @@ test('after a kill the cache recovers until all is drained, then it is ready', a
   t.is(cacheActivity(rebuild, cache), rebuild, 'what the array does comes first');
   await bench.rest();
   const over = cacheDocument(cache, SSD)!;
+  t.like(over.ring, { drained_block: 82, head_block: 82 });
   t.like(over, { state: 'ready', undrained_bytes: 0, recovery: { over: true, blocks_done: 80 } });
   t.deepEqual(over.recovery!.ranges, [
     {

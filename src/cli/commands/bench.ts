@@ -2,13 +2,12 @@
  * `bandstand bench TARGET`: measures a device or an arrangement of devices.         (control plane)
  */
 
-import { formatCount, formatSize } from '../../block/quantities.ts';
+import { formatCount, formatLatency, formatSize } from '../../block/quantities.ts';
 import { type BenchRequest, runBench } from '../../stack/bench-run.ts';
 import { parseDeviceSpec } from '../../stack/device-spec.ts';
 import { identifyDevice } from '../../stack/device-usage.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import type { Command } from '../command.ts';
-import { latencyText } from '../status-text.ts';
 import { keyLines } from '../table.ts';
 
 const KINDS = ['read', 'write', 'randread', 'randwrite', 'randrw'] as const;
@@ -61,7 +60,7 @@ export const bench: Command = {
           ['throughput', `${formatSize(data.bytes_per_second)}/s`],
           [
             'latency',
-            `mean ${latencyText(latency.mean)}, p50 ${latencyText(latency.p50)}, p99 ${latencyText(latency.p99)}, p99.9 ${latencyText(latency.p999)}, max ${latencyText(latency.max)}`,
+            `mean ${formatLatency(latency.mean)}, p50 ${formatLatency(latency.p50)}, p99 ${formatLatency(latency.p99)}, p99.9 ${formatLatency(latency.p999)}, max ${formatLatency(latency.max)}`,
           ],
           ['CPU', `${data.cpu_seconds.toFixed(2)} s for ${formatCount(data.ios)} operations`],
           ['errors', formatCount(data.errors)],
