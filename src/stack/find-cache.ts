@@ -7,6 +7,7 @@
  * device of the machine. Looking opens devices read-only and changes nothing.
  */
 
+import type { BlockDevice } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { OffsetDevice } from '../device/offset-device.ts';
@@ -120,12 +121,23 @@ export async function checkMirror(
   wanted: FtlCache,
 ): Promise<void> {
   const { blockBytes, name } = assembly.superblock;
+  const parts = assembly.slots.flatMap(({ dataOffset: firstBlock, device }) => {
+    if (device === null) return [];
+    const leaf = makeLeaf(nameless(specs.get(device)!), { readOnly: true, blockBytes });
+    return [new OffsetDevice(leaf, { firstBlock })];
+  });
+  await checkRings(reactor, { stack, array: name, parts }, wanted);
+}
+
+/** The same of the data areas of its members, `parts`, which are closed. */
+export async function checkRings(
+  reactor: Reactor,
+  { array, parts, stack }: { stack: string; array: string; parts: readonly BlockDevice[] },
+  wanted: FtlCache,
+): Promise<void> {
   let newest: CacheHeader | null = null;
   let why: BandstandError | null = null;
-  for (const { dataOffset: firstBlock, device } of assembly.slots) {
-    if (device === null) continue;
-    const leaf = makeLeaf(nameless(specs.get(device)!), { readOnly: true, blockBytes });
-    const part = new OffsetDevice(leaf, { firstBlock });
+  for (const part of parts) {
     await part.open(reactor);
     try {
       const { header } = await readCacheHeader(reactor, part);
@@ -139,8 +151,8 @@ export async function checkMirror(
     }
   }
   if (newest === null) throw why;
-  if (newest.uuid !== wanted.uuid) throw anotherCache(stack, name, wanted, newest.uuid);
-  refuseStale(stack, name, wanted, newest);
+  if (newest.uuid !== wanted.uuid) throw anotherCache(stack, array, wanted, newest.uuid);
+  refuseStale(stack, array, wanted, newest);
 }
 
 /** The FTL has been used with a later state of this cache than the device holds. */

@@ -9,6 +9,7 @@
 import type { BlockDevice, Geometry } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import { formatSize } from '../block/quantities.ts';
+import type { Reactor } from '../block/reactor.ts';
 import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import { CACHE_BLOCKS_LEAST } from '../nv-cache/cache-header.ts';
 import { createCache } from '../nv-cache/create-cache.ts';
@@ -16,7 +17,6 @@ import { createArray } from '../raid/create.ts';
 import { type ArrayPlan, planArray, planSpec } from '../raid/plan.ts';
 import { RaidArray } from '../raid/raid-array.ts';
 import { wipeDevice } from '../raid/wipe.ts';
-import type { Ring } from '../reactor/ring.ts';
 import { NAME_BYTES_MAX } from './stack-name.ts';
 
 /** Both are opened with blocks of this size. */
@@ -78,20 +78,20 @@ export interface MakeMirrorOptions {
  * Throws BandstandError; then what was written is wiped, as far as that is possible.
  */
 export async function makeMirror(
-  ring: Ring,
+  reactor: Reactor,
   plan: ArrayPlan,
   devices: readonly BlockDevice[],
   { overwrite, owner }: MakeMirrorOptions,
 ): Promise<void> {
   try {
-    await createArray(ring, plan, devices, { overwrite, nvCache: true });
+    await createArray(reactor, plan, devices, { overwrite, nvCache: true });
     const array = new RaidArray(planSpec(plan, devices), { membersOpened: true });
-    await array.open(ring);
+    await array.open(reactor);
     try {
-      await createCache(ring, array, { uuid: plan.uuid!, owner });
+      await createCache(reactor, array, { uuid: plan.uuid!, owner });
       refuseFailed(plan, array);
     } catch (error) {
-      for (const device of devices) await wipeDevice(ring, device).catch(() => {});
+      for (const device of devices) await wipeDevice(reactor, device).catch(() => {});
       throw error;
     } finally {
       await array.close();
