@@ -332,10 +332,16 @@ export class FoundRecords {
     });
   }
 
-  /** True when the ring block belongs to a record that was found. */
+  /**
+   * True when the ring block belongs to a record that counts. What an earlier lap has left there
+   * says nothing about it: its description may be all that is left of it.
+   */
   covers(ringBlock: number): boolean {
     return this.#address.some(
-      (address, record) => address <= ringBlock && ringBlock <= address + this.#dataCount[record]!,
+      (address, record) =>
+        this.#sequence[record]! >= this.#tailSequence &&
+        address <= ringBlock &&
+        ringBlock <= address + this.#dataCount[record]!,
     );
   }
 }
