@@ -6,6 +6,7 @@
  * another matter: it may be whole, and say that the ring holds nothing.
  */
 
+import { assert } from '../block/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { BlockIo, type Completer, OP_FLUSH, OP_WRITE } from '../block/block-io.ts';
 import { readBlocks } from '../block/control-io.ts';
@@ -139,6 +140,7 @@ export class HeaderKeeper implements Completer {
   }
 
   begin(changes: HeaderChanges, owner: HeaderOwner): void {
+    assert(this.#next === null, 'one header is written at a time');
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
     this.#next = next;
     this.#owner = owner;

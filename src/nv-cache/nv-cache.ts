@@ -309,9 +309,9 @@ export class NvCache implements BlockDevice, DeviceObserver {
   async #renewEpoch(): Promise<boolean> {
     const engine = this.#engine;
     if (engine === null || this.#readOnly || this.#closing !== null) return false;
-    const { core } = engine;
-    const { keeper } = this.#restored!;
-    await this.#until(() => !keeper.busy);
+    const [{ core }, { keeper }] = [engine, this.#restored!];
+    // Asked again when it is this one's turn: the engine may have begun to write one by then.
+    while (keeper.busy) await this.#until(() => !keeper.busy);
     const isUsed = core.state === STATE_ONLINE && core.lost.fits(LOST_RANGES_MAX);
     if (!isUsed || core.headerEpoch >= EPOCHS_MAX) return false;
     core.headerEpoch += 1;
