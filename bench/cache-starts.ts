@@ -63,6 +63,7 @@ async function scan(reactor: RingReactor, device: FileDevice): Promise<number> {
     backing: new NothingBehind('nothing', { sizeBytes: 2 ** 40 }),
     expected: { owner: header.owner, uuid: null, epoch: 0 },
     readOnly: true,
+    mirror: null,
     epochBegins: async () => {},
   });
   const [readHeader, scanRing] = restore.steps;

@@ -40,6 +40,7 @@ import { CacheScan } from './cache-scan.ts';
 import { cacheBlocksOf } from './create-cache.ts';
 import { type FoundPlace, FoundRecords, type FoundReport } from './found-records.ts';
 import { LostBlocks } from './lost-blocks.ts';
+import type { CacheMirrorState } from './mirror-state.ts';
 import type { Backing } from './nv-core.ts';
 import type { TrimRange } from './pending-trims.ts';
 import { scrubRing } from './scrub.ts';
@@ -82,8 +83,8 @@ export interface RestoreSource {
   readonly backing: Backing;
   readonly expected: ExpectedCache;
   readonly readOnly: boolean;
-  /** Whether what a mirror below has of so many of its blocks may differ; it is none without. */
-  readonly mayDiffer?: ((block: number, blockCount: number) => boolean) | undefined;
+  /** Null: the cache is no mirror. */
+  readonly mirror: CacheMirrorState | null;
   /** Makes the owner remember the epoch, before any record has it. */
   readonly epochBegins: (epoch: number) => Promise<void>;
 }
@@ -114,6 +115,8 @@ export class CacheRestore {
   #place: FoundPlace | null = null;
   #trims: readonly TrimRange[] = [];
   #epoch = 0;
+  /** Halves of a mirror that were absent before anything was read. */
+  #absent = 0;
   #trimMark = 0;
   /** Bytes of the ring that were read, or scrubbed, by the step that is under way. */
   readonly meter = new ProgressMeter();
@@ -187,7 +190,8 @@ export class CacheRestore {
   // --- the header -------------------------------------------------------------------------------
 
   async #readHeader(): Promise<void> {
-    const { cache, reactor } = this.#source;
+    const { cache, mirror, reactor } = this.#source;
+    this.#absent = mirror?.absent ?? 0;
     const { header, damagedCopies } = await readCacheHeader(reactor, cache);
     this.#check(header);
     this.#header = header;
@@ -312,11 +316,12 @@ export class CacheRestore {
 
   /**
    * What a crash has left on one half of a mirror is not on the other. What was found is written
-   * again where that may be, to both, before anything is built on it.
+   * again where that may be, to both, before anything is built on it. A half that is lost before
+   * that takes what was found there along, and what was read here cannot be relied on.
    */
   async #writeAgain({ records }: FoundPlace): Promise<void> {
-    const { cache, mayDiffer, reactor } = this.#source;
-    if (mayDiffer === undefined) return;
+    const { cache, mirror, reactor } = this.#source;
+    if (mirror === null) return;
     const factor = CACHE_BLOCK_BYTES / cache.geometry.blockBytes;
     const ringBlocks = this.#header!.sizeBlocks - RING_START;
     const most = Math.min(cache.geometry.requestBlocksMax, RECORD_BLOCKS_MAX * factor);
@@ -328,7 +333,7 @@ export class CacheRestore {
         const end = first + length * factor;
         for (let block = first; block < end; block += most) {
           const count = Math.min(most, end - block);
-          if (!mayDiffer(block, count)) continue;
+          if (!mirror.readsSteadily(block, count)) continue;
           const status = await submitStatus(cache, OP_READ, block, count, buffer);
           // What cannot be read is lost, and told as such by who looks for it.
           if (status === OK) await submitOrThrow(cache, OP_WRITE, block, count, buffer);
@@ -337,6 +342,13 @@ export class CacheRestore {
     } finally {
       reactor.arena.release(buffer, bytes);
     }
+    // What was there at a clean stop was durable on both.
+    if (mirror.absent <= this.#absent || this.report.clean) return;
+    throw this.#refusal(
+      'BANDSTAND_CACHE_UNREADABLE',
+      'half of the mirror was lost while it was read, and the other half may hold something else',
+      'start it again: then it is read from the half that is left',
+    );
   }
 
   /** Takes the descriptions of torn records away: in the next life they would pass for damaged. */

@@ -34,6 +34,7 @@ import { LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
 import { lossesTooMany } from './lost-blocks.ts';
+import type { CacheMirrorState } from './mirror-state.ts';
 import { NvCacheStatistics } from './nv-cache-statistics.ts';
 import { type NvCacheStatus, nvCacheStatus } from './nv-cache-status.ts';
 import {
@@ -74,8 +75,8 @@ export interface NvCacheOptions {
   readonly recovered?: () => void;
   /** Makes the owner remember the epoch; awaited before any record has it. */
   readonly epochBegins?: (epoch: number) => Promise<void>;
-  /** Of a mirror below: whether what its halves have of so many blocks may differ. */
-  readonly mayDiffer?: (block: number, blockCount: number) => boolean;
+  /** Of a mirror below, if it is one. */
+  readonly mirror?: CacheMirrorState | null;
   /**
    * Makes the owner forget this cache: nothing in it counts any more. Called when it is empty but
    * its header cannot be written.
@@ -156,7 +157,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
       backing,
       expected: { owner, uuid, epoch },
       readOnly: this.#readOnly,
-      mayDiffer: this.#options.mayDiffer,
+      mirror: this.#options.mirror ?? null,
       epochBegins,
     });
     this.#restore = restore;

@@ -108,7 +108,7 @@ export class LogLayers {
         const { lostBlocks = 0, totalBlocks: blocks = 0 } = cache.recovery() ?? {};
         emit({ event: 'cache-recovered', blocks, lostBlocks });
       },
-      mayDiffer: (block, count) => base.mirror?.device.readsSteadily(block, count) ?? false,
+      mirror: base.mirror?.device ?? null,
       epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
       forget: () => ftl.nameCache(null),
     });

@@ -2,7 +2,7 @@
 
 import test from 'ava';
 import { FEATURE_FUA, type Geometry } from '../../src/block/block-device.ts';
-import { FLAG_FUA, OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { FLAG_FUA, OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { readCacheHeader } from '../../src/nv-cache/cache-header-io.ts';
 import { NvBench } from '../_helpers/nv-bench.ts';
 
@@ -43,12 +43,35 @@ test('what a crash has left, perhaps on one half only, is written again to both'
       return 0;
     };
     // The second record lies where they may differ.
-    await bench.open({ mayDiffer: (block) => differs && block === 4 });
+    await bench.open({ mirror: { absent: 0, readsSteadily: (at) => differs && at === 4 } });
     // After it comes the header: what that says has to be true of both.
     t.deepEqual(
       written.map((block) => (block < 2 ? 'header' : block)),
       differs ? [4, 'header'] : ['header'],
     );
+    await bench.close();
+  }
+});
+
+test('what was on a half that is lost before it is on both is not relied on', async (t) => {
+  for (const left of [0, 1]) {
+    const bench = await NvBench.make();
+    await bench.open();
+    await bench.write(1, 1, 1);
+    bench.kill();
+    const mirror = { absent: 1 - left, readsSteadily: () => false };
+    bench.disk.fault = ({ block, op }) => {
+      // The ring has been read as far as that.
+      if (op === OP_READ && block >= 2) mirror.absent = left;
+      return 0;
+    };
+    const opening = bench.open({ mirror });
+    if (left === 1) {
+      await t.throwsAsync(opening, { message: /half of the mirror was lost while it was read/ });
+      // The next start reads what is left from the beginning.
+      await bench.open({ mirror });
+    } else await opening;
+    t.is(await bench.read(1), 1);
     await bench.close();
   }
 });

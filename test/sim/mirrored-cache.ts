@@ -106,7 +106,7 @@ class Life {
       uuid: UUID,
       epoch: behind.epoch,
       keepsDevices: true,
-      mayDiffer: (block, count) => manager.array.readsSteadily(block, count),
+      mirror: manager.array,
       epochBegins: async (epoch) => {
         if (!this.isDead) behind.epoch = epoch;
       },
