@@ -12,8 +12,7 @@
  */
 
 import { assert } from '../../src/block/assert.ts';
-import { freshBytes } from './fresh-bytes.ts';
-import { SparseBytes } from './sparse-bytes.ts';
+import { CHUNK_BYTES, SparseBytes } from './sparse-bytes.ts';
 
 /** One write (or trim, or write-zeroes) as the disk sees it. */
 export class SimWrite {
@@ -35,13 +34,17 @@ export class SimWrite {
   }
 }
 
+/** Where the bytes of a unit are: from `at` on in an array that does not change any more. */
 interface UnitVersion {
   readonly write: SimWrite;
   readonly bytes: Uint8Array;
+  readonly at: number;
 }
 
 interface UnitLog {
+  /** The same of what is durable. */
   durable: Uint8Array;
+  durableAt: number;
   versions: UnitVersion[];
 }
 
@@ -62,9 +65,8 @@ export type Decide = (write: SimWrite, unit: number) => boolean;
 
 const ZERO_UNIT = new Uint8Array(4096);
 
-function unitOf(write: SimWrite, at: number, unitBytes: number): Uint8Array {
-  if (write.bytes === null) return ZERO_UNIT.subarray(0, unitBytes);
-  return write.bytes.subarray(at, at + unitBytes);
+function isFlushed({ completed, dropped }: SimWrite, tick: number): boolean {
+  return completed < tick && !dropped;
 }
 
 export class SimMedium {
@@ -94,8 +96,8 @@ export class SimMedium {
     copy.away = this.away;
     copy.#clock = this.#clock;
     copy.#writes = this.#writes;
-    for (const [unit, { durable, versions }] of this.#dirty) {
-      copy.#dirty.set(unit, { durable, versions: versions.slice() });
+    for (const [unit, log] of this.#dirty) {
+      copy.#dirty.set(unit, { ...log, versions: log.versions.slice() });
     }
     return copy;
   }
@@ -120,30 +122,45 @@ export class SimMedium {
 
   /** Carries a write out, or the units of it that `only` chooses. */
   apply(write: SimWrite, only?: (unit: number) => boolean): void {
-    const { blockBytes, unitBytes, volatileCache } = this.options;
+    const { blockBytes, unitBytes } = this.options;
     const start = write.block * blockBytes;
     const end = start + write.blockCount * blockBytes;
-    if (only === undefined) this.#mend(write.block, write.blockCount);
-    if (!volatileCache && only === undefined) {
-      if (write.bytes === null) this.now.zero(start, end - start);
-      else this.now.write(start, write.bytes, 0, end - start);
+    if (only === undefined) {
+      this.#mend(write.block, write.blockCount);
+      this.#applyRange(write, start, start, end);
       return;
     }
-    const firstUnit = Math.floor(start / unitBytes);
-    for (let unit = firstUnit; unit * unitBytes < end; unit += 1) {
-      if (only !== undefined && !only(unit)) continue;
+    for (let unit = Math.floor(start / unitBytes); unit * unitBytes < end; unit += 1) {
+      if (!only(unit)) continue;
       const from = Math.max(start, unit * unitBytes);
       const to = Math.min(end, (unit + 1) * unitBytes);
-      if (only !== undefined) this.#mend(Math.ceil(from / blockBytes), (to - from) / blockBytes);
-      if (volatileCache) this.#log(unit);
-      if (write.bytes === null) this.now.zero(from, to - from);
-      else this.now.write(from, write.bytes, from - start, to - from);
-      if (volatileCache) {
-        const whole = to - from === unitBytes;
-        const bytes = whole ? unitOf(write, from - start, unitBytes) : this.#read(unit);
-        this.#dirty.get(unit)!.versions.push({ write, bytes });
-      }
+      this.#mend(Math.ceil(from / blockBytes), (to - from) / blockBytes);
+      this.#applyRange(write, start, from, to);
     }
+  }
+
+  /** Its bytes from `from` to `to`; the write begins at `start`. */
+  #applyRange(write: SimWrite, start: number, from: number, to: number): void {
+    const { unitBytes, volatileCache } = this.options;
+    const first = Math.floor(from / unitBytes);
+    if (volatileCache) {
+      for (let unit = first; unit * unitBytes < to; unit += 1) this.#log(unit);
+    }
+    if (write.bytes === null) this.now.zero(from, to - from);
+    else this.now.write(from, write.bytes, from - start, to - from);
+    if (!volatileCache) return;
+    for (let unit = first; unit * unitBytes < to; unit += 1) {
+      const at = unit * unitBytes;
+      const { versions } = this.#dirty.get(unit)!;
+      if (at < from || at + unitBytes > to) versions.push(this.#partVersion(write, at));
+      else if (write.bytes === null) versions.push({ write, bytes: ZERO_UNIT, at: 0 });
+      else versions.push({ write, bytes: write.bytes, at: at - start });
+    }
+  }
+
+  /** Of a unit of which the write has a part: what is there now. */
+  #partVersion(write: SimWrite, at: number): UnitVersion {
+    return { write, bytes: this.now.share(at), at: at % CHUNK_BYTES };
   }
 
   /** What the write has left is in the cache now, and with `fua` durable. */
@@ -154,14 +171,17 @@ export class SimMedium {
     const end = (write.block + write.blockCount) * blockBytes;
     const first = Math.floor((write.block * blockBytes) / unitBytes);
     for (let unit = first; unit * unitBytes < end; unit += 1) {
-      this.#settle(unit, (version) => version.write === write);
+      this.#settle(unit, write);
     }
   }
 
   /** Makes durable what had completed before `tick`. */
   flush(tick: number): void {
-    for (const unit of [...this.#dirty.keys()]) {
-      this.#settle(unit, ({ write }) => write.completed < tick && !write.dropped);
+    for (const [unit, log] of this.#dirty) {
+      const { versions } = log;
+      let last = versions.length - 1;
+      while (last >= 0 && !isFlushed(versions[last]!.write, tick)) last -= 1;
+      this.#settleUpTo(unit, log, last);
     }
   }
 
@@ -228,12 +248,15 @@ export class SimMedium {
   /** Power is gone. `flying` are writes that were not carried out yet. */
   cutPower(decide: Decide, flying: readonly SimWrite[]): void {
     const { unitBytes } = this.options;
-    for (const [unit, { durable, versions }] of this.#dirty) {
+    for (const [unit, { durable, durableAt, versions }] of this.#dirty) {
       let content = durable;
-      for (const { write, bytes } of versions) {
-        if (!write.dropped && decide(write, unit)) content = bytes;
+      let contentAt = durableAt;
+      for (const { write, bytes, at } of versions) {
+        if (write.dropped || !decide(write, unit)) continue;
+        content = bytes;
+        contentAt = at;
       }
-      this.now.write(unit * unitBytes, content, 0, unitBytes);
+      this.now.write(unit * unitBytes, content, contentAt, unitBytes);
     }
     this.#dirty.clear();
     for (const write of flying) this.#land(write, decide);
@@ -256,29 +279,35 @@ export class SimMedium {
     for (let index = 0; index < Math.floor(blockCount); index += 1) this.bad.delete(block + index);
   }
 
-  #read(unit: number): Uint8Array {
-    const { unitBytes } = this.options;
-    const bytes = freshBytes(unitBytes);
-    this.now.read(unit * unitBytes, bytes, 0, unitBytes);
-    return bytes;
-  }
-
   #log(unit: number): void {
     if (this.#dirty.has(unit)) return;
-    this.#dirty.set(unit, { durable: this.#read(unit), versions: [] });
+    const at = unit * this.options.unitBytes;
+    const durable = this.now.share(at);
+    this.#dirty.set(unit, { durable, durableAt: at % CHUNK_BYTES, versions: [] });
   }
 
-  /** The last version that `covered` accepts is durable now; what came before it is history. */
-  #settle(unit: number, covered: (version: UnitVersion) => boolean): void {
+  /** The write is durable in the unit, and what came before it is history. */
+  #settle(unit: number, write: SimWrite): void {
     const log = this.#dirty.get(unit);
     if (log === undefined) return;
-    const last = log.versions.findLastIndex(covered);
+    this.#settleUpTo(
+      unit,
+      log,
+      log.versions.findLastIndex((version) => version.write === write),
+    );
+  }
+
+  /** The version with that index is durable now; -1: none is. */
+  #settleUpTo(unit: number, log: UnitLog, last: number): void {
+    const { versions } = log;
     if (last === -1) return;
-    if (last === log.versions.length - 1) {
+    if (last === versions.length - 1) {
       this.#dirty.delete(unit);
       return;
     }
-    log.durable = log.versions[last]!.bytes;
-    log.versions = log.versions.slice(last + 1);
+    const { at, bytes } = versions[last]!;
+    log.durable = bytes;
+    log.durableAt = at;
+    log.versions = versions.slice(last + 1);
   }
 }

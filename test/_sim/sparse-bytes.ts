@@ -1,12 +1,13 @@
 /**
  * SparseBytes: the content of a simulated disk. Chunks that were never written do not exist and
  * read as zeroes; a clone shares its chunks until either side writes, so that forking a whole
- * world at a crash costs next to nothing.
+ * world at a crash costs next to nothing. A whole chunk that is written is not copied either: the
+ * bytes that are given to `write` must not change any more.
  */
 
 import { freshBytes } from './fresh-bytes.ts';
 
-const CHUNK_BYTES = 4096;
+export const CHUNK_BYTES = 4096;
 const ZEROES = new Uint8Array(CHUNK_BYTES);
 
 function isZero(bytes: Uint8Array): boolean {
@@ -48,6 +49,7 @@ export class SparseBytes {
       const count = Math.min(bytes - done, CHUNK_BYTES - within);
       const chunk = this.#chunks[index];
       if (chunk == null) target.fill(0, to + done, to + done + count);
+      else if (count === CHUNK_BYTES) target.set(chunk, to + done);
       else target.set(chunk.subarray(within, within + count), to + done);
       done += count;
     }
@@ -59,9 +61,22 @@ export class SparseBytes {
       const within = at + done - index * CHUNK_BYTES;
       const count = Math.min(bytes - done, CHUNK_BYTES - within);
       const part = source.subarray(from + done, from + done + count);
-      if (this.#chunks[index] != null || !isZero(part)) this.#own(index).set(part, within);
+      if (count === CHUNK_BYTES) {
+        this.#chunks[index] = isZero(part) ? null : part;
+        this.#owned[index] = 0;
+      } else if (this.#chunks[index] != null || !isZero(part)) this.#own(index).set(part, within);
       done += count;
     }
+  }
+
+  /**
+   * The chunk in which byte `at` lies, as it is now; what is written later leaves it as it is.
+   * `at` is at `at` mod 4096 in it.
+   */
+  share(at: number): Uint8Array {
+    const index = Math.floor(at / CHUNK_BYTES);
+    this.#owned[index] = 0;
+    return this.#chunks[index] ?? ZEROES;
   }
 
   zero(at: number, bytes: number): void {
@@ -79,7 +94,7 @@ export class SparseBytes {
     const chunk = this.#chunks[index];
     if (chunk != null && this.#owned[index] === 1) return chunk;
     const fresh = freshBytes(CHUNK_BYTES);
-    if (chunk != null) fresh.set(chunk);
+    fresh.set(chunk ?? ZEROES);
     this.#chunks[index] = fresh;
     this.#owned[index] = 1;
     return fresh;
