@@ -63,7 +63,7 @@ function hunt(mutant, folder) {
 }
 
 function subjectOf(file) {
-  if (file.startsWith('src/nv-cache/')) return 'cache';
+  if (file.startsWith('src/nv-cache/') || file.startsWith('src/stack/')) return 'cache';
   return file.startsWith('src/ftl/') ? 'ftl' : 'managed';
 }
 

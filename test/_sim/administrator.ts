@@ -13,6 +13,7 @@ import { referenceParity } from '../_helpers/raid-reference.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Step } from './step.ts';
 import type { SubjectAdmin } from './subject.ts';
+import { isCacheDisk } from './template.ts';
 import type { World } from './world.ts';
 
 type Of<Kind extends Step['do']> = Extract<Step, { readonly do: Kind }>;
@@ -54,9 +55,9 @@ export class Administrator {
   async #member({ what, slot, disk: number }: Of<'member'>): Promise<void> {
     if (what === 'fail') return await this.#fail(slot);
     if (what === 'remove') return await this.#remove(slot);
-    const { cacheMedium, life } = this.#world;
+    const { life } = this.#world;
     const disks = life.disks.filter(
-      ({ gone, isOpen, medium }) => !isOpen && !gone && medium !== cacheMedium,
+      ({ gone, isOpen, name }) => !isOpen && !gone && !isCacheDisk(name),
     );
     if (disks.length === 0) return;
     const disk = disks[number % disks.length]!;

@@ -26,5 +26,6 @@ export function drawCache(random: Random): CacheConfig {
     nativeFua: random.chance(0.6),
     ...random.pick(MARKS),
     drainBlocks: random.pick([128, 128, 256]),
+    halves: [],
   };
 }

@@ -9,6 +9,7 @@ import { type BlockIo, OP_READ } from '../../src/block/block-io.ts';
 import { CACHE_BLOCK_BYTES } from '../../src/nv-cache/cache-format.ts';
 import { type DiskFault, type FaultOp, strike } from './disk-fault.ts';
 import type { SimMedium } from './medium.ts';
+import type { UserIo } from './user-io.ts';
 
 export class CacheFaults {
   readonly medium: SimMedium | null;
@@ -80,13 +81,18 @@ export class CacheFaults {
     for (let index = 0; index < blockCount; index += 1) this.#written.add(block + index);
   }
 
-  /** True when such an operation of a user may fail that began when it had been hurt so often. */
-  excuses({ op, block, blockCount }: BlockIo, hurts: number): boolean {
+  /** True when some of these blocks were not written since something could not be read. */
+  mayBeLost({ block, blockCount }: BlockIo): boolean {
     if (this.#hurts === 0) return false;
-    if (hurts < this.#hurts || op !== OP_READ) return true;
     for (let index = 0; index < blockCount; index += 1) {
       if (!this.#written.has(block + index)) return true;
     }
     return false;
+  }
+
+  /** True when the operation of a user may fail. What is written after a read has begun is late. */
+  excuses({ hurts, op, wasLost }: UserIo): boolean {
+    if (this.#hurts === 0) return false;
+    return hurts < this.#hurts || op !== OP_READ || wasLost;
   }
 }

@@ -97,4 +97,29 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
     replace: 'const isOver = () => drainer.idle',
     found: { by: 'histories', seed: 32 },
   },
+  {
+    name: 'cache: what a crash has left on one half of a mirror is not written to both',
+    file: 'src/nv-cache/cache-restore.ts',
+    find: '          if (!mirror.readsSteadily(block, count)) continue;\n',
+    replace: '          if (block >= 0) continue;\n',
+    found: {
+      by: 'units',
+      test: 'test/nv-cache/mirrored.ts',
+      why: 'a half has to be lost soon after a crash that has left its records on the other one only, and that is read first',
+    },
+  },
+  {
+    name: 'cache: half of a mirror that has left is not known as old',
+    file: 'src/nv-cache/nv-cache.ts',
+    find: '    core.headerEpoch += 1;\n',
+    replace: '',
+    found: { by: 'histories', seed: 9 },
+  },
+  {
+    name: 'cache: a half that has left counts as current where that is meant',
+    file: 'src/stack/find-cache.ts',
+    find: '  if (epoch >= wanted.epoch) return;\n',
+    replace: '  if (epoch >= 0) return;\n',
+    found: { by: 'histories', seed: 9 },
+  },
 ];

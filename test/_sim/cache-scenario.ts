@@ -11,7 +11,7 @@ import { type FtlScenarioShape, ftlConfigOf } from './ftl-scenario.ts';
 import type { Scenario } from './scenario.ts';
 import type { CacheConfig, Crash, CrashKind, Step } from './step.ts';
 
-const CACHE: CacheConfig = {
+export const CACHE_SCENARIO: CacheConfig = {
   bytes: CACHE_BLOCKS_LEAST * CACHE_BLOCK_BYTES,
   blockBytes: 512,
   unitBytes: 512,
@@ -20,6 +20,7 @@ const CACHE: CacheConfig = {
   highMark: 0.5,
   lowMark: 0.3,
   drainBlocks: 128,
+  halves: [],
 };
 /** Nothing is drained before there is no room left. */
 const LAZY = { highMark: 1, lowMark: 1 } as const;
@@ -36,11 +37,15 @@ const DETACH: Step = { do: 'cache', what: 'detach' };
 const ATTACH: Step = { do: 'cache', what: 'attach' };
 const EMPTY: Step = { do: 'cache', what: 'drain' };
 
-function scenario(name: string, steps: readonly Step[], shape: Shape = {}): Scenario {
+export function cacheScenario(name: string, steps: readonly Step[], shape: Shape = {}): Scenario {
   const config = ftlConfigOf({ ...shape, ftl: { survives: false, ...shape.ftl } });
   return {
     name,
-    history: { seed: 5, config: { ...config, cache: { ...CACHE, ...shape.cache } }, steps },
+    history: {
+      seed: 5,
+      config: { ...config, cache: { ...CACHE_SCENARIO, ...shape.cache } },
+      steps,
+    },
   };
 }
 
@@ -57,7 +62,7 @@ function crash(how: CrashKind, ios: number, again: readonly Crash[] = []): Step 
 }
 
 /** Overwrites some blocks in pieces of `count`, with a flush now and then. */
-function churn(rounds: number, count: number, flushEvery: number): Step[] {
+export function churn(rounds: number, count: number, flushEvery: number): Step[] {
   const steps: Step[] = [];
   for (let round = 0; round < rounds; round += 1) {
     steps.push(write((round * 17) % 90, count));
@@ -129,41 +134,53 @@ function spoiling(): Step[] {
 }
 
 export const CACHE_SCENARIOS: readonly Scenario[] = [
-  scenario('C1 twice round the ring', churn(22, 60, 5)),
-  scenario('C2 overwriting what is being drained', [...churn(40, 9, 7), EMPTY, ...churn(9, 9, 4)], {
-    cache: EAGER,
-  }),
-  scenario('C3 trims in the ring', [...trimming(22), EMPTY, trim(0, 60), RESTART, write(3, 9)], {
-    cache: { highMark: 0.3, lowMark: 0.1 },
-  }),
-  scenario(
+  cacheScenario('C1 twice round the ring', churn(22, 60, 5)),
+  cacheScenario(
+    'C2 overwriting what is being drained',
+    [...churn(40, 9, 7), EMPTY, ...churn(9, 9, 4)],
+    {
+      cache: EAGER,
+    },
+  ),
+  cacheScenario(
+    'C3 trims in the ring',
+    [...trimming(22), EMPTY, trim(0, 60), RESTART, write(3, 9)],
+    {
+      cache: { highMark: 0.3, lowMark: 0.1 },
+    },
+  ),
+  cacheScenario(
     'C4 clean restarts with a full ring',
     [...churn(12, 50, 4), RESTART, ...churn(6, 50, 3), RESTART, write(9, 40), RESTART],
     { cache: LAZY },
   ),
-  scenario('C5 crash after crash, in starts too', crashing(6)),
-  scenario('C6 a full ring, and a unit that does not fill up', churn(40, 22, 9).slice(0, 44), {
+  cacheScenario('C5 crash after crash, in starts too', crashing(6)),
+  cacheScenario('C6 a full ring, and a unit that does not fill up', churn(40, 22, 9).slice(0, 44), {
     cache: LAZY,
     ftl: { unitBytes: 65_536, bandUnits: 4 },
     bandCount: 16,
   }),
-  scenario(
+  cacheScenario(
     'C7 a cache that loses nothing',
     [...churn(14, 50, 30), crash('power', 3), write(0, 9)],
     {
       cache: { volatileCache: false },
     },
   ),
-  scenario('C8 FUA', [...Array.from({ length: 30 }, (_, at) => write(at * 3, 20, at % 2 === 0))], {
-    cache: { blockBytes: 4096 },
-  }),
-  scenario('C9 long writes, and many in one record', [
+  cacheScenario(
+    'C8 FUA',
+    [...Array.from({ length: 30 }, (_, at) => write(at * 3, 20, at % 2 === 0))],
+    {
+      cache: { blockBytes: 4096 },
+    },
+  ),
+  cacheScenario('C9 long writes, and many in one record', [
     ...churn(6, 100, 2),
     ...churn(50, 1, 11),
     crash('kill', 2),
     ...churn(6, 100, 4),
   ]),
-  scenario('C10 a cache is taken away, and comes back', [
+  cacheScenario('C10 a cache is taken away, and comes back', [
     ...churn(12, 40, 5),
     trim(10, 20),
     DETACH,
@@ -175,30 +192,30 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
     RESTART,
     ...churn(4, 40, 2),
   ]),
-  scenario('C11 everything is created', [...churn(4, 30, 2), RESTART, write(9, 9)], {
+  cacheScenario('C11 everything is created', [...churn(4, 30, 2), RESTART, write(9, 9)], {
     rest: { blank: true },
   }),
-  scenario('C12 parity: a member is rebuilt while the ring goes round', losing(), {
+  cacheScenario('C12 parity: a member is rebuilt while the ring goes round', losing(), {
     level: 'raid5f',
     members: 3,
     rest: { spares: 1 },
   }),
-  scenario(
+  cacheScenario(
     'C13 a write buffer that survives',
     [...churn(14, 40, 5), crash('kill', 3), ...churn(9, 40, 3)],
     {
       ftl: { survives: true },
     },
   ),
-  scenario(
+  cacheScenario(
     'C14 everything that was answered, at the end',
     [...churn(20, 40, 9), DRAIN, crash('kill', 1), write(0, 1)],
     {
       cache: { highMark: 0.2, lowMark: 0.1 },
     },
   ),
-  scenario('C15 blocks of the ring cannot be read', spoiling(), { cache: LAZY }),
-  scenario('C16 the disk of the cache is lost, and is there again', [
+  cacheScenario('C15 blocks of the ring cannot be read', spoiling(), { cache: LAZY }),
+  cacheScenario('C16 the disk of the cache is lost, and is there again', [
     ...churn(8, 40, 4),
     { do: 'cache-unplug' },
     ...churn(4, 20, 2),
@@ -206,7 +223,7 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
     RESTART,
     ...churn(4, 20, 2),
   ]),
-  scenario('C17 a flush of the cache fails', [
+  cacheScenario('C17 a flush of the cache fails', [
     ...churn(5, 40, 9),
     { do: 'cache-fault', op: 'flush', skip: 0 },
     ...churn(5, 40, 2),
@@ -214,7 +231,7 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
     RESTART,
     ...churn(5, 40, 2),
   ]),
-  scenario('C18 writes of the cache fail', [
+  cacheScenario('C18 writes of the cache fail', [
     ...churn(5, 40, 9),
     { do: 'cache-fault', op: 'write', skip: 0 },
     ...churn(5, 40, 2),

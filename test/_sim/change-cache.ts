@@ -14,7 +14,9 @@ export async function changeCache(world: World, what: CacheRequest): Promise<voi
   const { cache } = world.subject;
   // Where there is one there cannot be another, and the other way round.
   if (cache === null || cache.inUse === (what === 'attach')) return;
+  if (what === 'attach' && world.halves?.renew() === false) return;
   const { trace } = world.options;
+  const strikes = world.halves?.strikes;
   trace.say(`${what} the NV cache`);
   let isDone = true;
   try {
@@ -26,7 +28,9 @@ export async function changeCache(world: World, what: CacheRequest): Promise<voi
     trace.say(`refused: ${error.message}`);
     isDone = false;
   }
-  if (!isDone && world.ios.strikes === 0) world.violate(`an NV cache cannot ${what}`);
+  // Half of a mirror that fails while that is made has its reasons.
+  const isExcused = what === 'attach' && world.halves?.strikes !== strikes;
+  if (!isDone && !isExcused && world.ios.strikes === 0) world.violate(`an NV cache cannot ${what}`);
 }
 
 async function detach(world: World, cache: SubjectCache): Promise<boolean> {
@@ -34,6 +38,7 @@ async function detach(world: World, cache: SubjectCache): Promise<boolean> {
   if (!(await world.life.drive(cache.retire(), 'retiring the NV cache'))) return false;
   await world.user.drain();
   await world.life.drive(cache.leave(), 'leaving the NV cache');
+  world.halves?.left();
   world.cacheChanged();
   return true;
 }
@@ -43,6 +48,7 @@ async function attach(world: World, cache: SubjectCache): Promise<void> {
   await world.user.drain();
   await world.life.drive(cache.join(), 'attaching the NV cache');
   world.retiring = false;
+  world.whole.passedBy(world.model.newestVersion);
   world.cacheChanged();
 }
 

@@ -12,7 +12,7 @@ import type { SubjectKind } from './player.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { Config } from './step.ts';
 import type { OpenOptions, Subject } from './subject.ts';
-import { CACHE_DISK, makeFtl, planOf } from './template.ts';
+import { isCacheDisk, makeFtl, planOf } from './template.ts';
 
 /** Refusals that say: there is no complete array here, or no complete FTL on it. */
 const NO_ARRAY =
@@ -65,16 +65,17 @@ async function create(
   mayOverwrite: boolean,
 ): Promise<void> {
   const disks = all.slice(0, config.members);
-  const cacheDisk = all.find(({ name }) => name === CACHE_DISK) ?? null;
+  const cacheDisks = all.filter(({ name }) => isCacheDisk(name));
   const overwrite = mayOverwrite ? disks : [];
   try {
     for (const disk of disks) await disk.open(reactor);
-    await cacheDisk?.open(reactor);
+    for (const disk of cacheDisks) await disk.open(reactor);
     const plan = planOf(config, disks);
     await createArray(reactor, plan, disks, { overwrite, ftl: config.ftl !== null });
-    if (config.ftl !== null) await makeFtl(reactor, config.ftl, plan, disks, cacheDisk);
+    const cache = { cacheDisks, overwrite: mayOverwrite ? cacheDisks : [] };
+    if (config.ftl !== null) await makeFtl(reactor, config.ftl, plan, disks, cache);
   } finally {
     for (const disk of disks) await disk.close();
-    await cacheDisk?.close();
+    for (const disk of cacheDisks) await disk.close();
   }
 }

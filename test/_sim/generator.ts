@@ -11,6 +11,14 @@ import { DRILL_LEVELS, Drill, drillConfig, isDrill } from './drill.ts';
 import { drawFtlShape, drawSpares, ftlDisks } from './ftl-config.ts';
 import { drawFtlCrash, FtlDrill } from './ftl-drill.ts';
 import { drawGrowth } from './grow.ts';
+import {
+  isMirrorDrill,
+  isMirrored,
+  MIRROR_DRILL_LEVELS,
+  MirrorDrill,
+  mirrored,
+  withHalves,
+} from './mirror-drill.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type History, type LevelName, powerCut, type Step } from './step.ts';
 import type { Promises } from './subject.ts';
@@ -35,6 +43,22 @@ const STEPS_MAX = 160;
 const CACHED_STEPS_MAX = 260;
 
 export function generate(seed: number, promises: Promises): History {
+  if (promises.cached && isMirrored(seed)) return mirroredHistory(seed, promises);
+  return singleHistory(seed, promises);
+}
+
+/** The NV cache is on a mirror. */
+function mirroredHistory(seed: number, promises: Promises): History {
+  if (!isMirrorDrill(seed)) {
+    const { config, steps } = singleHistory(seed, promises);
+    return { seed, config: mirrored(seed, config), steps: withHalves(seed, steps) };
+  }
+  const random = new Random(mixSeed(seed, 0));
+  const config = mirrored(seed, drawFtlConfig(random, promises, MIRROR_DRILL_LEVELS));
+  return { seed, config, steps: new MirrorDrill(random, config).steps() };
+}
+
+function singleHistory(seed: number, promises: Promises): History {
   const random = new Random(mixSeed(seed, 0));
   if (promises.log && isDrill(seed)) {
     const config = drawFtlConfig(random, promises, DRILL_LEVELS);

@@ -6,6 +6,7 @@
 
 import type { SpaceUser } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
+import type { ArrayEvent } from '../../src/raid/array-events.ts';
 import { ArrayManager } from '../../src/raid/array-manager.ts';
 import { assembleArray } from '../../src/raid/assemble.ts';
 import { examineDevice } from '../../src/raid/examine.ts';
@@ -31,9 +32,17 @@ export const MANAGED_PROMISES: Promises = {
   cached: false,
 };
 
-export class ManagedSubject implements Subject {
+export type ArrayStart = Pick<OpenOptions, 'arrayRuns' | 'degraded' | 'scan'>;
+
+export interface ManagedRole {
   /** Something above the array says what it needs. */
-  readonly #isBelow: boolean;
+  readonly isBelow?: boolean;
+  /** Told what happens to the array. */
+  readonly hear?: (event: ArrayEvent) => void;
+}
+
+export class ManagedSubject implements Subject {
+  readonly #role: ManagedRole;
   readonly promises = MANAGED_PROMISES;
   readonly admin: SubjectAdmin;
   readonly cache = null;
@@ -47,9 +56,9 @@ export class ManagedSubject implements Subject {
     reactor: Reactor,
     disks: readonly SimDisk[],
     options: SimArray,
-    isBelow: boolean = false,
+    role: ManagedRole = {},
   ) {
-    this.#isBelow = isBelow;
+    this.#role = role;
     this.#reactor = reactor;
     this.#disks = disks;
     this.#options = options;
@@ -105,7 +114,7 @@ export class ManagedSubject implements Subject {
     return null;
   }
 
-  async open({ degraded, scan, arrayRuns }: OpenOptions): Promise<void> {
+  async open({ degraded, scan, arrayRuns }: ArrayStart): Promise<void> {
     const reactor = this.#reactor;
     const devices = new Map<string, SimDisk>();
     try {
@@ -122,12 +131,13 @@ export class ManagedSubject implements Subject {
         intentIdleUs: 20_000,
         checkpointUs: 5_000,
         process: { chunkBytes: this.#options.chunkBytes, depth: 2 },
-        expectsSpace: this.#isBelow,
+        expectsSpace: this.#role.isBelow ?? false,
       };
       this.#manager = await ArrayManager.start(reactor, assembly, devices, options, {
-        arrayEvent: ({ kind, details }) => {
-          if (kind !== 'check-finished') return;
-          this.#mismatches = Number(details['mismatched_blocks']);
+        arrayEvent: (event) => {
+          this.#role.hear?.(event);
+          if (event.kind !== 'check-finished') return;
+          this.#mismatches = Number(event.details['mismatched_blocks']);
         },
       });
       const used = new Set(this.#manager.devices());

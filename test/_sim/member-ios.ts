@@ -6,9 +6,13 @@
 import { type BlockIo, OP_FLUSH, OP_READ } from '../../src/block/block-io.ts';
 import { OK, statusName } from '../../src/block/status.ts';
 import { type DiskFault, faultOp, strike } from './disk-fault.ts';
+import type { Halves } from './halves.ts';
 import type { DiskHost, SimDisk } from './sim-disk.ts';
 import { ioText } from './user-io.ts';
 import type { World } from './world.ts';
+
+/** In hashes: the first half of a mirrored NV cache, and downwards. */
+const HALF = -2;
 
 export class MemberIos implements DiskHost {
   readonly #world: World;
@@ -17,6 +21,11 @@ export class MemberIos implements DiskHost {
   done = 0;
   /** Failed member I/Os and pulled disks so far. */
   strikes = 0;
+  /** The same with those of a mirrored NV cache, which is to bear them. */
+  get strikesAnywhere(): number {
+    return this.strikes + (this.#world.halves?.strikes ?? 0);
+  }
+
   /** In this life an operation may fail at any time: a member is gone or no longer flushes. */
   crippled = false;
   /** True when the trigger has struck. */
@@ -33,7 +42,8 @@ export class MemberIos implements DiskHost {
   }
 
   ioSubmitted(disk: SimDisk, io: BlockIo): DiskFault | null {
-    const { atlas, cacheFaults, cacheMedium, media, options } = this.#world;
+    const { atlas, cacheFaults, cacheMedium, halves, media, options } = this.#world;
+    if (halves?.has(disk.medium) === true) return this.#halfSubmitted(halves, disk, io);
     const { array, trace, trigger } = options;
     const slot = media.indexOf(disk.medium);
     const index = this.begun;
@@ -48,6 +58,21 @@ export class MemberIos implements DiskHost {
     // From then on it may be emptied, and what passes it by is not whole.
     if (isCache && fault !== null) this.#world.retiring = true;
     if (fault !== null) this.#noteStrike(disk, io, fault);
+    if (trace.verbose) {
+      const what = fault === null ? '' : `: ${fault.kind}`;
+      trace.say(`  ${index} ${disk.name} ${ioText(io)}${what}`);
+    }
+    return fault;
+  }
+
+  #halfSubmitted(halves: Halves, disk: SimDisk, io: BlockIo): DiskFault | null {
+    const { trace, trigger } = this.#world.options;
+    const index = this.begun;
+    this.begun += 1;
+    trace.add(HALF - halves.disks.indexOf(disk.medium), io.op, io.flags, io.block, io.blockCount);
+    const isDue = trigger?.kind === 'fail' && trigger.at === index;
+    if (isDue) this.triggered = true;
+    const fault = halves.strike(disk.medium, io, isDue);
     if (trace.verbose) {
       const what = fault === null ? '' : `: ${fault.kind}`;
       trace.say(`  ${index} ${disk.name} ${ioText(io)}${what}`);
@@ -91,13 +116,15 @@ export class MemberIos implements DiskHost {
   }
 
   ioDone(disk: SimDisk, io: BlockIo, status: number): void {
-    const { atlas, life, media, options, user } = this.#world;
+    const { atlas, halves, life, media, options, user } = this.#world;
     const { trace, trigger } = options;
+    const isHalf = halves?.has(disk.medium) === true;
     const index = this.done;
     this.done += 1;
     trace.add(status, life.reactor.nowUs());
-    atlas.striking.delete(io);
-    if (status !== OK) {
+    if (isHalf) halves.ended(disk.medium, io, status !== OK);
+    else atlas.striking.delete(io);
+    if (status !== OK && !isHalf) {
       this.strikes += 1;
       // Whoever saw it fail may be reading the others, even when the block has been written since.
       const slot = media.indexOf(disk.medium);

@@ -250,6 +250,10 @@ export class Model {
     });
   }
 
+  get newestVersion(): number {
+    return this.#versions;
+  }
+
   /** Writes of 2 to `most` blocks of which a crash now may leave nothing. */
   undecidedWrites(most: number): UndecidedWrite[] {
     const found = new Map<number, UndecidedBlock[]>();

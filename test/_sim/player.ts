@@ -20,17 +20,19 @@ import {
   OP_WRITE_ZEROES,
   type Op,
 } from '../../src/block/block-io.ts';
+import { BandstandError } from '../../src/block/errors.ts';
 import { Administrator } from './administrator.ts';
 import { changeCache, disturbCache } from './change-cache.ts';
 import { creatingKind } from './creating-subject.ts';
 import { Crashed } from './driver.ts';
 import { growDisk, userBlocksMax } from './grow.ts';
 import { takeStray, watchStrays } from './guard.ts';
+import { halfStep, settleHalves } from './half-steps.ts';
 import { SimMedium } from './medium.ts';
 import { mixSeed, Random } from './random.ts';
 import { type Config, type Crash, type History, powerCut, type Step, stepText } from './step.ts';
 import type { Promises, SubjectFactory } from './subject.ts';
-import { cacheMedium, created, diskName, simArray } from './template.ts';
+import { cacheMedia, created, diskName, simArray } from './template.ts';
 import { Trace } from './trace.ts';
 import { World } from './world.ts';
 import type { Trigger } from './world-options.ts';
@@ -192,7 +194,7 @@ class Player {
   async #makeWorld(): Promise<World> {
     const { config } = this.#history;
     const array = simArray(config);
-    const { contents, cacheContent, blocks } = await created(config);
+    const { contents, cacheContents, blocks } = await created(config);
     const most = Math.max(...config.dataBlocks);
     const sizes = [...config.dataBlocks, ...new Array<number>(config.spares).fill(most)];
     const media = sizes.map(
@@ -209,9 +211,7 @@ class Player {
           config.blank ? undefined : contents[index],
         ),
     );
-    if (config.cache !== null) {
-      media.push(cacheMedium(config.cache, config.blank ? undefined : cacheContent!));
-    }
+    media.push(...cacheMedia(config.cache, config.blank ? [] : cacheContents));
     const { subject, trigger } = this.#options;
     return new World(
       {
@@ -268,10 +268,13 @@ class Player {
     throw new Error('it does not start');
   }
 
-  #arm({ how, ios, loses }: Crash): void {
+  #arm({ how, ios, loses, losesHalf }: Crash): void {
     const world = this.#w;
+    const { halves } = world;
     const strike = (): void => {
       world.crash(how);
+      const isHalfLost = losesHalf !== undefined && halves?.mayUnplug(losesHalf) === true;
+      if (isHalfLost) halves.unplug(losesHalf, false);
       if (loses !== null && world.leeway.mayUnplug(loses)) world.unplug(loses, false);
     };
     world.ios.armed = { ios, strike };
@@ -284,6 +287,7 @@ class Player {
     for (;;) {
       const done = await this.#survive(async () => {
         await world.user.verify();
+        await settleHalves(world);
         if (world.options.promises.rebuilds) {
           await this.#administrator?.settle();
           await world.user.verify();
@@ -306,7 +310,9 @@ class Player {
     const left = atlas.tolerates - out.length;
     if (this.#options.keepsCut) return;
     const counts = left > 0 ? [0, this.#random.between(1, left)] : [0];
-    for (const count of counts) {
+    const half = world.halves?.spareSlot(this.#random) ?? null;
+    if (half !== null && left <= 0) counts.push(0);
+    for (const [index, count] of counts.entries()) {
       const fork = world.fork(this.#random.fork());
       fork.cacheFaults.mend();
       fork.media.forEach(({ bad }) => {
@@ -318,6 +324,7 @@ class Player {
         fork.unplug(slot, false);
         pulled += 1;
       }
+      if (index > 0 && half !== null) fork.halves!.unplug(half, false);
       this.#trace.say(`fork without ${count} members`);
       try {
         await fork.start();
@@ -331,6 +338,25 @@ class Player {
       world.violation ??= fork.violation;
       if (world.violation !== null) return;
     }
+    await this.#tryStaleHalf();
+  }
+
+  /** A half that others have gone on without is refused, also where degraded starts are meant. */
+  async #tryStaleHalf(): Promise<void> {
+    const world = this.#w;
+    const slot = world.halves?.staleSlot ?? null;
+    if (slot === null) return;
+    const fork = world.fork(this.#random.fork());
+    fork.halves!.leaveOnly(slot);
+    this.#trace.say(`fork with the old half ${slot} alone`);
+    try {
+      await fork.start();
+      world.violate(`half ${slot} of the NV cache was left behind, and is taken for all of it`);
+    } catch (error) {
+      if (!(error instanceof BandstandError || error instanceof Crashed)) throw error;
+      this.#trace.say(`refused: ${error.message}`);
+    }
+    world.violation ??= fork.violation;
   }
 
   // --- steps ------------------------------------------------------------------------------------
@@ -368,6 +394,12 @@ class Player {
       case 'check':
       case 'corrupt':
         return this.#administrator?.carryOut(step);
+      case 'half':
+      case 'half-fault':
+      case 'half-latent':
+      case 'half-unplug':
+      case 'half-plug':
+        return halfStep(world, step);
       default:
         return this.#disturb(step);
     }

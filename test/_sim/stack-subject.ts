@@ -7,6 +7,7 @@
 
 import type { BlockDevice, DeviceObserver } from '../../src/block/block-device.ts';
 import { flushDevice } from '../../src/block/control-io.ts';
+import { BandstandError } from '../../src/block/errors.ts';
 import type { LiveRanges } from '../../src/block/live-ranges.ts';
 import type { Reactor } from '../../src/block/reactor.ts';
 import { EIO } from '../../src/block/status.ts';
@@ -15,9 +16,9 @@ import type { Finding } from '../../src/ftl/finding.ts';
 import { Ftl } from '../../src/ftl/ftl.ts';
 import { readFtlIdentity } from '../../src/ftl/ftl-identity.ts';
 import type { FtlCache } from '../../src/ftl/ftl-superblock.ts';
-import { wipeCache } from '../../src/nv-cache/create-cache.ts';
 import { NvCache } from '../../src/nv-cache/nv-cache.ts';
 import { redundancyOf } from '../../src/raid/array-copies.ts';
+import { type CacheBase, CacheBases } from './cache-base.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
 import { SimDisk } from './sim-disk.ts';
 import type {
@@ -29,7 +30,7 @@ import type {
   SubjectCache,
   SubjectHealth,
 } from './subject.ts';
-import { CACHE_DISK, makeCache } from './template.ts';
+import { isCacheDisk } from './template.ts';
 
 export const STACK_PROMISES: Promises = { ...MANAGED_PROMISES, log: true };
 export const CACHED_PROMISES: Promises = { ...STACK_PROMISES, cached: true };
@@ -45,21 +46,25 @@ export class StackSubject implements Subject, DeviceObserver {
   readonly #array: ManagedSubject;
   readonly #options: SimArray;
   readonly #steps = new StepRun<StackSubject>(this);
-  readonly #cacheDisk: SimDisk | null;
+  readonly #bases: CacheBases;
   #ftl: Ftl | null = null;
   #bootId: OpenOptions['bootId'] = '';
+  #cacheRuns: OpenOptions['cacheRuns'] = () => {};
   /** Of the FTL. */
   #uuid = '';
   #nvCache: NvCache | null = null;
-  /** Of the NV cache that was made, and is not in use yet. */
-  #made = '';
+  /** The same from the moment on at which its start begins. */
+  #opening: NvCache | null = null;
+  /** What it lies on, open: also before it is in use. */
+  #base: CacheBase | null = null;
   #readOnly = false;
 
   constructor(reactor: Reactor, disks: readonly SimDisk[], options: SimArray) {
     this.#reactor = reactor;
-    const members = disks.filter(({ name }) => name !== CACHE_DISK);
-    this.#array = new ManagedSubject(reactor, members, options, true);
-    this.#cacheDisk = disks.find(({ name }) => name === CACHE_DISK) ?? null;
+    const members = disks.filter(({ name }) => !isCacheDisk(name));
+    this.#array = new ManagedSubject(reactor, members, options, { isBelow: true });
+    const others = disks.filter(({ name }) => isCacheDisk(name));
+    this.#bases = new CacheBases(reactor, others, options, () => this.#renewEpoch());
     this.#options = options;
     this.promises = options.cache === null ? STACK_PROMISES : CACHED_PROMISES;
     this.cache = options.cache === null ? null : this.#makeCache();
@@ -88,13 +93,14 @@ export class StackSubject implements Subject, DeviceObserver {
     }
   }
 
-  async #startLayers({ bootId }: OpenOptions): Promise<void> {
-    this.#bootId = bootId;
+  async #startLayers(options: OpenOptions): Promise<void> {
+    this.#bootId = options.bootId;
+    this.#cacheRuns = options.cacheRuns;
     const array = this.#array.device;
     const { cache, uuid } = await readFtlIdentity(this.#reactor, array, redundancyOf(array));
     this.#uuid = uuid;
     if (cache === null) await this.#openFtl(false);
-    else await this.#openCached(uuid, cache);
+    else await this.#openCached(uuid, cache, options);
     this.device.observer = this;
     await this.#array.attachSpace(this.#ftl!.space!);
   }
@@ -116,27 +122,28 @@ export class StackSubject implements Subject, DeviceObserver {
     await this.#ftl.open(this.#reactor);
   }
 
-  async #openCached(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
-    const disk = this.#cacheDisk!;
-    await disk.open(this.#reactor);
+  async #openCached(owner: string, named: FtlCache, options: OpenOptions): Promise<void> {
+    this.#base = await this.#bases.open(named, options.cacheDegraded);
+    this.#cacheRuns();
     try {
       await this.#openFtl(true);
     } catch (error) {
-      await disk.close();
+      await this.#closeBase();
       throw error;
     }
     try {
-      await this.#openNvCache(owner, { epoch, uuid });
+      await this.#openNvCache(owner, named.epoch);
     } catch (error) {
       await this.#closeLayers();
       throw error;
     }
   }
 
-  async #openNvCache(owner: string, { epoch, uuid }: FtlCache): Promise<void> {
+  async #openNvCache(owner: string, epoch: number): Promise<void> {
     const { drainBlocks, highMark, lowMark } = this.#options.cache!;
     const ftl = this.#ftl!;
-    const nvCache = new NvCache(this.#cacheDisk!, ftl, {
+    const { device, mirror, uuid } = this.#base!;
+    const nvCache = new NvCache(device, ftl, {
       owner,
       uuid,
       epoch,
@@ -144,11 +151,23 @@ export class StackSubject implements Subject, DeviceObserver {
       drainBlocks,
       highMark,
       lowMark,
+      mirror: mirror?.device ?? null,
       epochBegins: (begun) => ftl.nameCache({ uuid, epoch: begun }),
       forget: () => ftl.nameCache(null),
     });
+    this.#opening = nvCache;
     await nvCache.open(this.#reactor);
     this.#nvCache = nvCache;
+  }
+
+  /** As LogLayers does it when a device has left the mirror. */
+  #renewEpoch(): void {
+    const nvCache = this.#opening;
+    if (nvCache === null) return;
+    const failed = (error: unknown): void => {
+      if (!(error instanceof BandstandError)) throw error;
+    };
+    this.#reactor.keep(nvCache.renewEpoch().then(() => {}, failed));
   }
 
   async #closeLayers(): Promise<void> {
@@ -158,22 +177,37 @@ export class StackSubject implements Subject, DeviceObserver {
       try {
         await this.#ftl!.close();
       } finally {
-        await this.#cacheDisk?.close();
+        await this.#closeBase();
       }
     }
+  }
+
+  async #closeBase(): Promise<void> {
+    const base = this.#base;
+    this.#base = null;
+    await base?.close();
   }
 
   #makeCache(): SubjectCache {
     const nvCache = (): NvCache => this.#nvCache!;
     const subject: SubjectCache = {
       inUse: false,
+      mirror: null,
       drain: () => nvCache().drainAll(),
-      retire: () => nvCache().detach(),
+      retire: () => this.#retireCache(),
       leave: () => this.#leaveCache(),
       make: () => this.#makeNewCache(),
       join: () => this.#joinCache(),
     };
+    Object.defineProperty(subject, 'mirror', { get: () => this.#base?.mirror ?? null });
     return Object.defineProperty(subject, 'inUse', { get: () => this.#nvCache !== null });
+  }
+
+  /** As StackCache does it: without the cache nothing would say what was lost with it. */
+  async #retireCache(): Promise<boolean> {
+    const nvCache = this.#nvCache!;
+    const hasLost = (): boolean => nvCache.status()!.lost_blocks > 0;
+    return !hasLost() && (await nvCache.detach()) && !hasLost();
   }
 
   /** As LogLayers and StackCache do it. */
@@ -183,39 +217,35 @@ export class StackSubject implements Subject, DeviceObserver {
     await this.#nvCache!.close();
     ftl.setCached(false);
     this.#nvCache = null;
+    this.#opening = null;
     ftl.observer = this;
-    try {
-      await wipeCache(this.#reactor, this.#cacheDisk!);
-    } finally {
-      await this.#cacheDisk!.close();
-    }
+    const base = this.#base!;
+    this.#base = null;
+    await base.dismiss();
   }
 
   async #makeNewCache(): Promise<void> {
-    const disk = this.#cacheDisk!;
-    await disk.open(this.#reactor);
-    try {
-      this.#made = await makeCache(this.#reactor, disk, this.#uuid);
-    } catch (error) {
-      await disk.close();
-      throw error;
-    }
+    this.#base = await this.#bases.make(this.#uuid);
+    this.#cacheRuns();
   }
 
   async #joinCache(): Promise<void> {
     const ftl = this.#ftl!;
-    const made = { uuid: this.#made, epoch: 0 };
+    const made = { uuid: this.#base!.uuid, epoch: 0 };
     try {
       await flushDevice(ftl);
       await ftl.nameCache(made);
       try {
-        await this.#openNvCache(this.#uuid, made);
+        await this.#openNvCache(this.#uuid, made.epoch);
       } catch (error) {
+        this.#opening = null;
         await ftl.nameCache(null);
         throw error;
       }
     } catch (error) {
-      await this.#cacheDisk!.close();
+      const base = this.#base!;
+      this.#base = null;
+      await base.abandon();
       throw error;
     }
     ftl.setCached(true);
@@ -279,7 +309,7 @@ export class StackSubject implements Subject, DeviceObserver {
 
   deviceFailed(device: BlockDevice): void {
     // Without its NV cache it goes on.
-    if (device !== this.#cacheDisk) this.#readOnly = true;
+    if (device !== this.#base?.device) this.#readOnly = true;
   }
 
   deviceResized(): void {}

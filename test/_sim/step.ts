@@ -43,6 +43,29 @@ export type Step =
   | { readonly do: 'cache-fault'; readonly op: FaultOp; readonly skip: number }
   | { readonly do: 'cache-latent'; readonly block: number; readonly count: number }
   | { readonly do: 'cache-unplug' }
+  /** The same of a disk of a mirrored NV cache, while the other one has everything. */
+  | {
+      readonly do: 'half-fault';
+      readonly slot: number;
+      readonly kind: FaultKind;
+      readonly op: FaultOp;
+      readonly skip: number;
+    }
+  | {
+      readonly do: 'half-latent';
+      readonly slot: number;
+      readonly block: number;
+      readonly count: number;
+    }
+  | { readonly do: 'half-unplug'; readonly slot: number; readonly power: boolean }
+  | { readonly do: 'half-plug'; readonly slot: number }
+  /** What an administrator asks for, as with `member` and `process`. */
+  | {
+      readonly do: 'half';
+      readonly what: 'add' | 'fail' | 'remove' | 'replace' | 'pause' | 'resume' | 'cancel';
+      readonly slot: number;
+      readonly disk: number;
+    }
   /** The disk in this slot becomes larger while it is in use; the array may grow with it. */
   | { readonly do: 'grow'; readonly disk: number; readonly blocks: number }
   /**
@@ -78,6 +101,8 @@ export interface Crash {
   readonly ios: number;
   /** The disk in this slot is not there any more at the start after it; null: all are. */
   readonly loses: number | null;
+  /** The same of a disk of a mirrored NV cache. */
+  readonly losesHalf?: number;
 }
 
 export function powerCut(ios: number): Crash {
@@ -110,6 +135,15 @@ export interface CacheConfig {
   readonly highMark: number;
   readonly lowMark: number;
   readonly drainBlocks: number;
+  /** Of a mirror: two disks and what takes the place of one; none: it is on one disk. */
+  readonly halves: readonly HalfConfig[];
+}
+
+/** Its blocks are those of the ring. */
+export interface HalfConfig {
+  readonly unitBytes: number;
+  readonly volatileCache: boolean;
+  readonly nativeFua: boolean;
 }
 
 export interface Config {

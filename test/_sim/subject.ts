@@ -59,6 +59,10 @@ export interface OpenOptions {
   readonly scan: boolean;
   /** Called when the array runs; what lies on it may not be there yet. */
   arrayRuns(): void;
+  /** The same of the mirror of an NV cache: starting it without half of it is meant. */
+  readonly cacheDegraded: boolean;
+  /** Called when the mirror runs, also when it was made in this life. */
+  cacheRuns(): void;
 }
 
 /** What an administrator can do and see. Requests throw BandstandError where they are refused. */
@@ -80,8 +84,16 @@ export interface SubjectAdmin {
   readonly mismatches: number | null;
 }
 
+/** The array of two below an NV cache. */
+export interface SubjectMirror {
+  readonly admin: SubjectAdmin;
+  health(): SubjectHealth;
+}
+
 /** What an administrator can do with an NV cache. Requests throw BandstandError. */
 export interface SubjectCache {
+  /** What it lies on, while that is open; null: one device. */
+  readonly mirror: SubjectMirror | null;
   /** It is in front of the FTL. */
   readonly inUse: boolean;
   /** All that is in it now gets behind it; false: that is not possible. */

@@ -5,6 +5,7 @@
 import { CACHE_SCENARIOS } from './cache-scenario.ts';
 import { FTL_SCENARIOS } from './ftl-scenario.ts';
 import { MANAGED_PROMISES, ManagedSubject } from './managed-subject.ts';
+import { MIRROR_SCENARIOS } from './mirror-scenario.ts';
 import { PLAIN_PROMISES, PlainSubject } from './plain-subject.ts';
 import type { SubjectKind } from './player.ts';
 import { concerns, SCENARIOS, type Scenario } from './scenario.ts';
@@ -36,10 +37,11 @@ export const ALL_SCENARIOS: readonly Scenario[] = [
   ...SCENARIOS,
   ...FTL_SCENARIOS,
   ...CACHE_SCENARIOS,
+  ...MIRROR_SCENARIOS,
 ];
 
 export function scenariosOf({ promises }: SubjectKind): readonly Scenario[] {
-  if (promises.cached) return CACHE_SCENARIOS;
+  if (promises.cached) return [...CACHE_SCENARIOS, ...MIRROR_SCENARIOS];
   return promises.log ? FTL_SCENARIOS : SCENARIOS.filter((one) => concerns(one, promises));
 }
 

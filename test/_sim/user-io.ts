@@ -23,6 +23,8 @@ export class UserIo extends BlockIo {
   strikes = 0;
   /** How often something in an NV cache could not be read by then. */
   hurts = 0;
+  /** Of a read: some of its blocks could not be read as it was submitted. */
+  wasLost = false;
   done = false;
 
   constructor(number: number, owner: UserIoOwner) {

@@ -88,6 +88,7 @@ export class User {
     this.operations += 1;
     io.strikes = this.#world.ios.strikes;
     io.hurts = this.#world.cacheFaults.hurts;
+    io.wasLost = this.#world.cacheFaults.mayBeLost(io);
     if (op === OP_READ || op === OP_WRITE) {
       io.bufferBytes = blockCount * blockBytes;
       io.buffer = this.#world.life.reactor.arena.allocate(io.bufferBytes);
@@ -150,14 +151,16 @@ export class User {
       this.#world.model.readDropped(io.ticket!);
       return;
     }
-    const { atlas, ios, options, retiring, settling } = this.#world;
+    const { atlas, halves, ios, options, retiring, settling } = this.#world;
     const { cached, settles, log } = options.promises;
     // A member that is lost before a resync has made it equal takes its version with it.
     const stays = log || (settles && !settling) || atlas.tolerates === 0;
     // A write that has failed for its user, because what is in front or behind had, may be in the
     // ring all the same, and the next start finds it there; or it shows from the write buffer of an
-    // FTL that has failed, and the next start knows nothing of it.
-    const returns = retiring || ((cached || log) && ios.crippled);
+    // FTL that has failed, and the next start knows nothing of it. What a crash has left on one
+    // half of a mirror shows with that one only: until both are equal.
+    const isFragile = (cached || log) && ios.crippled;
+    const returns = retiring || isFragile || halves?.settling === true;
     const pin = stays && !returns;
     const { u32 } = this.#world.life.reactor.arena;
     const wrong = this.#world.model.readDone(io.ticket!, u32, io.buffer, pin);
@@ -184,7 +187,7 @@ export class User {
     const makesUp = (redundant || (log && !this.#world.ios.crippled)) && ejects;
     const borne = io.op === OP_READ ? redundant : makesUp && (log || io.op !== OP_TRIM);
     if (struck && !borne) return;
-    if (this.#world.cacheFaults.excuses(io, io.hurts)) {
+    if (this.#world.cacheFaults.excuses(io)) {
       this.#excused.push(io);
       return;
     }

@@ -17,11 +17,14 @@ export interface UndecidedBlock {
 
 export class WholeWrites {
   #writes: readonly UndecidedWrite[];
+  /** Writes up to this version may have gone past the cache. */
+  #since = 0;
   /** Versions that were read since the last start. */
   readonly #seen = new Map<number, number>();
 
   constructor(from?: WholeWrites) {
     this.#writes = from === undefined ? [] : from.#writes;
+    this.#since = from === undefined ? 0 : from.#since;
   }
 
   /** Nothing is to be found out. */
@@ -31,8 +34,14 @@ export class WholeWrites {
 
   /** Another crash before everything was read leaves what the first one has left. */
   crashed(undecided: readonly UndecidedWrite[]): void {
-    this.#writes = [...this.#writes, ...undecided];
+    const whole = undecided.filter(({ version }) => version > this.#since);
+    this.#writes = [...this.#writes, ...whole];
     this.#seen.clear();
+  }
+
+  /** What was written up to this version may have gone past the cache. */
+  passedBy(version: number): void {
+    this.#since = version;
   }
 
   saw(block: number, version: number): void {

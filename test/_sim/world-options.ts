@@ -55,7 +55,9 @@ export function modelOptions({ blocksMax, config, promises }: WorldOptions): Mod
 
 /** Whether a power cut may take what was answered, with an NV cache in use or without. */
 export function isVolatile({ cache, ftl, volatileCache }: Config, isCached: boolean): boolean {
-  if (cache !== null && isCached) return cache.volatileCache;
+  if (cache !== null && isCached) {
+    return [cache, ...cache.halves].some((disk) => disk.volatileCache);
+  }
   return volatileCache || ftl?.survives === true;
 }
 

@@ -13,6 +13,7 @@ import { CacheFaults } from './cache-faults.ts';
 import { eraseDisks } from './erase.ts';
 import { followDisks } from './follow-disks.ts';
 import { checkFtlSize } from './grow.ts';
+import { Halves } from './halves.ts';
 import { Leeway } from './leeway.ts';
 import { Life } from './life.ts';
 import { Machine } from './machine.ts';
@@ -25,6 +26,7 @@ import type { Random } from './random.ts';
 import { SimDisk } from './sim-disk.ts';
 import type { CrashKind } from './step.ts';
 import type { Subject } from './subject.ts';
+import { isCacheDisk } from './template.ts';
 import { User } from './user.ts';
 import { WholeWrites } from './whole-writes.ts';
 import {
@@ -45,8 +47,10 @@ export class World {
   readonly media: SimMedium[];
   /** Disks that belong to no slot: spares, and members that another one has taken the place of. */
   readonly extras: SimMedium[];
-  /** Of the NV cache. */
+  /** Of the NV cache, where it is on one disk. */
   readonly cacheMedium: SimMedium | null;
+  /** Of the NV cache, where it is on a mirror. */
+  readonly halves: Halves | null;
   readonly cacheFaults: CacheFaults;
   readonly model: Model;
   readonly atlas: Atlas;
@@ -85,14 +89,16 @@ export class World {
   /** A check that began when all members were equal: its life, and the strikes before it. */
   calmCheck: { readonly life: Life; readonly strikes: number } | null = null;
 
-  /** `disks` are those of the slots, then the extras, then that of the NV cache, if any. */
+  /** `disks` are those of the slots, then the extras, then those of the NV cache, if any. */
   constructor(options: WorldOptions, disks: readonly SimMedium[], from?: World) {
     const { config, array, promises, ftlBlocks } = options;
     this.options = options;
     this.media = disks.slice(0, config.members);
-    const last = config.cache === null ? disks.length : disks.length - 1;
-    this.extras = disks.slice(config.members, last);
-    this.cacheMedium = disks[last] ?? null;
+    const isMirrored = config.cache !== null && config.cache.halves.length > 0;
+    const others = disks.filter(({ name }) => isCacheDisk(name));
+    this.extras = disks.slice(config.members, disks.length - others.length);
+    this.cacheMedium = isMirrored ? null : (others[0] ?? null);
+    this.halves = isMirrored ? new Halves(this, others, from?.halves ?? undefined) : null;
     this.cacheFaults = new CacheFaults(this.cacheMedium, from?.cacheFaults);
     this.size = from?.size.clone() ?? new ArraySize(array.layout, promises.grows, ftlBlocks);
     this.atlas = new Atlas(config.level, this.media, promises, from?.atlas);
@@ -112,7 +118,7 @@ export class World {
 
   get disks(): SimMedium[] {
     const cache = this.cacheMedium === null ? [] : [this.cacheMedium];
-    return [...this.media, ...this.extras, ...cache];
+    return [...this.media, ...this.extras, ...cache, ...(this.halves?.disks ?? [])];
   }
 
   get running(): boolean {
@@ -149,18 +155,21 @@ export class World {
     this.atlas.cacheLost.clear();
     this.administered = false;
     const degraded = missing.length > 0 || this.atlas.unsure.includes(true);
-    const strikes = this.ios.strikes;
+    const { strikes, strikesAnywhere } = this.ios;
     this.#strikesAtStart = strikes;
     this.#isOpen = false;
+    const cacheDegraded = this.halves?.begin() === true;
+    const cacheRuns = (): void => this.halves?.runs();
     try {
       const scan = this.extras.length > 0;
       const arrayRuns = (): void => this.#checkStart(degraded);
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
-      const options = { degraded, scan, bootId: this.machine.bootId, ...may, arrayRuns };
+      const told = { arrayRuns, cacheRuns, cacheDegraded };
+      const options = { degraded, scan, bootId: this.machine.bootId, ...may, ...told };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {
       if (life.dead) throw error;
-      if (this.ios.strikes === strikes || !(error instanceof BandstandError)) {
+      if (this.ios.strikesAnywhere === strikesAnywhere || !(error instanceof BandstandError)) {
         this.#life = null;
         throw error;
       }
@@ -169,11 +178,13 @@ export class World {
       // An array that ran may have lost somebody.
       if (this.#isOpen) this.atlas.unsure.fill(true);
       this.#isOpen = false;
+      this.halves?.refused();
       this.#leave();
       return false;
     }
     this.started = true;
     this.erased = false;
+    this.halves?.started();
     this.cacheChanged();
     checkFtlSize(this);
     return true;
@@ -199,21 +210,22 @@ export class World {
     this.erasing = true;
     this.started = false;
     const life = this.#newLife();
-    const { strikes } = this.ios;
+    const { strikesAnywhere: strikes } = this.ios;
     this.options.trace.say('erase the array');
     try {
       await life.drive(eraseDisks(life.reactor, life.disks), 'erasing');
     } catch (error) {
-      if (life.dead || this.ios.strikes === strikes || !(error instanceof BandstandError))
-        throw error;
+      const isStruck = this.ios.strikesAnywhere > strikes;
+      if (life.dead || !isStruck || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`erased in part: ${error.message}`);
     }
     this.#leave();
     // What its program left behind is nobody's, and is thrown away.
     this.machine.powerCut();
-    this.erasing = this.ios.strikes > strikes;
+    this.erasing = this.ios.strikesAnywhere > strikes;
     this.erased = !this.erasing;
     this.atlas.renew();
+    this.halves?.renew();
     return this.erased;
   }
 
@@ -306,12 +318,13 @@ export class World {
     this.#isOpen = false;
     this.#isStopping = true;
     this.options.trace.say('stop');
-    const strikes = this.ios.strikes;
+    const { strikes, strikesAnywhere } = this.ios;
+    const close = (): Promise<void> => life.drive(life.subject.close(), 'stopping');
     try {
-      await life.drive(life.subject.close(), 'stopping');
+      await (this.halves === null ? close() : this.halves.stop(close));
     } catch (error) {
       // It has to say so when a last flush or a mark did not reach every member.
-      const excused = this.ios.crippled || this.ios.strikes > strikes;
+      const excused = this.ios.crippled || this.ios.strikesAnywhere > strikesAnywhere;
       if (life.dead || !excused || !(error instanceof BandstandError)) throw error;
       this.options.trace.say(`stopped: ${error.message}`);
     }
@@ -329,6 +342,7 @@ export class World {
 
   /** The program has ended by itself. */
   #leave(): void {
+    if (this.retiring) this.whole.passedBy(this.model.newestVersion);
     this.#forgetFlushes();
     this.cacheMedium?.forgive();
     this.machine.kill();
@@ -371,6 +385,7 @@ export class World {
       const moved = this.administered || (this.extras.length > 0 && this.#isOpen && this.settling);
       if (!whole || moved || this.ios.strikes > this.#strikesAtStart) this.atlas.unsure.fill(true);
     }
+    this.halves?.crashed(how);
     life.dead = true;
     this.#isOpen = false;
     this.#isStopping = false;
@@ -395,8 +410,11 @@ export class World {
     }
     settleDisks(disks, how, random);
     const keepsWhole = this.#isCached && !this.retiring;
+    if (this.retiring) this.whole.passedBy(this.model.newestVersion);
     this.whole.crashed(keepsWhole ? this.model.undecidedWrites(WHOLE_BLOCKS_MAX) : []);
-    if (how === 'power' || this.atlas.returnedWithoutCache) this.model.powerCut();
+    const atlases = this.halves === null ? [this.atlas] : [this.atlas, this.halves.atlas];
+    const hasLost = atlases.some(({ returnedWithoutCache }) => returnedWithoutCache);
+    if (how === 'power' || hasLost) this.model.powerCut();
     else this.model.killed();
     this.user.vanish();
     this.cacheFaults.forgetWritten();
@@ -468,7 +486,7 @@ export class World {
 
   checkMembers(): void {
     this.syncHealth();
-    const wrong = this.#differs ? null : this.look.check();
+    const wrong = (this.#differs ? null : this.look.check()) ?? this.halves?.check() ?? null;
     if (wrong !== null) this.violate(`members: ${wrong}`);
   }
 }

@@ -1,0 +1,23 @@
+/**
+ * Histories of an NV cache that have shown something once. The generator decides what a seed means:
+ * who changes it, plays the defects of these seeds again and lists others.
+ */
+
+import test from 'ava';
+import { playSeed } from '../_sim/campaign.ts';
+import { replayCommand } from '../_sim/report.ts';
+import { CACHED } from '../_sim/subjects.ts';
+
+const KNOWN: readonly (readonly [seed: number, what: string])[] = [
+  [336, 'a torn record counted as damaged, because an older one had been where it lies'],
+  [500_233, 'two headers were written at once when half of a mirror was lost'],
+  [500_864, 'what was read from a half that was lost then counted, and the other had other data'],
+];
+
+for (const [seed, what] of KNOWN) {
+  test.serial(`seed ${seed} shows nothing any more: ${what}`, async (t) => {
+    t.timeout(120_000);
+    const { violation } = await playSeed(seed, CACHED);
+    t.is(violation, null, replayCommand(CACHED, seed));
+  });
+}
