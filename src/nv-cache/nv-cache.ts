@@ -297,9 +297,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
   // --- epochs -----------------------------------------------------------------------------------
 
   /**
-   * The header and the owner get the next epoch, so that a copy of the cache device that has been
-   * left behind (half of a mirror) is known as old, whatever else it says. False: the cache is not
-   * in use any more, or has no room for it. Throws BandstandError.
+   * The header and the owner get the next epoch: a copy of the cache device that was left behind
+   * (half of a mirror) is old then. False: not in use any more, or no room. Throws BandstandError.
    */
   renewEpoch(): Promise<boolean> {
     const renewed = this.#renewal.then(() => this.#renewEpoch());
@@ -317,7 +316,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (!isUsed || core.headerEpoch >= EPOCHS_MAX) return false;
     core.headerEpoch += 1;
     // The header first: an owner that knows of an epoch which no header has would refuse all.
-    await keeper.write(engine.headerNow());
+    // Others wait until it is written, as with any header.
+    await keeper.write(engine.headerNow()).finally(() => engine.wake());
     await this.#options.epochBegins?.(core.headerEpoch);
     return true;
   }

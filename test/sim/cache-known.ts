@@ -11,6 +11,10 @@ import { CACHED } from '../_sim/subjects.ts';
 const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [336, 'a torn record counted as damaged, because an older one had been where it lies'],
   [500_233, 'two headers were written at once when half of a mirror was lost'],
+  [
+    505_144,
+    'a detach waited for ever for a header that was written when half of a mirror was lost',
+  ],
   [500_864, 'what was read from a half that was lost then counted, and the other had other data'],
 ];
 
