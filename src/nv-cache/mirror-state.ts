@@ -5,6 +5,6 @@
 export interface CacheMirrorState {
   /** How many of its halves are not in service. */
   readonly absent: number;
-  /** Whether what its halves have of so many blocks may differ. */
+  /** Whether so many blocks are read from one half only, because the halves may differ there. */
   readsSteadily(block: number, blockCount: number): boolean;
 }
