@@ -99,6 +99,8 @@ export class ArrayMetadata {
     const targets = this.#places.filter(({ role }) => role === 'target');
     const failed: FailedPlace[] = [];
     for (const places of [members.slice(0, alone), members.slice(alone), targets]) {
+      // What no member has, the target alone must not have either.
+      if (places === targets && members.length > 0 && failed.length === members.length) break;
       // Who has left meanwhile is written to no more.
       const present = places.filter((place) => this.#places.includes(place));
       failed.push(...(await this.#onEach(write, present)));

@@ -91,7 +91,7 @@ async function serve(port: MessagePort): Promise<void> {
       const result = await answer(stack, request);
       post({ kind: 'result', id: request.id, result });
       if (request.method === 'close' || request.method === 'handOver') reactor.stop();
-      handedOver = request.method === 'handOver';
+      if (request.method === 'handOver') handedOver = true;
     } catch (error) {
       post({ kind: 'error', id: request.id, error: errorToWire(error) });
     }

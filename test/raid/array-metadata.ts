@@ -175,6 +175,18 @@ test('the target of a rebuild gets a superblock when all members have it for goo
   t.deepEqual(before, [[OP_FLUSH, OP_FLUSH]]);
 });
 
+test('the target of a rebuild does not get a superblock that no member has taken', async (t) => {
+  const bench = await kept();
+  const { reactor, metadata, devices } = bench;
+  const target = new RamDevice('/dev/target', { blockCount: 2048 + 512 });
+  await target.open(reactor);
+  metadata.add({ device: target, uuid: MEMBERS[2]!, slot: 1, role: 'target', sequence: 0 });
+  for (const device of devices) device.fault = (io) => (io.op === OP_FLUSH ? EIO : OK);
+  const failed = await reactor.drive(metadata.writeSuperblock((superblock) => superblock));
+  t.is(failed.length, 2);
+  t.is(target.log.length, 0);
+});
+
 for (const wave of [0, 1]) {
   test(`a power cut tears no more than can be told, wave ${wave} of a superblock`, async (t) => {
     const bench = await createdArray('raid1', 5);
