@@ -22,7 +22,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'unexport',
-    summary: 'remove the export; the stack keeps running',
+    summary: 'remove exports; the stack keeps running',
     group: 'create and export',
     load: async () => (await import('./commands/unexport.ts')).unexport,
   },

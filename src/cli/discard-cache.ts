@@ -20,9 +20,9 @@ const RANGES_SHOWN = 16;
 
 /** What would be lost with the cache of a stack that does not run; null: it has none. */
 export async function findLoss(plan: StackPlan): Promise<CacheLoss | null> {
-  const request = { via: 'nbd' as const, nbd: null, queues: null, depth: null };
+  const requests = [{ via: 'nbd' as const, nbd: null, queues: null, depth: null }];
   const { remembered } = plan;
-  const arenaBytes = arenaBytesFor({ remembered, request, bufferSurvives: false });
+  const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: false });
   return await withRing((ring) => cacheLoss(ring, plan), arenaBytes);
 }
 

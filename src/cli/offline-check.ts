@@ -71,8 +71,8 @@ export async function checkStopped(
   plan: StackPlan,
 ): Promise<CommandResult> {
   const { remembered } = plan;
-  const request = { via: 'nbd' as const, nbd: null, queues: null, depth: null };
-  const arenaBytes = arenaBytesFor({ remembered, request, bufferSurvives: true });
+  const requests = [{ via: 'nbd' as const, nbd: null, queues: null, depth: null }];
+  const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: true });
   let told = '';
   const report = await withRing(
     (ring) =>

@@ -38,8 +38,8 @@ export async function rebuildStopped(
   }
   if (remembered?.ftl === false) throw withoutMap(name);
   await confirm(context, args, name);
-  const request = { via: 'nbd' as const, nbd: null, queues: null, depth: null };
-  const arenaBytes = arenaBytesFor({ remembered, request, bufferSurvives: false });
+  const requests = [{ via: 'nbd' as const, nbd: null, queues: null, depth: null }];
+  const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: false });
   const discardBuffer = args.flag('discard-buffer');
   const strict = { ...plan, degraded: false, discardBuffer };
   const rebuilt = await rebuildMap(strict, arenaBytes, bufferFile(plan, runDir), (event) => {

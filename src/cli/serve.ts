@@ -37,7 +37,8 @@ const PARENT_DIED = 'SIGUSR2';
 
 export interface ServeOptions {
   readonly plan: StackPlan;
-  readonly request: ExportRequest;
+  /** What to export it as; at least one, and the first is the one that the caller waits for. */
+  readonly requests: readonly ExportRequest[];
   readonly runDir: string;
   readonly stateDir: string;
   readonly foreground: boolean;
@@ -109,7 +110,7 @@ async function serveLocked(
         plan,
         arenaBytes: arenaBytesFor({
           remembered: plan.remembered,
-          request: options.request,
+          requests: options.requests,
           bufferSurvives: buffer !== null,
         }),
         pollUs: POLL_US,
@@ -143,10 +144,25 @@ async function start(
   onReady: (reply: ExportReply) => void,
 ): Promise<void> {
   await server.start();
-  const reply = await server.export(options.request);
+  const [first, ...others] = options.requests;
+  const reply = await server.export(first!);
+  const notes = [...reply.notes];
+  // One that fails is no reason to give up those that work.
+  for (const request of others) notes.push(...(await exportToo(server, request)));
   native.sdNotify(`READY=1\nSTATUS=exported as ${reply.address}`);
   startWatchdog(server, native);
-  onReady(reply);
+  onReady({ ...reply, notes });
+}
+
+/** Gives what the user should know. */
+async function exportToo(server: StackServer, request: ExportRequest): Promise<readonly string[]> {
+  try {
+    const { address } = await server.export(request);
+    return [`exported as ${address}, too`];
+  } catch (error) {
+    if (!(error instanceof BandstandError)) throw error;
+    return [`an export that it had is missing: ${error.message}`];
+  }
 }
 
 /** An exclusive flock for the life of the process; the pid inside is for people. */
@@ -204,8 +220,7 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): boo
   if (options.exitWithParent && native.setParentDeathSignal(signal) < 0) {
     logger.warn('cannot follow the parent process');
   }
-  const mayBeBlockDevice = options.request.via !== 'nbd' && options.request.nbd === null;
-  return mayBeBlockDevice && leaveMountNamespace(native, log);
+  return leaveMountNamespace(native, options, log);
 }
 
 /**
@@ -213,15 +228,23 @@ function harden(native: NativeAddon, options: ServeOptions, log: ServerLog): boo
  * for itself when it ends. But a copy of a mount that does not follow its original would keep that
  * file system busy after it was unmounted outside, so the namespace is left only where they follow.
  */
-function leaveMountNamespace(native: NativeAddon, { logger }: ServerLog): boolean {
+function leaveMountNamespace(
+  native: NativeAddon,
+  { requests }: ServeOptions,
+  { logger }: ServerLog,
+): boolean {
   const stuck = readMounts().find((mount) => !mount.follows && !mount.device.startsWith('0:'));
   if (stuck !== undefined) {
     logger.info({ mount: stuck.target }, 'stays in the mount namespace: mounts are not shared');
     return false;
   }
   const result = native.privateMounts();
-  if (result < 0) logger.warn({ errno: statusName(result) }, 'cannot leave the mount namespace');
-  return result >= 0;
+  if (result >= 0) return true;
+  // NBD needs no block device, nor the right to make one; but one may be asked for later.
+  const wantsDevice = requests.some(({ via, nbd }) => via !== 'nbd' && nbd === null);
+  const level = wantsDevice ? 'warn' : 'info';
+  logger[level]({ errno: statusName(result) }, 'cannot leave the mount namespace');
+  return false;
 }
 
 function handleSignals(

@@ -10,7 +10,7 @@
 
 import type { ExportRequest } from '../control/schema.ts';
 import type { RememberedStack } from '../stack/state-store.ts';
-import { DEPTH_DEFAULT } from './stack-server.ts';
+import { DEPTH_DEFAULT } from './server-exports.ts';
 
 /** Buffers for NBD clients (5.5 MiB each), labels and the array's own work. */
 const ARENA_BYTES_MIN = 56 * 2 ** 20;
@@ -35,21 +35,21 @@ const FTL_SLOTS = 32;
 
 export interface MemoryNeeds {
   readonly remembered: RememberedStack | null;
-  readonly request: Pick<ExportRequest, 'via' | 'nbd' | 'queues' | 'depth'>;
+  /** That the server begins with. */
+  readonly requests: readonly Pick<ExportRequest, 'via' | 'nbd' | 'queues' | 'depth'>[];
   /** The write buffer of an FTL is not in the arena's own memory. */
   readonly bufferSurvives: boolean;
 }
 
 export function arenaBytesFor(needs: MemoryNeeds): number {
-  const { remembered, request } = needs;
+  const { remembered, requests } = needs;
   const ftl = ftlBytes(needs);
-  if (request.via === 'nbd' || request.nbd !== null) {
-    return Math.min(ARENA_BYTES_MAX, ARENA_BYTES_MIN + ftl);
-  }
+  const ublk = requests.find(({ via, nbd }) => via !== 'nbd' && nbd === null);
+  if (ublk === undefined) return Math.min(ARENA_BYTES_MAX, ARENA_BYTES_MIN + ftl);
   // A ublk device has one buffer for each request in flight, of at least one write unit: a stripe,
   // unless an FTL takes single blocks.
   const unit = remembered?.ftl === false ? stripeBytes(remembered) : 0;
-  const buffers = (request.queues ?? 1) * (request.depth ?? DEPTH_DEFAULT);
+  const buffers = (ublk.queues ?? 1) * (ublk.depth ?? DEPTH_DEFAULT);
   const bytes = buffers * Math.max(UBLK_BUFFER_BYTES, unit) + ARENA_SPARE_BYTES + ftl;
   return Math.min(ARENA_BYTES_MAX, Math.max(ARENA_BYTES_MIN, bytes));
 }

@@ -4,12 +4,6 @@
  * Owns the worker with the data path, the control sockets and the exports; turns what the worker
  * reports into log lines. Changes (export, unexport, stop) are done one after another, whoever asks
  * for them: the control socket, a signal, or the start of the process.
- *
- * A ublk device is added, started, stopped and deleted by a helper process (ublk-helper.ts), never
- * by this one; the order is that of the driver:
- *
- *   helper: add, set parameters · worker: open, fetch all · helper: start
- *   helper: stop · worker: let go · helper: delete
  */
 
 import type { Logger } from 'pino';
@@ -18,30 +12,25 @@ import {
   decodeExportRequest,
   type ExportReply,
   type ExportRequest,
-  type ExportStatus,
   type Method,
   type StatusDocument,
 } from '../control/schema.ts';
 import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
 import type { HandOverReply } from '../control/schema-hand-over.ts';
 import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts';
+import type { UnexportReply } from '../control/schema-unexport.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
-import { NbdExport } from '../stack/nbd-export.ts';
 import { presentMembers, rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
 import { type DataPathThread, StackHost } from '../stack/stack-host.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
-import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
 import { EventLog, type NewEvent } from './event-log.ts';
 import { changeMembers } from './member-requests.ts';
+import { ServerExports, type ServerExportsObserver } from './server-exports.ts';
 import { eventOf, plainEvent } from './stack-events.ts';
-import { UblkProcess } from './ublk-process.ts';
-import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
 
-/** Requests in flight per queue of a ublk device. */
-export const DEPTH_DEFAULT = 128;
 const STATUS_TIMEOUT_MS = 5000;
 
 export interface StackServerOptions {
@@ -62,16 +51,6 @@ export interface StackServerOptions {
   onStop(): void;
 }
 
-interface ActiveExport {
-  readonly status: ExportStatus;
-  readonly request: ExportRequest;
-  readonly ublkId: number | null;
-  readonly nbd: NbdExport | null;
-}
-
-/** What an exporter makes of a request. */
-type MadeExport = Omit<ActiveExport, 'request'>;
-
 export class StackServer {
   readonly #options: StackServerOptions;
   readonly #name: string;
@@ -79,7 +58,7 @@ export class StackServer {
   #host: StackHost | null = null;
   #opened: StackOpened | null = null;
   #control: ControlServer | null = null;
-  #export: ActiveExport | null = null;
+  readonly #exports: ServerExports;
   readonly #events: EventLog;
   #remembered: RememberedStack | null;
   #queue: Promise<unknown> = Promise.resolve();
@@ -92,6 +71,8 @@ export class StackServer {
     this.#name = options.worker.plan.name;
     this.#events = new EventLog(this.#name);
     this.#remembered = options.worker.plan.remembered;
+    const { runDir, logger } = options;
+    this.#exports = new ServerExports({ name: this.#name, runDir, logger, observer: this.#told });
   }
 
   /**
@@ -138,19 +119,19 @@ export class StackServer {
     this.#control = control;
   }
 
-  /** Makes the stack a block device or an NBD server; what is exported already stays. */
+  /** Makes the stack a block device or an NBD server, besides what it is already. */
   export(request: ExportRequest): Promise<ExportReply> {
     return this.#serialised(() => this.#addExport(request));
   }
 
-  /** Removes the export, flushes, closes the members. A second call waits for the first. */
+  /** Removes the exports, flushes, closes the members. A second call waits for the first. */
   stop(): Promise<void> {
     this.#stopping = true;
     return this.#serialised(async () => {
-      if (this.#host === null) return;
-      await this.#removeExport();
-      this.#options.onProgress('closing the members');
       const host = this.#host;
+      if (host === null) return;
+      await this.#exports.remove(host, null);
+      this.#options.onProgress('closing the members');
       this.#host = null;
       await host.close();
       this.#tell(plainEvent('stack-stopped', 'info', 'stopped cleanly'));
@@ -173,8 +154,7 @@ export class StackServer {
       version: this.#options.version,
       started_at: this.#startedAt,
     };
-    const exports = this.#export === null ? [] : [this.#export.status];
-    return { ...part, server, exports };
+    return { ...part, server, exports: this.#exports.statuses };
   }
 
   async #handle(method: Method, params: Readonly<Record<string, unknown>>): Promise<unknown> {
@@ -196,7 +176,7 @@ export class StackServer {
       return await this.#serialised(() => this.#changeMembers(method, params));
     }
     if (method === 'unexport') {
-      return await this.#serialised(async () => ({ removed: await this.#removeExport() }));
+      return await this.#serialised(() => this.#unexport(params['address']));
     }
     const result = method === 'hand-over' ? await this.handOver() : await this.#stopped();
     // After the answer is on its way.
@@ -210,25 +190,24 @@ export class StackServer {
   }
 
   /**
-   * Closes the stack, and leaves the clients of its export to the server that comes next. Throws
+   * Closes the stack, and leaves the clients of its exports to the server that comes next. Throws
    * what keeps it from that; then it goes on serving.
    */
   handOver(): Promise<HandOverReply> {
     return this.#serialised(async () => {
-      const active = this.#export;
+      const { requests } = this.#exports;
       if (this.#host === null) throw this.#stoppingError();
-      if (active === null) throw this.#refuseHandOver('it is not exported');
+      if (requests.length === 0) throw this.#refuseHandOver('it is not exported');
       if (!this.#options.isDetached) {
         throw this.#refuseHandOver('its server belongs to the program that has started it');
       }
       this.#options.onProgress('handing over to another server');
       const failed = await this.#host.handOver();
-      await active.nbd?.ended();
+      await this.#exports.handedOver();
       this.#host = null;
       this.#stopping = true;
       this.#tell(plainEvent('handed-over', 'info', 'handed over to another server'));
-      const { request } = active;
-      return { request, stack_read_only: this.#options.worker.plan.readOnly, failed };
+      return { requests, stack_read_only: this.#options.worker.plan.readOnly, failed };
     });
   }
 
@@ -254,147 +233,48 @@ export class StackServer {
     params: Readonly<Record<string, unknown>>,
   ): Promise<unknown> {
     if (this.#host === null) throw this.#stoppingError();
-    const exports = this.#export === null ? [] : [this.#export.status];
+    const exports = this.#exports.statuses;
     return await changeMembers({ name: this.#name, host: this.#host, exports }, method, params);
   }
 
   async #addExport(request: ExportRequest): Promise<ExportReply> {
     if (this.#startFailure !== undefined) throw this.#startFailure;
     if (this.#host === null || this.#opened === null) throw this.#stoppingError();
-    const existing = this.#export;
     if (this.#options.worker.plan.readOnly && !request.read_only) throw this.#readOnlyError();
-    if (existing !== null) {
-      this.#refuseOther(existing.status, request);
-      return { ...existing.status, started: false, notes: [] };
-    }
-    const choice = await chooseExporter(request);
-    try {
-      const made =
-        choice.helper === null
-          ? await this.#exportNbd(request)
-          : await this.#exportUblk(choice.helper, request);
-      this.#export = { ...made, request };
-      const { kind, address, read_only } = made.status;
+    const reply = await this.#exports.add(this.#host, request);
+    return reply.started ? { ...reply, notes: [...reply.notes, ...this.#opened.notes] } : reply;
+  }
+
+  /** `address`: see ServerExports.remove; undefined for every export. */
+  async #unexport(address: unknown): Promise<UnexportReply> {
+    if (this.#host === null) throw this.#stoppingError();
+    const one = typeof address === 'string' ? address : null;
+    const addresses = await this.#exports.remove(this.#host, one);
+    return { removed: addresses.length > 0, addresses };
+  }
+
+  readonly #told: ServerExportsObserver = {
+    exported: ({ kind, address, read_only }) =>
       this.#tell(
         plainEvent('exported', 'info', `exported as ${address}`, { via: kind, read_only }),
-      );
-      const notes = [...choice.notes, ...(made.nbd?.notes ?? []), ...this.#opened.notes];
-      return { ...made.status, started: true, notes };
-    } finally {
-      choice.helper?.close();
-    }
-  }
+      ),
+    removing: (address) => this.#options.onProgress(`removing the export ${address}`),
+    removed: (address) =>
+      this.#tell(plainEvent('export-removed', 'info', `the export ${address} is removed`)),
+    clientRefused: (reason) => this.#hear({ event: 'client-refused', reason }),
+    tlsFailed: (listen, reason) => this.#tlsFailed(listen, reason),
+  };
 
-  #refuseOther(existing: ExportStatus, request: ExportRequest): void {
-    const otherKind =
-      (request.via !== 'auto' && request.via !== existing.kind) ||
-      (request.nbd !== null && existing.kind !== 'nbd');
-    const otherMode = request.read_only && !existing.read_only;
-    const otherTls = request.tls !== null && !existing.address.startsWith('nbds');
-    if (!otherKind && !otherMode && !otherTls) return;
-    throw new BandstandError('BANDSTAND_STACK_RUNNING', {
-      message: `cannot export ${this.#name} in another way: it is exported as ${existing.address}${existing.read_only ? '' : ', for reading and writing'}`,
-      hint: `remove that export first: bandstand unexport ${this.#name}`,
-      details: { name: this.#name, address: existing.address },
-    });
-  }
-
-  async #exportNbd(request: ExportRequest): Promise<MadeExport> {
-    const paths = stackPaths(this.#options.runDir, this.#name);
-    const options = {
-      exportName: this.#name,
-      description: `bandstand stack ${this.#name}`,
-      listen: request.nbd ?? `unix:${paths.nbdSocket}`,
-      readOnly: request.read_only,
-      insecure: request.insecure,
-    };
-    const nbd = await NbdExport.start(this.#host!, options, request.tls, {
-      clientRefused: (reason) => this.#hear({ event: 'client-refused', reason }),
-      threadFailed: (reason) => this.#tlsFailed(reason, () => this.#export?.nbd === nbd),
-    });
-    return { status: nbd.status, ublkId: null, nbd };
-  }
-
-  /** Nobody can come in any more: better no export than one that looks as if it worked. */
-  #tlsFailed(reason: string, isExported: () => boolean): void {
+  /** Better no export than one that looks as if it worked. */
+  #tlsFailed(listen: string, reason: string): void {
     this.#tell({
       ...plainEvent('tls-failed', 'error', 'the thread that speaks TLS has ended'),
       reason,
       action: `export it again: bandstand export ${this.#name}`,
     });
-    this.#serialised(async () => {
-      if (isExported()) await this.#removeExport();
-    }).catch((error: unknown) => {
+    this.#serialised(() => this.#unexport(listen)).catch((error: unknown) => {
       this.#options.logger.error(error instanceof Error ? error.message : String(error));
     });
-  }
-
-  async #exportUblk(helper: UblkProcess, request: ExportRequest): Promise<MadeExport> {
-    const geometry = await this.#host!.call('geometry', null);
-    const { runDir } = this.#options;
-    const record = readUblkRecord(runDir, this.#name);
-    const recovered =
-      record === null ? null : await helper.beginRecovery(record, geometry, request.read_only);
-    const added =
-      recovered ??
-      (await helper.add({
-        geometry,
-        id: request.ublk_id,
-        queues: request.queues ?? 1,
-        depth: request.depth ?? DEPTH_DEFAULT,
-        readOnly: request.read_only,
-      }));
-    const before = recovered === null ? [] : record!.serverPids;
-    writeUblkRecord(runDir, this.#name, { id: added.id, serverPids: [...before, process.pid] });
-    if (added.missing.length > 0) {
-      this.#options.logger.warn({ missing: added.missing }, 'the ublk driver lacks features');
-    }
-    let serving = false;
-    try {
-      const status = await this.#host!.call('exportUblk', {
-        deviceId: added.id,
-        queues: added.queues,
-        depth: added.depth,
-        bufferBytes: added.bufferBytes,
-        attributes: added.attributes,
-      });
-      serving = true;
-      if (recovered === null) await helper.start(added.id, process.pid);
-      else await helper.endRecovery(added.id, process.pid);
-      writeUblkRecord(runDir, this.#name, { id: added.id, serverPids: [process.pid] });
-      return { status, ublkId: added.id, nbd: null };
-    } catch (error) {
-      // A device that waits for a server goes on waiting: giving up is the user's decision.
-      if (recovered !== null) throw error;
-      await helper.stop(added.id).catch(() => {});
-      if (serving) await this.#host!.call('unexport', null).catch(() => {});
-      await helper.delete(added.id).catch(() => {});
-      removeUblkRecord(runDir, this.#name);
-      throw error;
-    }
-  }
-
-  async #removeExport(): Promise<boolean> {
-    const active = this.#export;
-    if (active === null || this.#host === null) return false;
-    this.#options.onProgress(`removing the export ${active.status.address}`);
-    if (active.nbd !== null) {
-      await active.nbd.stop();
-    } else if (active.ublkId !== null) {
-      const helper = await UblkProcess.open(UBLK_TIMEOUT_MS);
-      try {
-        await helper.stop(active.ublkId);
-        await this.#host.call('unexport', null);
-        await helper.delete(active.ublkId);
-        removeUblkRecord(this.#options.runDir, this.#name);
-      } finally {
-        helper.close();
-      }
-    }
-    this.#export = null;
-    const { address } = active.status;
-    this.#tell(plainEvent('export-removed', 'info', `the export ${address} is removed`));
-    return true;
   }
 
   /** For the next export; that this one works does not depend on it. */

@@ -54,7 +54,7 @@ export class NbdExport {
   }
 
   async stop(): Promise<void> {
-    await this.#host.call('unexport', null);
+    await this.#host.call('unexport', this.status.address);
     await this.ended();
   }
 

@@ -144,7 +144,7 @@ export class StackHost {
   }
 
   /**
-   * Closes the devices, ends the thread, and leaves the clients of the export to the next server.
+   * Closes the devices, ends the thread, and leaves the clients of its exports to the next server.
    * Throws when that cannot be done; then the thread goes on serving. Gives what has failed else.
    */
   async handOver(): Promise<string | null> {

@@ -119,7 +119,7 @@ async function answer(stack: Stack, request: WorkerRequest): Promise<unknown> {
     case 'exportUblk':
       return await stack.exportUblk(request.params as UblkExportOptions);
     case 'unexport':
-      await stack.unexport();
+      await stack.unexport(request.params as string);
       return null;
     case 'geometry':
       return stack.geometry;

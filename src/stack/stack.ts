@@ -1,5 +1,5 @@
 /**
- * Stack: the whole assembled thing, from member devices to the export.              (control plane)
+ * Stack: the whole assembled thing, from member devices to the exports.             (control plane)
  *
  * Opening is a table of steps, closing is their undo in reverse. An array with superblocks has a
  * manager (raid/array-manager.ts), which keeps its metadata and its redundancy; one without has
@@ -16,7 +16,6 @@ import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
 import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
-import type { Exporter } from '../exporter/exporter.ts';
 import type { ArrayManager } from '../raid/array-manager.ts';
 import type { Assembly } from '../raid/assemble.ts';
 import { RaidArray } from '../raid/raid-array.ts';
@@ -36,6 +35,7 @@ import { grownWords } from './managed-status.ts';
 import { rememberMembers, stableDevicePath } from './remember-members.ts';
 import { rememberedSpec } from './remembered-spec.ts';
 import { StackControl } from './stack-control.ts';
+import { StackExports } from './stack-exports.ts';
 import { mirrorOfCache, startFailure, takesStripesOnly } from './start-failure.ts';
 import { StartingStack } from './starting-stack.ts';
 import type { RememberedStack } from './state-store.ts';
@@ -64,8 +64,7 @@ export class Stack implements DeviceObserver {
   #startedFtl: FtlLayer | null = null;
   #log: LogLayers | null = null;
   #top: MeterDevice | null = null;
-  #exporter: Exporter | null = null;
-  #exported: ExportStatus | null = null;
+  readonly #exports = new StackExports();
   #failed = false;
   /** Nothing is written to the members. */
   readonly #readOnly: boolean;
@@ -288,37 +287,26 @@ export class Stack implements DeviceObserver {
       () => this.#reactor.nowUs() / 1000,
       (reason) => this.#emit({ event: 'client-refused', reason }),
     );
-    return this.#export(exporter);
+    return this.#exports.add(this.#reactor, this.#top!, exporter);
   }
 
   exportUblk(options: UblkExportOptions): Promise<ExportStatus> {
     const warn = (message: string): void => this.#emit({ event: 'warning', message });
-    return this.#export(ublkExporter(options, warn));
+    const exporter = ublkExporter(options, warn);
+    return this.#exports.add(this.#reactor, this.#top!, exporter);
   }
 
-  async #export(exporter: Exporter): Promise<ExportStatus> {
-    const { blockCount, blockBytes } = this.#top!.geometry;
-    await exporter.start(this.#reactor, this.#top!);
-    this.#exporter = exporter;
-    this.#exported = { ...exporter.describe(), size_bytes: blockCount * blockBytes };
-    return this.#exported;
-  }
-
-  async unexport(): Promise<void> {
-    const exporter = this.#exporter;
-    this.#exporter = null;
-    this.#exported = null;
-    await exporter?.stop();
+  unexport(address: string): Promise<void> {
+    return this.#exports.remove(address);
   }
 
   /**
-   * As close(), but the clients of the export are left to the next server of this stack. Throws
-   * when the export cannot be handed over, and nothing has changed. What fails after that is given
-   * back as a sentence: the next start finds what a crash would have left.
+   * As close(), but the clients of the exports are left to the next server of this stack. Throws
+   * when they cannot be handed over, and nothing has changed. What fails after that is given back
+   * as a sentence: the next start finds what a crash would have left.
    */
   async handOver(): Promise<string | null> {
-    await this.#exporter?.handOver();
-    this.#exporter = null;
+    await this.#exports.handOver();
     try {
       await this.close();
       return null;
@@ -328,12 +316,12 @@ export class Stack implements DeviceObserver {
   }
 
   /**
-   * Removes the export, flushes, marks clean, closes everything; a start under way is waited for,
+   * Removes the exports, flushes, marks clean, closes everything; a start under way is waited for,
    * because an FTL may be reading its array. Throws the first failure.
    */
   async close(): Promise<void> {
     await this.#opening;
-    await this.unexport();
+    await this.#exports.removeAll();
     await this.#steps.undo();
   }
 
@@ -360,7 +348,7 @@ export class Stack implements DeviceObserver {
     const managed = this.control.status((slot) => this.#assembly?.slots[slot]?.reason ?? null);
     const sizeBytes = this.#sizeBytes;
     const cache = this.#log?.document() ?? null;
-    const exportBytes = this.#exported?.size_bytes ?? sizeBytes;
+    const exportBytes = this.#exports.sizeBytes ?? sizeBytes;
     const grown = grownWords(this.#plan.name, sizeBytes, exportBytes);
     const words = {
       health: managed?.health ?? health,
@@ -374,7 +362,7 @@ export class Stack implements DeviceObserver {
       size_bytes: sizeBytes,
       block_size: this.#top!.geometry.blockBytes,
       activity: cacheActivity(managed?.activity ?? IDLE, this.#log?.cache ?? null),
-      exports: this.#exported === null ? [] : [this.#exported],
+      exports: this.#exports.statuses,
       array: {
         level: spec.level,
         strip_size_bytes: spec.stripBlocks === 0 ? null : spec.stripBlocks * spec.blockBytes,

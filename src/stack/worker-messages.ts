@@ -89,7 +89,8 @@ export interface WorkerMethods {
   open: { params: null; result: StackOpened };
   exportNbd: { params: NbdExportOptions; result: ExportStatus };
   exportUblk: { params: UblkExportOptions; result: ExportStatus };
-  unexport: { params: null; result: null };
+  /** By its address, as its status tells it. */
+  unexport: { params: string; result: null };
   /** Of what would be exported now. */
   geometry: { params: null; result: Geometry };
   /** Everything but what the main thread adds: `server`. */
@@ -98,7 +99,7 @@ export interface WorkerMethods {
   change: { params: MemberCall; result: MemberReply | ActivityReply | CacheReply };
   /** Flushes and closes; the worker ends after the answer. */
   close: { params: null; result: null };
-  /** The same, but the clients of the export are left to the next server: see Stack.handOver. */
+  /** The same, but the clients of its exports are left to the next server: see Stack.handOver. */
   handOver: { params: null; result: string | null };
 }
 

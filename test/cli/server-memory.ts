@@ -29,7 +29,7 @@ function raid5f(members: number, ftl: boolean): RememberedStack {
 }
 
 function bytes(remembered: RememberedStack | null, change: Partial<MemoryNeeds> = {}): number {
-  return arenaBytesFor({ remembered, request: NBD, bufferSurvives: true, ...change });
+  return arenaBytesFor({ remembered, requests: [NBD], bufferSurvives: true, ...change });
 }
 
 test('six units of an FTL fit besides the clients and the array, however large they are', (t) => {
@@ -44,8 +44,8 @@ test('a write buffer that dies with the server is in the arena', (t) => {
 });
 
 test('a request on an FTL needs no stripe of memory; on an array of stripes it does', (t) => {
-  const request = UBLK;
-  t.true(bytes(raid5f(16, true), { request }) < 256 * MIB);
-  t.is(bytes(raid5f(16, false), { request }), 1024 * MIB, 'as much as an arena can have');
-  t.is(bytes(raid5f(3, false), { request }), (128 * 2 + 24) * MIB);
+  const requests = [UBLK];
+  t.true(bytes(raid5f(16, true), { requests }) < 256 * MIB);
+  t.is(bytes(raid5f(16, false), { requests }), 1024 * MIB, 'as much as an arena can have');
+  t.is(bytes(raid5f(3, false), { requests }), (128 * 2 + 24) * MIB);
 });

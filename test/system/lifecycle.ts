@@ -23,15 +23,7 @@ test.serial('exporting an exported stack prints the same address and starts noth
   const again = await world.ok('export', 'tank');
   t.is(again.stdout, `${uri}\n`);
   t.is(await world.serverPid('tank'), pid);
-  const other = await world.spawn('export', 'tank', '--nbd', 'tcp:127.0.0.1:0');
-  t.is(other.status, 0, 'an NBD address is an NBD address');
-  const ublk = await world.spawn('export', 'tank', '--via', 'ublk');
-  t.is(ublk.status, 1);
-  t.is(
-    ublk.stderr,
-    `bandstand: cannot export tank in another way: it is exported as ${uri}, for reading and writing\n` +
-      '  remove that export first: bandstand unexport tank\n',
-  );
+  t.is((await world.ok('export', 'tank', '--via', 'nbd')).stdout, `${uri}\n`);
   await world.ok('stop', 'tank');
 });
 
@@ -80,9 +72,9 @@ test.serial('status, list and the sockets say what is running, and who may ask',
 test.serial('unexport keeps the server, and the stack can be exported again', async (t) => {
   const world = new StackWorld(t);
   await mirror(world);
-  await world.export('tank');
+  const uri = await world.export('tank');
   const pid = await world.serverPid('tank');
-  t.is((await world.ok('unexport', 'tank')).stdout, 'removed the export of tank\n');
+  t.is((await world.ok('unexport', 'tank')).stdout, `removed ${uri} of tank\n`);
   t.false(existsSync(world.path('run/tank.nbd')));
   t.is((await world.ok('unexport', 'tank')).stdout, 'tank is not exported\n');
   await world.export('tank');

@@ -21,6 +21,22 @@ options_are_obeyed() {
   taskset 2 dd if=/dev/ublkb7 bs=1M count=4 iflag=direct status=none | cmp - "$work/content"
 }
 
+nbd_serves_it_too() {
+  needs nbdinfo nbdcopy
+  local uri pid
+  pid=$(server_pid pair)
+  uri=$(bandstand export pair --via nbd --read-only)
+  equal "$pid" "$(server_pid pair)" 'the server'
+  equal 2 "$(bandstand status pair --json | jq '.data.exports | length')" exports
+  cmp -n $((4 << 20)) <(nbdcopy "$uri" -) "$work/content"
+  bandstand unexport pair /dev/ublkb7
+  no_ublk_nodes
+  nbdinfo --size "$uri"
+  equal /dev/ublkb7 "$(bandstand export pair --via ublk --id 7)" stdout
+  bandstand unexport pair "$uri"
+  dd if=/dev/ublkb7 bs=1M count=4 iflag=direct status=none | cmp - "$work/content"
+}
+
 sigterm_stops() {
   local pid
   pid=$(server_pid pair)
@@ -132,6 +148,7 @@ via_ublk_loads_the_driver() {
 
 foundation 'a mirror is made for what follows' creates_mirror
 scenario 'export obeys --id, --queues and --depth' options_are_obeyed
+scenario 'a block device is exported over NBD, too, and each is removed alone' nbd_serves_it_too
 scenario 'SIGTERM stops the server and removes the device' sigterm_stops
 scenario 'export recovers a killed server under a mounted file system' export_recovers_after_a_kill
 scenario 'stop removes what a killed server left' stop_cleans_up_after_a_kill

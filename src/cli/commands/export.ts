@@ -2,7 +2,8 @@
  * `bandstand export NAME`: assembles, starts a server, prints the path or URI.      (control plane)
  *
  * stdout gets the address and nothing else, so that `dev=$(bandstand export tank)` works; what a
- * person should know besides goes to stderr. Exporting an exported stack prints the same address.
+ * person should know besides goes to stderr. Exporting an exported stack prints the same address,
+ * unless another way or address is named: then it is exported in that way, too.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,7 +70,7 @@ export const exportCommand: Command = {
   ],
   examples: [
     ['export tank', 'prints /dev/ublkb0, or an NBD URI'],
-    ['export tank --nbd tcp:127.0.0.1:10809', 'serves it to NBD clients of this machine'],
+    ['export tank --nbd tcp:127.0.0.1:10809', 'serves it to NBD clients of this machine, too'],
   ],
   async run(context, args) {
     const name = args.positional('NAME');
@@ -211,7 +212,7 @@ async function startOrJoin(context: CommandContext, options: ServeOptions): Prom
       if (!other || Date.now() > deadline) throw error;
     }
     await sleep(JOIN_RETRY_MS);
-    const running = await askRunning(context, options.plan.name, options.request);
+    const running = await askRunning(context, options.plan.name, options.requests[0]!);
     if (running !== null) return running;
   }
 }
@@ -249,7 +250,7 @@ function serveOptions(
       discardBuffer: args.flag('discard-buffer'),
       readOnly: request.read_only,
     },
-    request,
+    requests: [request],
     runDir,
     stateDir,
     foreground: args.flag('foreground'),

@@ -1,13 +1,14 @@
 /**
- * `bandstand unexport NAME`: removes the export; the stack keeps running.           (control plane)
+ * `bandstand unexport NAME [ADDRESS]`: the stack keeps running without its exports. (control plane)
  */
 
-import { call } from '../../control/client.ts';
-import { isRecord } from '../../control/schema.ts';
+import { call, protocolError } from '../../control/client.ts';
+import { decodeUnexportReply } from '../../control/schema-unexport.ts';
 import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { StateStore } from '../../stack/state-store.ts';
 import type { Command } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
 import { refuseInUse } from '../export-in-use.ts';
 import { notFound, runningStatus } from '../known-stacks.ts';
 
@@ -15,8 +16,11 @@ const TIMEOUT_MS_DEFAULT = 60_000;
 
 export const unexport: Command = {
   name: 'unexport',
-  summary: 'Removes the block device or NBD address; the stack keeps running.',
-  positionals: [{ name: 'NAME', required: true, many: false }],
+  summary: 'Removes a block device or NBD address, or all; the stack keeps running.',
+  positionals: [
+    { name: 'NAME', required: true, many: false },
+    { name: 'ADDRESS', required: false, many: false },
+  ],
   options: [
     {
       name: 'stop-in-use',
@@ -25,33 +29,53 @@ export const unexport: Command = {
     },
   ],
   examples: [
-    ['unexport tank', 'takes the export of tank away'],
-    ['export tank --via nbd', 'exports the running stack in another way'],
+    ['unexport tank', 'takes every export of tank away'],
+    ['unexport tank /dev/ublkb0', 'takes this one away, and leaves the others'],
   ],
   async run(context, args) {
     const name = args.positional('NAME');
+    const address = args.optionalPositional('ADDRESS');
     checkStackName(name);
     const { runDir, stateDir } = context.directories;
-    const paths = stackPaths(runDir, name);
     const status = await runningStatus(runDir, name, context.timeoutMs ?? undefined);
     if (status === null && new StateStore(stateDir).load(name) === null) {
       throw notFound(context.directories, name);
     }
-    let removed = false;
-    if (status !== null) {
-      if (!args.flag('stop-in-use')) {
-        refuseInUse('unexport', name, status.exports, status.server?.pid);
-      }
-      const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
-      const answer = await call(paths.controlSocket, 'unexport', {}, { name, timeoutMs });
-      removed = isRecord(answer?.result) && answer.result['removed'] === true;
+    const meant = (status?.exports ?? []).filter(
+      (one) => address === null || one.address === address,
+    );
+    let removed: readonly string[] = [];
+    if (meant.length > 0) {
+      if (!args.flag('stop-in-use')) refuseInUse('unexport', name, meant, status?.server?.pid);
+      removed = await remove(context, name, address);
     }
-    const text = removed ? `removed the export of ${name}` : `${name} is not exported`;
     return {
       schema: 'bandstand.unexport/1',
-      data: { name, removed },
-      text: () => text,
-      plain: () => [[name, removed ? 'removed' : 'none']],
+      data: { name, removed: removed.length > 0, addresses: removed },
+      text: () => words(name, address, removed),
+      plain: () =>
+        removed.length > 0 ? removed.map((one) => [name, 'removed', one]) : [[name, 'none', null]],
     };
   },
 };
+
+async function remove(
+  context: CommandContext,
+  name: string,
+  address: string | null,
+): Promise<readonly string[]> {
+  const path = stackPaths(context.directories.runDir, name).controlSocket;
+  const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+  const params = address === null ? {} : { address };
+  const answer = await call(path, 'unexport', params, { name, timeoutMs });
+  // It has ended by itself, and its exports with it.
+  if (answer === null) return [];
+  const reply = decodeUnexportReply(answer.result);
+  if ('why' in reply) throw protocolError(name, reply.why);
+  return reply.value.addresses;
+}
+
+function words(name: string, address: string | null, removed: readonly string[]): string {
+  if (removed.length > 0) return removed.map((one) => `removed ${one} of ${name}`).join('\n');
+  return address === null ? `${name} is not exported` : `${name} is not exported as ${address}`;
+}

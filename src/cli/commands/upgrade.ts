@@ -37,7 +37,7 @@ interface Server {
 
 export const upgrade: Command = {
   name: 'upgrade',
-  summary: 'Replaces the server of a stack by one of this version while its export is in use.',
+  summary: 'Replaces the server of a stack by one of this version while its exports are in use.',
   positionals: [{ name: 'NAME', required: true, many: false }],
   options: [{ ...DRY_RUN, summary: 'show which server would be replaced, replace nothing' }],
   examples: [
@@ -61,6 +61,7 @@ export const upgrade: Command = {
       await waitForEnd(name, old.pid, timeoutMs);
       const reply = await takeOver(context, name, next, handed, timeoutMs);
       const ms = Math.round(performance.now() - begin);
+      for (const note of reply.notes) context.note(`${name}: ${note}`);
       return upgraded(name, { old, newVersion, reply, handed, ms });
     } finally {
       next.dismiss();
@@ -93,7 +94,7 @@ async function takeOver(
 function serveOptions(
   context: CommandContext,
   name: string,
-  { request, stack_read_only: readOnly }: HandOverReply,
+  { requests, stack_read_only: readOnly }: HandOverReply,
 ): ServeOptions {
   const { runDir, stateDir } = context.directories;
   // It may have been written while the old server ran.
@@ -111,7 +112,7 @@ function serveOptions(
       discardBuffer: false,
       readOnly,
     },
-    request,
+    requests,
     runDir,
     stateDir,
     foreground: false,
