@@ -14,12 +14,19 @@ export interface ExporterChoice {
   readonly notes: readonly string[];
 }
 
-/** Throws the reason when ublk was asked for and cannot be had. */
-export async function chooseExporter(request: ExportRequest): Promise<ExporterChoice> {
+/**
+ * `prepared`: a helper that was started before, for a request that may need one. Throws the reason
+ * when ublk was asked for and cannot be had.
+ */
+export async function chooseExporter(
+  request: ExportRequest,
+  prepared: Promise<UblkProcess> | null,
+): Promise<ExporterChoice> {
   if (request.via === 'nbd' || request.nbd !== null) return { helper: null, notes: [] };
-  if (request.via === 'ublk') return { helper: await UblkProcess.open(UBLK_TIMEOUT_MS), notes: [] };
+  const opening = prepared ?? UblkProcess.open(UBLK_TIMEOUT_MS);
+  if (request.via === 'ublk') return { helper: await opening, notes: [] };
   try {
-    const helper = await UblkProcess.open(UBLK_TIMEOUT_MS);
+    const helper = await opening;
     return { helper, notes: ['exported by ublk (the kernel has it)'] };
   } catch (error) {
     if (!(error instanceof BandstandError)) throw error;

@@ -43,3 +43,8 @@ function hasMode(status: ExportStatus, request: ExportRequest): boolean {
   const { ublk_id: id } = request;
   return id === null || status.kind !== 'ublk' || status.address === `/dev/ublkb${id}`;
 }
+
+/** Whether it may be answered with a ublk device. */
+export function wantsUblk({ via, nbd }: Pick<ExportRequest, 'via' | 'nbd'>): boolean {
+  return via !== 'nbd' && nbd === null;
+}

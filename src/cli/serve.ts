@@ -22,10 +22,11 @@ import { loadAddon } from '../native/load.ts';
 import { bufferFile } from '../stack/buffer-file.ts';
 import { readMounts } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
-import { DataPathThread } from '../stack/stack-host.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
+import { wantsUblk } from './match-export.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
 import { arenaBytesFor } from './server-memory.ts';
+import { endParts, type ServerParts, serverParts } from './server-parts.ts';
 import { StackServer } from './stack-server.ts';
 import { version } from './version.ts';
 
@@ -55,23 +56,23 @@ const WATCHDOG_DIVISOR = 2;
  * Runs the server until it is stopped; resolves with the exit status. `onReady` is told once the
  * export can be used. Throws what keeps the server from starting; then nothing is left behind.
  *
- * `thread`: for the data path; it may have been started while nobody knew the options yet.
+ * `parts`: they may have been loaded while nobody knew the options yet.
  */
 export async function serve(
   options: ServeOptions,
   onReady: (reply: ExportReply) => void,
-  thread = new DataPathThread(),
+  parts = serverParts(options.requests.some(wantsUblk)),
 ): Promise<number> {
   try {
-    return await serveOn(thread, options, onReady);
+    return await serveOn(parts, options, onReady);
   } catch (error) {
-    await thread.end();
+    await endParts(parts);
     throw error;
   }
 }
 
 async function serveOn(
-  thread: DataPathThread,
+  parts: ServerParts,
   options: ServeOptions,
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
@@ -82,7 +83,7 @@ async function serveOn(
   const lockFd = takeLock(native, paths.lock, plan.name);
   const log = foreground ? openStderrLog(plan.name) : openFileLog(paths.log, plan.name);
   try {
-    return await serveLocked({ native, thread, log }, options, onReady);
+    return await serveLocked({ native, parts, log }, options, onReady);
   } finally {
     log.flush();
     native.fileClose(lockFd);
@@ -90,7 +91,7 @@ async function serveOn(
 }
 
 async function serveLocked(
-  { native, thread, log }: { native: NativeAddon; thread: DataPathThread; log: ServerLog },
+  { native, parts, log }: { native: NativeAddon; parts: ServerParts; log: ServerLog },
   options: ServeOptions,
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
@@ -100,7 +101,7 @@ async function serveLocked(
   return await new Promise<number>((resolve, reject) => {
     const server = new StackServer({
       native,
-      thread,
+      parts,
       logger: log.logger,
       runDir,
       stateDir,
@@ -241,8 +242,7 @@ function leaveMountNamespace(
   const result = native.privateMounts();
   if (result >= 0) return true;
   // NBD needs no block device, nor the right to make one; but one may be asked for later.
-  const wantsDevice = requests.some(({ via, nbd }) => via !== 'nbd' && nbd === null);
-  const level = wantsDevice ? 'warn' : 'info';
+  const level = requests.some(wantsUblk) ? 'warn' : 'info';
   logger[level]({ errno: statusName(result) }, 'cannot leave the mount namespace');
   return false;
 }

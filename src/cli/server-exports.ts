@@ -18,7 +18,8 @@ import { stackPaths } from '../stack/directories.ts';
 import { NbdExport } from '../stack/nbd-export.ts';
 import type { StackHost } from '../stack/stack-host.ts';
 import { chooseExporter, UBLK_TIMEOUT_MS } from './choose-exporter.ts';
-import { type KnownExport, matchExport } from './match-export.ts';
+import { type KnownExport, matchExport, wantsUblk } from './match-export.ts';
+import { closeHelper } from './server-parts.ts';
 import { UblkProcess } from './ublk-process.ts';
 import { readUblkRecord, removeUblkRecord, writeUblkRecord } from './ublk-record.ts';
 
@@ -36,6 +37,8 @@ export interface ServerExportsObserver {
 }
 
 export interface ServerExportsOptions {
+  /** For the first export. */
+  readonly helper: Promise<UblkProcess> | null;
   readonly name: string;
   readonly runDir: string;
   readonly logger: Logger;
@@ -58,9 +61,11 @@ interface MadeExport {
 export class ServerExports {
   readonly #options: ServerExportsOptions;
   #active: readonly ActiveExport[] = [];
+  #helper: Promise<UblkProcess> | null;
 
   constructor(options: ServerExportsOptions) {
     this.#options = options;
+    this.#helper = options.helper;
   }
 
   get statuses(): readonly ExportStatus[] {
@@ -80,7 +85,7 @@ export class ServerExports {
     const match = matchExport(this.#active, request);
     if (match.kind === 'found') return { ...match.found.status, started: false, notes: [] };
     if (match.kind === 'other') throw this.#otherMode(match.found.status);
-    const choice = await chooseExporter(request);
+    const choice = await chooseExporter(request, this.#takeHelper(request));
     try {
       const { active, notes } =
         choice.helper === null
@@ -117,6 +122,15 @@ export class ServerExports {
   async handedOver(): Promise<void> {
     for (const { nbd } of this.#active) await nbd?.ended();
     this.#active = [];
+  }
+
+  /** The prepared one, if this request can use it; none waits longer than for the first. */
+  #takeHelper(request: ExportRequest): Promise<UblkProcess> | null {
+    const helper = this.#helper;
+    this.#helper = null;
+    if (wantsUblk(request)) return helper;
+    closeHelper(helper);
+    return null;
   }
 
   #otherMode({ address, read_only }: ExportStatus): BandstandError {

@@ -10,6 +10,7 @@
 
 import type { ExportRequest } from '../control/schema.ts';
 import type { RememberedStack } from '../stack/state-store.ts';
+import { wantsUblk } from './match-export.ts';
 import { DEPTH_DEFAULT } from './server-exports.ts';
 
 /** Buffers for NBD clients (5.5 MiB each), labels and the array's own work. */
@@ -44,7 +45,7 @@ export interface MemoryNeeds {
 export function arenaBytesFor(needs: MemoryNeeds): number {
   const { remembered, requests } = needs;
   const ftl = ftlBytes(needs);
-  const ublk = requests.find(({ via, nbd }) => via !== 'nbd' && nbd === null);
+  const ublk = requests.find(wantsUblk);
   if (ublk === undefined) return Math.min(ARENA_BYTES_MAX, ARENA_BYTES_MIN + ftl);
   // A ublk device has one buffer for each request in flight, of at least one write unit: a stripe,
   // unless an FTL takes single blocks.

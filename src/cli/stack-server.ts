@@ -23,12 +23,13 @@ import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
 import { presentMembers, rememberMembers, stableDevicePath } from '../stack/remember-members.ts';
-import { type DataPathThread, StackHost } from '../stack/stack-host.ts';
+import { StackHost } from '../stack/stack-host.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { EventLog, type NewEvent } from './event-log.ts';
 import { changeMembers } from './member-requests.ts';
 import { ServerExports, type ServerExportsObserver } from './server-exports.ts';
+import type { ServerParts } from './server-parts.ts';
 import { eventOf, plainEvent } from './stack-events.ts';
 
 const STATUS_TIMEOUT_MS = 5000;
@@ -39,7 +40,7 @@ export interface StackServerOptions {
   readonly runDir: string;
   readonly stateDir: string;
   readonly worker: WorkerOptions;
-  readonly thread: DataPathThread;
+  readonly parts: ServerParts;
   readonly version: string;
   /** Nobody but the stack's own users waits for this process. */
   readonly isDetached: boolean;
@@ -71,8 +72,15 @@ export class StackServer {
     this.#name = options.worker.plan.name;
     this.#events = new EventLog(this.#name);
     this.#remembered = options.worker.plan.remembered;
-    const { runDir, logger } = options;
-    this.#exports = new ServerExports({ name: this.#name, runDir, logger, observer: this.#told });
+    const { runDir, logger, parts } = options;
+    const observer = this.#told;
+    this.#exports = new ServerExports({
+      name: this.#name,
+      runDir,
+      logger,
+      observer,
+      helper: parts.helper,
+    });
   }
 
   /**
@@ -80,7 +88,7 @@ export class StackServer {
    * answered; what changes something waits for the end of the start.
    */
   async start(): Promise<StackOpened> {
-    const { native, worker, thread, logger } = this.#options;
+    const { native, worker, parts, logger } = this.#options;
     const observer = {
       stackEvent: (event: StackEvent) => this.#hear(event),
       stackFailed: (error: BandstandError) => {
@@ -88,7 +96,7 @@ export class StackServer {
         this.#options.onFailure(error);
       },
     };
-    const host = await StackHost.start(native, worker, observer, thread);
+    const host = await StackHost.start(native, worker, observer, parts.thread);
     this.#host = host;
     for (const warning of host.warnings) logger.warn(warning);
     try {

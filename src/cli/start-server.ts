@@ -14,17 +14,31 @@ import { BandstandError } from '../block/errors.ts';
 import { decodeExportReply, type ExportReply, isRecord } from '../control/schema.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import { errorOf } from '../stack/stack-host.ts';
+import { wantsUblk } from './match-export.ts';
 import type { ServeOptions } from './serve.ts';
 import type { ServerAnswer } from './server-entry.ts';
 
 const KILL_DELAY_MS = 5000;
+/** The server's argument that says that ublk will be needed. */
+export const WITH_UBLK = 'ublk';
+
+export interface HowToStart {
+  /** It stays in the session of this process. */
+  readonly attached: boolean;
+  /** It may have to serve a ublk device. */
+  readonly ublk: boolean;
+}
 
 type Message = Readonly<Record<string, unknown>>;
 
 /** Throws what keeps the server from starting. Without an answer in time the server is ended. */
 export async function startServer(options: ServeOptions, timeoutMs: number): Promise<ExportReply> {
-  const { plan, runDir, exitWithParent } = options;
-  return await StartingServer.spawn(plan.name, runDir, exitWithParent).start(options, timeoutMs);
+  const { plan, runDir, exitWithParent, requests } = options;
+  const parts = {
+    attached: exitWithParent,
+    ublk: requests.some(wantsUblk),
+  };
+  return await StartingServer.spawn(plan.name, runDir, parts).start(options, timeoutMs);
 }
 
 export class StartingServer {
@@ -32,11 +46,10 @@ export class StartingServer {
   readonly #log: string;
   readonly #child: ChildProcess;
 
-  /** `attached`: it stays in the session of this process. */
-  static spawn(name: string, runDir: string, attached: boolean): StartingServer {
+  static spawn(name: string, runDir: string, how: HowToStart): StartingServer {
     ensureDirectory(runDir, 'run');
     const log = stackPaths(runDir, name).log;
-    return new StartingServer(name, log, spawnServer(log, attached));
+    return new StartingServer(name, log, spawnServer(log, how));
   }
 
   private constructor(name: string, log: string, child: ChildProcess) {
@@ -110,12 +123,12 @@ export class StartingServer {
   }
 }
 
-function spawnServer(log: string, attached: boolean): ChildProcess {
+function spawnServer(log: string, { attached, ublk }: HowToStart): ChildProcess {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const program = fileURLToPath(new URL(`./server-entry.${extension}`, import.meta.url));
   const fd = openSync(log, 'a', 0o640);
   try {
-    return spawn(process.execPath, [...process.execArgv, program], {
+    return spawn(process.execPath, [...process.execArgv, program, ...(ublk ? [WITH_UBLK] : [])], {
       cwd: '/',
       detached: !attached,
       stdio: ['ignore', fd, fd, 'ipc'],

@@ -6,6 +6,7 @@
  * once: the process then ends, because the data path is what it is for.
  */
 
+import { once } from 'node:events';
 import {
   MessageChannel,
   type MessagePort,
@@ -39,6 +40,7 @@ export class DataPathThread {
   readonly worker: Worker;
   readonly port: MessagePort;
   readonly #broken: Promise<never>;
+  readonly #loaded: Promise<unknown>;
 
   constructor() {
     const { port1, port2 } = new MessageChannel();
@@ -49,12 +51,19 @@ export class DataPathThread {
       name: 'data path',
     });
     this.port = port1;
+    this.#loaded = once(this.worker, 'message');
+    this.#loaded.catch(() => {});
     this.#broken = new Promise((_, reject) => {
       this.worker.once('error', reject);
       this.worker.once('exit', (code) => reject(endedError(code)));
     });
     // It is looked at when the thread is to begin.
     this.#broken.catch(() => {});
+  }
+
+  /** Resolves when it only waits for its options. Throws where it has ended. */
+  async loaded(): Promise<void> {
+    await Promise.race([this.#loaded, this.#broken]);
   }
 
   /** Makes the reactor. Throws what keeps it from being made; the thread has ended then. */

@@ -52,7 +52,9 @@ const HEARTBEAT_US = 1_000_000;
 const BEATS = 10;
 
 async function serve(port: MessagePort): Promise<void> {
-  const [options] = (await once(parentPort!, 'message')) as [WorkerOptions];
+  const given = once(parentPort!, 'message');
+  parentPort!.postMessage('loaded');
+  const [options] = (await given) as [WorkerOptions];
   const post = (reply: WorkerReply): void => port.postMessage(reply);
   let reactor: RingReactor;
   try {

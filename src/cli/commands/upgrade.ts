@@ -52,7 +52,8 @@ export const upgrade: Command = {
     const old = status.server;
     if (old === null) throw notRunning(name, 'upgrade');
     if (args.flag('dry-run')) return planned(name, old);
-    const next = StartingServer.spawn(name, context.directories.runDir, false);
+    const ublk = status.exports.some(({ kind }) => kind === 'ublk');
+    const next = StartingServer.spawn(name, context.directories.runDir, { attached: false, ublk });
     try {
       const newVersion = await next.loaded(timeoutMs);
       const begin = performance.now();
