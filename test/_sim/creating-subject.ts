@@ -14,9 +14,13 @@ import type { Config } from './step.ts';
 import type { OpenOptions, Subject } from './subject.ts';
 import { isCacheDisk, makeFtl, planOf } from './template.ts';
 
-/** Refusals that say: there is no complete array here, or no complete FTL on it. */
+/**
+ * Refusals that say: there is no complete array here, or no complete FTL on it. One that fails for
+ * want of members is what a creation leaves whose last label could not be read back, and whose
+ * traces were being erased when the power went.
+ */
 const NO_ARRAY =
-  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED|FTL_NOT_FOUND|FTL_SUPERBLOCK)$/;
+  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|ARRAY_FAILED|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED|FTL_NOT_FOUND|FTL_SUPERBLOCK)$/;
 
 /** For histories of this configuration only. */
 export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {

@@ -12,6 +12,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [283, 'a unit that a crash had left on one mirror was lost with that member'],
   [101_077, 'a free band was resumed below a head that one mirror had lost'],
   [302_837, 'a target came back with the record that calls it a member, which no member had'],
+  [614_102, 'a creation that was being taken back when the power went was in the way of another'],
 ];
 
 for (const [seed, what] of KNOWN) {
