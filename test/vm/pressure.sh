@@ -41,7 +41,7 @@ take_memory() {
 
 # $1: a round → its content
 content_of() {
-  head -c $((200 << 20)) /dev/zero |
+  head -c $((64 << 20)) /dev/zero |
     openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' "$1")" -iv "$(printf '%032x' 1)"
 }
 
@@ -49,20 +49,20 @@ content_of() {
 writes_under_pressure() {
   local round=0 until slowest=0 begin scanned
   scanned=$(vmstat pgscan_kswapd)
-  take_memory 160
+  take_memory 64
   until=$((SECONDS + seconds))
   while ((SECONDS < until)); do
     round=$((round + 1))
     begin=$SECONDS
     # A hang is for ever; anything else is over by then.
-    content_of $round | timeout 120 dd of="$mount_point/dirty" bs=1M status=none
+    content_of $round | timeout 300 dd of="$mount_point/dirty" bs=1M status=none
     echo $round >"$work/round"
     # Clean pages come and go, too: the program of every command that starts has to be read anew.
-    timeout 60 cat bin/bandstand.js dist/program/*.js >/dev/null
+    timeout 120 cat bin/bandstand.js dist/program/*.js >/dev/null
     ((SECONDS - begin <= slowest)) || slowest=$((SECONDS - begin))
   done
-  timeout 120 sync -f "$mount_point"
-  echo "$round rounds of 200 MiB, the slowest in $slowest s;" \
+  timeout 300 sync -f "$mount_point"
+  echo "$round rounds of 64 MiB, the slowest in $slowest s;" \
     "$(mebibytes MemAvailable) MiB available," \
     "$(($(vmstat pgscan_kswapd) - scanned)) pages scanned by kswapd," \
     "$(vmstat pgscan_direct) by whoever needed memory" >"$work/told"
