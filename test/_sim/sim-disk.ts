@@ -282,7 +282,10 @@ export class SimDisk implements BlockDevice {
     const { bad, now } = this.medium;
     if (bad.size > 0) {
       for (let block = io.block; block < io.block + io.blockCount; block += 1) {
-        if (bad.has(block)) return EIO;
+        if (!bad.has(block)) continue;
+        // A write may have made it good before somebody asks why this read has failed.
+        this.failures += 1;
+        return EIO;
       }
     }
     const { blockBytes } = this.geometry;

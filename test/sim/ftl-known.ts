@@ -13,6 +13,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [101_077, 'a free band was resumed below a head that one mirror had lost'],
   [302_837, 'a target came back with the record that calls it a member, which no member had'],
   [614_102, 'a creation that was being taken back when the power went was in the way of another'],
+  [620_141, 'a superblock that could not be read was written again while a check went on'],
 ];
 
 for (const [seed, what] of KNOWN) {
