@@ -14,9 +14,11 @@ import { type Directories, readableDirectories, stackPaths } from '../stack/dire
 import { nameDefect } from '../stack/stack-name.ts';
 import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import { stoppedStatus } from '../stack/stopped-status.ts';
+import { type Orphan, orphanOf } from './orphans.ts';
 import { suggest } from './suggest.ts';
 
-const SUFFIX = '.status.sock';
+/** What a server has in RUN_DIR while it runs, and leaves when it is killed. */
+const SUFFIXES = ['.status.sock', '.ublk'];
 
 /** Names of every stack that runs, has crashed or is remembered, sorted. */
 export function stackNames(directories: Directories): string[] {
@@ -24,7 +26,8 @@ export function stackNames(directories: Directories): string[] {
   for (const { runDir, stateDir } of readableDirectories(directories)) {
     for (const name of new StateStore(stateDir).names()) names.add(name);
     for (const entry of entriesOf(runDir)) {
-      if (entry.endsWith(SUFFIX)) names.add(entry.slice(0, -SUFFIX.length));
+      const suffix = SUFFIXES.find((one) => entry.endsWith(one));
+      if (suffix !== undefined) names.add(entry.slice(0, -suffix.length));
     }
   }
   return [...names].filter((name) => nameDefect(name) === null).sort();
@@ -52,11 +55,38 @@ export async function readStatus(
     const running = await runningStatus(runDir, name, timeoutMs, signal);
     if (running !== null) return running;
     const remembered = new StateStore(stateDir).load(name);
-    const crashed = existsSync(stackPaths(runDir, name).statusSocket);
-    if (remembered !== null) return stoppedStatus(remembered, crashed);
-    if (crashed) return crashedStatus(name);
+    const orphan = orphanOf(runDir, name);
+    const crashed = orphan !== null || existsSync(stackPaths(runDir, name).statusSocket);
+    if (remembered !== null) return offered(stoppedStatus(remembered, crashed), orphan);
+    if (crashed) return offered(crashedStatus(name), orphan);
   }
   throw notFound(directories, name);
+}
+
+/** With what can be done about the device that its server has left. */
+function offered(status: StatusDocument, orphan: Orphan | null): StatusDocument {
+  if (orphan === null) return status;
+  const { device, remove, takeOver } = orphan;
+  return {
+    ...status,
+    reason: `its server ended without a clean stop, and ${device} waits for another one`,
+    action: `take the device over: ${takeOver}; or give it up: ${remove}`,
+  };
+}
+
+/** Of the stacks that have no server: the devices that wait for one. */
+export function orphansOf(
+  directories: Directories,
+  stacks: readonly StatusDocument[],
+): readonly Orphan[] {
+  const stopped = stacks.filter(({ server }) => server === null);
+  return stopped.flatMap(({ name }) => {
+    for (const { runDir } of readableDirectories(directories)) {
+      const orphan = orphanOf(runDir, name);
+      if (orphan !== null) return [orphan];
+    }
+    return [];
+  });
 }
 
 export async function runningStatus(

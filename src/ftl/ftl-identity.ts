@@ -1,5 +1,7 @@
 /**
- * FtlIdentity: who an FTL is, and which NV cache it has, before it is opened.       (control plane)
+ * FtlIdentity: who an FTL is, and what it cannot start without, before it is opened.
+ *                                                                                 (control plane)
+ * What it cannot start without: its NV cache, and a write buffer that a killed server has left.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
@@ -12,6 +14,8 @@ export interface FtlIdentity {
   readonly uuid: string;
   /** The NV cache without which it shows old data; null: it has none. */
   readonly cache: FtlCache | null;
+  /** The boot in which writes were answered out of a write buffer; null: there are none to lose. */
+  readonly bufferBoot: string | null;
 }
 
 /** Reads the superblocks of an open base; throws as `open` would. Nothing is written. */
@@ -21,5 +25,6 @@ export async function readFtlIdentity(
   redundancy: Redundancy | null,
 ): Promise<FtlIdentity> {
   const { superblock } = await readSuperblock(reactor, { base, redundancy, readOnly: true });
-  return { uuid: superblock.uuid, cache: superblock.cache };
+  const { bufferBoot, cache, uuid } = superblock;
+  return { uuid, cache, bufferBoot };
 }

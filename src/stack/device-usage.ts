@@ -91,6 +91,11 @@ function accessError(path: string, error: NodeJS.ErrnoException): BandstandError
   });
 }
 
+/** `8:16`: how /sys and mountinfo name a device number. */
+export function deviceKey(device: number): string {
+  return `${major(device)}:${minor(device)}`;
+}
+
 /** The kernel's split of dev_t as user space sees it. */
 function major(device: number): number {
   return Math.floor(device / 256) % 4096;

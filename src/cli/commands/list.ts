@@ -6,7 +6,8 @@ import { BandstandError } from '../../block/errors.ts';
 import { IDLE, type StatusDocument } from '../../control/schema.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { readStatus, stackNames } from '../known-stacks.ts';
+import { orphansOf, readStatus, stackNames } from '../known-stacks.ts';
+import { orphanLines } from '../orphans.ts';
 import { healthExitStatus, listRecords, listText } from '../status-text.ts';
 
 export const list: Command = {
@@ -22,10 +23,19 @@ export const list: Command = {
   ],
   async run(context, args) {
     const stacks = await allStatuses(context);
+    const orphans = orphansOf(context.directories, stacks);
     return {
       schema: 'bandstand.list/1',
-      data: { stacks },
-      text: () => listText(stacks),
+      data: {
+        stacks,
+        orphans: orphans.map(({ stack, device, takeOver, remove }) => ({
+          stack,
+          device,
+          take_over: takeOver,
+          remove,
+        })),
+      },
+      text: () => [listText(stacks), ...orphanLines(orphans)].join('\n'),
       plain: () => listRecords(stacks),
       exitStatus: args.flag('exit-code') ? healthExitStatus(stacks) : 0,
     };
