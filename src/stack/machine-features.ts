@@ -24,8 +24,9 @@ export interface MachineFeatures {
     readonly fixed_buffers: boolean;
     readonly fixed_files: boolean;
     readonly huge_pages: boolean;
-    /** Why it is not available. */
+    /** Why it is not available, and what to do about it. */
     readonly reason: string | null;
+    readonly hint: string | null;
   };
   /** O_DIRECT in the directory that was asked about. */
   readonly direct_io: { readonly directory: string; readonly available: boolean };
@@ -79,12 +80,14 @@ async function ringFeatures(): Promise<Pick<MachineFeatures, 'kernels' | 'io_uri
         fixed_files: stats.files_registered,
         huge_pages: stats.huge_pages,
         reason: null,
+        hint: null,
       },
     };
   } catch (error) {
     const reason =
       error instanceof BandstandError || error instanceof Error ? error.message : String(error);
-    return { kernels, io_uring: { ...nothing, reason } };
+    const hint = error instanceof BandstandError ? error.hint : null;
+    return { kernels, io_uring: { ...nothing, reason, hint } };
   }
 }
 

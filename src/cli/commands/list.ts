@@ -7,7 +7,7 @@ import { IDLE, type StatusDocument } from '../../control/schema.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { orphansOf, readStatus, stackNames } from '../known-stacks.ts';
-import { orphanLines } from '../orphans.ts';
+import { type Orphan, orphanLines } from '../orphans.ts';
 import { healthExitStatus, listRecords, listText } from '../status-text.ts';
 
 export const list: Command = {
@@ -26,21 +26,34 @@ export const list: Command = {
     const orphans = orphansOf(context.directories, stacks);
     return {
       schema: 'bandstand.list/1',
-      data: {
-        stacks,
-        orphans: orphans.map(({ stack, device, takeOver, remove }) => ({
-          stack,
-          device,
-          take_over: takeOver,
-          remove,
-        })),
-      },
-      text: () => [listText(stacks), ...orphanLines(orphans)].join('\n'),
+      data: listJson(stacks, orphans),
+      text: () => listLines(stacks, orphans),
       plain: () => listRecords(stacks),
       exitStatus: args.flag('exit-code') ? healthExitStatus(stacks) : 0,
     };
   },
 };
+
+/** `data` of the schema bandstand.list/1. */
+export function listJson(
+  stacks: readonly StatusDocument[],
+  orphans: readonly Orphan[],
+): Record<string, unknown> {
+  return {
+    stacks,
+    orphans: orphans.map(({ device, remove, stack, takeOver }) => ({
+      stack,
+      device,
+      take_over: takeOver,
+      remove,
+    })),
+  };
+}
+
+/** The table, and what waits for a server. */
+export function listLines(stacks: readonly StatusDocument[], orphans: readonly Orphan[]): string {
+  return [listText(stacks), ...orphanLines(orphans)].join('\n');
+}
 
 /** One damaged stack does not hide the others: it is shown as failed, with the reason. */
 export async function allStatuses(context: CommandContext): Promise<StatusDocument[]> {

@@ -11,10 +11,10 @@ import type { ActivityStatus, ArrayStatus, StatusDocument } from '../../control/
 import { type Arguments, usageError } from '../arguments.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { readStatus } from '../known-stacks.ts';
+import { orphansOf, readStatus } from '../known-stacks.ts';
 import { render } from '../render.ts';
-import { healthExitStatus, listRecords, listText, statusText } from '../status-text.ts';
-import { allStatuses } from './list.ts';
+import { healthExitStatus, listRecords, statusText } from '../status-text.ts';
+import { allStatuses, listJson, listLines } from './list.ts';
 
 const WATCH_MS_DEFAULT = 2000;
 const WATCH_MS_MIN = 100;
@@ -65,10 +65,11 @@ async function look(context: CommandContext, args: Arguments): Promise<CommandRe
   const exitStatus = args.flag('exit-code') ? healthExitStatus(stacks) : 0;
   const single = name !== null || stacks.length === 1 ? stacks[0]! : null;
   if (single === null) {
+    const orphans = orphansOf(directories, stacks);
     return {
       schema: 'bandstand.list/1',
-      data: { stacks },
-      text: () => listText(stacks),
+      data: listJson(stacks, orphans),
+      text: () => listLines(stacks, orphans),
       plain: () => listRecords(stacks),
       exitStatus,
     };
