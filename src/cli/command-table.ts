@@ -75,6 +75,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/metrics.ts')).metrics,
   },
   {
+    name: 'doctor',
+    summary: 'what is wrong here, why, and what to do',
+    group: 'look',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
     name: 'member',
     summary: 'add, fail, remove or replace a member',
     group: 'members',

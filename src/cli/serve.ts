@@ -20,7 +20,7 @@ import type { ExportReply, ExportRequest } from '../control/schema.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { loadAddon } from '../native/load.ts';
 import { bufferFile } from '../stack/buffer-file.ts';
-import { readMounts } from '../stack/device-usage.ts';
+import { stuckMount } from '../stack/device-usage.ts';
 import { ensureDirectory, stackPaths } from '../stack/directories.ts';
 import type { StackPlan } from '../stack/worker-messages.ts';
 import { wantsUblk } from './match-export.ts';
@@ -234,8 +234,8 @@ function leaveMountNamespace(
   { requests }: ServeOptions,
   { logger }: ServerLog,
 ): boolean {
-  const stuck = readMounts().find((mount) => !mount.follows && !mount.device.startsWith('0:'));
-  if (stuck !== undefined) {
+  const stuck = stuckMount();
+  if (stuck !== null) {
     logger.info({ mount: stuck.target }, 'stays in the mount namespace: mounts are not shared');
     return false;
   }

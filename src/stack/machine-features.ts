@@ -55,7 +55,10 @@ export async function machineFeatures(directory: string): Promise<MachineFeature
   };
 }
 
-async function ringFeatures(): Promise<Pick<MachineFeatures, 'kernels' | 'io_uring'>> {
+export type RingFeatures = Pick<MachineFeatures, 'kernels' | 'io_uring'>;
+
+/** Makes a ring and closes it; creates no file. */
+export async function ringFeatures(): Promise<RingFeatures> {
   const nothing = {
     available: false,
     setup_flags: [],

@@ -16,6 +16,7 @@ import type { MemberCall } from '../control/schema-members.ts';
 import { loadAddon } from '../native/load.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
 import { Stack } from './stack.ts';
+import { DATA_PATH_THREAD } from './thread-name.ts';
 import { errorToWire } from './wire-error.ts';
 import type {
   NbdExportOptions,
@@ -60,6 +61,7 @@ async function serve(port: MessagePort): Promise<void> {
   try {
     const native = loadAddon();
     const warnings: string[] = [];
+    native.setProcessName(DATA_PATH_THREAD);
     native.setIoFlusher(true);
     if (native.getIoFlusher() !== 1) {
       warnings.push(

@@ -70,7 +70,8 @@ function examinedText(examined: ExaminedDevice): string {
   ].join('\n');
 }
 
-function headline({ cache, examination, foreign }: ExaminedDevice): string {
+/** What is on the device, in a few words. */
+export function headline({ cache, examination, foreign }: ExaminedDevice): string {
   if (cache !== null) return 'an NV cache';
   const { superblock, label } = examination;
   if (superblock.state === 'damaged') return 'a damaged superblock';

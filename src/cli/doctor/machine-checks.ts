@@ -6,11 +6,13 @@
  */
 
 import { formatSize } from '../../block/quantities.ts';
-import type { MachineFeatures } from '../../stack/machine-features.ts';
+import type { RingFeatures } from '../../stack/machine-features.ts';
 import { type Check, notApplicable, ok, problem, type Question, warning } from './check.ts';
 
 export interface MachineFacts {
-  readonly features: MachineFeatures;
+  /** `6.12.0-1`, as uname(2) says. */
+  readonly kernel: string;
+  readonly features: RingFeatures;
   readonly ublk: UblkFacts;
   readonly isRoot: boolean;
   /** The effective capabilities of this process, as a mask; null: unknown. */
@@ -61,7 +63,7 @@ export function machineChecks(facts: MachineFacts): Check[] {
   ];
 }
 
-function kernelCheck({ features: { kernel } }: MachineFacts): Check {
+function kernelCheck({ kernel }: MachineFacts): Check {
   const question: Question = {
     ...MACHINE,
     name: 'kernel',

@@ -7,6 +7,7 @@
  */
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { deviceKey } from '../../stack/device-usage.ts';
 
 const KIB = 1024;
 /** include/linux/sched.h: what PR_SET_IO_FLUSHER sets, and proc(5) shows. */
@@ -15,6 +16,9 @@ const PF_LOCAL_THROTTLE = 0x0010_0000;
 const PF_FLUSHER = PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE;
 /** open(2), on the processors that Node runs on but for arm64, where this bit is another one. */
 const O_DIRECT = process.arch === 'arm64' ? 0o200000 : 0o40000;
+
+/** `1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF` */
+const FLOCK = /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /;
 
 export function readText(path: string): string | null {
   try {
@@ -49,14 +53,19 @@ export function isFlusher(stat: string): boolean | null {
   return (Number(flags) & PF_FLUSHER) === PF_FLUSHER;
 }
 
-/** Names and flags of the threads of a process. */
-export function threadsOf(pid: number): { name: string; isFlusher: boolean | null }[] {
+export interface ThreadFacts {
+  readonly tid: number;
+  readonly name: string;
+  readonly isFlusher: boolean | null;
+}
+
+/** The threads of a process; [] when it is gone. */
+export function threadsOf(pid: number): ThreadFacts[] {
   return entries(`/proc/${pid}/task`).flatMap((tid) => {
     const name = readText(`/proc/${pid}/task/${tid}/comm`);
     const stat = readText(`/proc/${pid}/task/${tid}/stat`);
-    return name === null || stat === null
-      ? []
-      : [{ name: name.trim(), isFlusher: isFlusher(stat) }];
+    if (name === null || stat === null) return [];
+    return [{ tid: Number(tid), name: name.trim(), isFlusher: isFlusher(stat) }];
   });
 }
 
@@ -109,15 +118,19 @@ export function entries(path: string): string[] {
 
 /** Who has a flock on the file, by /proc/locks; null: nobody. Taking it would be in the way. */
 export function lockHolder(path: string, locks = readText('/proc/locks') ?? ''): number | null {
-  let inode: number;
+  let file: { readonly dev: number; readonly ino: number };
   try {
-    inode = statSync(path).ino;
+    file = statSync(path);
   } catch {
     return null;
   }
   for (const line of locks.split('\n')) {
-    const [, pid, at] = /^\d+: FLOCK\s+\S+\s+WRITE\s+(\d+) \w+:\w+:(\d+) /.exec(line) ?? [];
-    if (pid !== undefined && Number(at) === inode) return Number(pid);
+    const [, pid, major, minor, inode] = FLOCK.exec(line) ?? [];
+    if (pid === undefined || Number(inode) !== file.ino) continue;
+    const key = `${Number.parseInt(major!, 16)}:${Number.parseInt(minor!, 16)}`;
+    const own = deviceKey(file.dev);
+    // stat(2) gives files of btrfs and overlays numbers that their file system does not have.
+    if (key === own || own.startsWith('0:')) return Number(pid);
   }
   return null;
 }

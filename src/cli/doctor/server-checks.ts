@@ -38,10 +38,10 @@ export interface ProcessFacts {
   /** Marked as an I/O flusher: the main thread, and that of the data path (null: not found). */
   readonly isFlusher: boolean;
   readonly isDataPathFlusher: boolean | null;
-  /** It has left the mount namespace of process 1; null: that cannot be seen. */
+  /** It has left the mount namespace of whoever asks; null: that cannot be seen. */
   readonly hasOwnMounts: boolean | null;
-  /** Mount points that would keep it in the common one. */
-  readonly stuckMounts: readonly string[];
+  /** A mount point that would keep it in the common one; null: there is none. */
+  readonly stuckMount: string | null;
   /** Members that it has open, and whether past the page cache. */
   readonly members: readonly { readonly path: string; readonly direct: boolean }[] | null;
   /** From its environment; null: that cannot be read. */
@@ -186,9 +186,9 @@ function mountCheck(server: ServerMemory): Check {
   if (!isBlockDevice) return notApplicable(about, 'it serves no block device of this machine');
   if (process.hasOwnMounts === null) return notApplicable(about, 'only root can see it');
   if (process.hasOwnMounts) return ok(about, 'a namespace of its own');
-  const [stuck] = process.stuckMounts;
+  const stuck = process.stuckMount;
   const found = 'the common one';
-  if (stuck === undefined)
+  if (stuck === null)
     return unkept(about, server, found, `give it CAP_SYS_ADMIN, then ${again(name)}`);
   const action = `unmount what is on its device before you stop it; or make mounts shared: mount --make-rshared /, then ${again(name)}`;
   return warning(about, `${found}, because the mount ${stuck} is not shared`, action);
