@@ -14,6 +14,7 @@ import { FIRST, LONG } from '../ava.compiled.config.js';
 const ROOT = 'dist/test';
 const FOLDERS = [
   'block',
+  'cli/doctor',
   'control',
   'exporter/nbd',
   'exporter/ublk',

@@ -50,8 +50,10 @@ export interface LayerLook {
 export interface AssemblyLook {
   /** What an export would be refused with; null: it would start. */
   readonly error: BandstandError | null;
-  /** With --degraded it would start. Only of interest where it would not without. */
+  /** It would not start without, but with --degraded. */
   readonly startsDegraded: boolean;
+  /** Only with --degraded and these devices it would, without the one that `error` is about. */
+  readonly startsWith: readonly string[] | null;
   /** What assembly has decided; null where it could decide nothing. */
   readonly found: FoundMembers | null;
   readonly devices: readonly DeviceLook[];
@@ -69,25 +71,47 @@ const ABSENT: LayerLook = { state: 'absent', where: null, error: null };
 const UNKNOWN: LayerLook = { state: 'unknown', where: null, error: null };
 const FOUND: LayerLook = { state: 'found', where: null, error: null };
 
+const UNKNOWN_LAYERS: Layers = { ftl: UNKNOWN, cache: UNKNOWN, bufferBoot: null };
+const START = { startsDegraded: false, startsWith: null, found: null } as const;
+
 /** Throws nothing that is about the stack: that is what it tells. */
 export async function lookAtAssembly(ring: Ring, plan: StoppedPlan): Promise<AssemblyLook> {
   const devices = await lookAtDevices(ring, plan.remembered);
   if (!plan.remembered.superblock) return { ...(await lookAtBare(ring, plan)), devices };
   const strict = await attempt(() => findMembers(ring, { ...plan, degraded: false }));
-  const lenient =
-    strict.value !== null
-      ? strict
-      : await attempt(() => findMembers(ring, { ...plan, degraded: true }));
-  const found = lenient.value;
-  const error = strict.error ?? refusal(plan.name, found!);
-  const layers = found === null ? unknownLayers() : await lookAtLayers(ring, plan, found);
-  return {
-    error,
-    startsDegraded: strict.error !== null && found !== null && refusal(plan.name, found) === null,
-    found,
-    devices,
-    ...layers,
-  };
+  if (strict.value !== null) {
+    const layers = await lookAtLayers(ring, plan, strict.value);
+    return {
+      ...START,
+      error: refusal(plan.name, strict.value),
+      found: strict.value,
+      devices,
+      ...layers,
+    };
+  }
+  const { error } = strict;
+  const lenient = await attempt(() => findMembers(ring, { ...plan, degraded: true }));
+  if (lenient.value !== null) {
+    const layers = await lookAtLayers(ring, plan, lenient.value);
+    const startsDegraded = refusal(plan.name, lenient.value) === null;
+    return { ...START, error, startsDegraded, found: lenient.value, devices, ...layers };
+  }
+  const others = othersThan(plan.remembered, error);
+  const without = await attempt(() =>
+    findMembers(ring, { ...plan, degraded: true, devices: others }),
+  );
+  if (others.length === 0 || without.value === null) {
+    return { ...START, error, devices, ...UNKNOWN_LAYERS };
+  }
+  const layers = await lookAtLayers(ring, plan, without.value);
+  return { ...START, error, startsWith: others, found: without.value, devices, ...layers };
+}
+
+/** The members but for the one that the error is about; [] when it is about none. */
+function othersThan({ members }: RememberedStack, { details }: BandstandError): string[] {
+  const paths = members.map(({ path }) => presentPath(path));
+  const others = paths.filter((path) => path !== details['device']);
+  return others.length === paths.length ? [] : others;
 }
 
 type Attempt<T> =
@@ -151,9 +175,8 @@ async function lookAtBare(ring: Ring, plan: StoppedPlan): Promise<Omit<AssemblyL
   });
   const stripes = remembered.level === 'raid5f' ? takesStripesOnly(name, remembered.level) : null;
   return {
+    ...START,
     error: error ?? stripes,
-    startsDegraded: false,
-    found: null,
     ftl: ABSENT,
     cache: ABSENT,
     bufferBoot: null,
@@ -161,10 +184,6 @@ async function lookAtBare(ring: Ring, plan: StoppedPlan): Promise<Omit<AssemblyL
 }
 
 // --- what lies on the array -----------------------------------------------------------------------
-
-function unknownLayers(): Layers {
-  return { ftl: UNKNOWN, cache: UNKNOWN, bufferBoot: null };
-}
 
 async function lookAtLayers(ring: Ring, plan: StoppedPlan, found: FoundMembers): Promise<Layers> {
   if (!found.assembly.ftl) return { ftl: ABSENT, cache: ABSENT, bufferBoot: null };

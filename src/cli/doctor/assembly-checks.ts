@@ -56,7 +56,9 @@ export interface AssemblyFacts {
   readonly name: string;
   /** What an export is refused with; null: it starts. */
   readonly error: ErrorFacts | null;
+  /** It starts with --degraded; or only with --degraded and these devices. */
   readonly startsDegraded: boolean;
+  readonly startsWith: readonly string[] | null;
   /** The last stop was clean; null where that is not known. */
   readonly clean: boolean | null;
   /** Null where assembly could decide nothing. */
@@ -100,33 +102,43 @@ function question(facts: AssemblyFacts, name: string, lookedAt: string, why: str
 // --- the array ------------------------------------------------------------------------------------
 
 function startCheck(facts: AssemblyFacts): Check {
-  const { clean, error, name, slots, startsDegraded } = facts;
+  const { clean, error, name, slots } = facts;
   const lookedAt = 'what an export would find, without writing anything';
-  const about = question(
-    facts,
-    'assembly',
-    lookedAt,
-    'a stack that is not assembled serves nobody',
+  const about = question(facts, 'start', lookedAt, 'a stack that does not start serves nobody');
+  if (error !== null) return problem(about, error.message, startAction(facts, error));
+  const layer = [ftlCheck(facts), bufferCheck(facts), cacheCheck(facts)].find(
+    ({ state }) => state === 'problem',
   );
-  if (error !== null) {
-    const degraded = `start without them: bandstand export ${name} --degraded`;
-    const [hint, more] = [error.hint, startsDegraded ? degraded : null];
-    const says = hint?.includes('--degraded') ? hint : [hint, more].filter((one) => one !== null);
-    return problem(about, error.message, typeof says === 'string' ? says : says.join('; or '));
+  if (layer !== undefined) {
+    const found = `its members are there, and it would not start: see ${layer.name}`;
+    return problem(about, found, layer.action);
   }
   const missing = (slots ?? []).filter(({ device }) => device === null);
-  const stop = clean === false ? ', after a resync: its last stop was not clean' : '';
+  const stop = clean === false ? ', after a recovery: its last stop was not clean' : '';
   if (missing.length === 0) return ok(about, `it would start${stop}`);
   const found = `it would start without ${missing.length} of ${slots!.length} members${stop}`;
   if (missing.every(({ filledBy }) => filledBy !== null)) return warning(about, found, null);
-  return problem(
-    about,
-    found,
-    `bandstand export ${name}, then bandstand member add ${name} DEVICE`,
-  );
+  const action = `bandstand export ${name}, then bandstand member add ${name} DEVICE`;
+  return problem(about, found, action);
 }
 
-const WHY_MEMBER = 'each member that is missing is redundancy, or data, that is missing';
+function startAction(facts: AssemblyFacts, { device, hint }: ErrorFacts): string | null {
+  const { name, startsDegraded, startsWith } = facts;
+  const actions = hint === null ? [] : [hint];
+  if (hint === null && device !== null) actions.push(`look at it: bandstand examine ${device}`);
+  if (startsDegraded && hint?.includes('--degraded') !== true) {
+    actions.push(`start without what is missing: bandstand export ${name} --degraded`);
+  }
+  if (startsWith !== null) actions.push(`start without it: ${startsWithout(name, startsWith)}`);
+  return actions.length === 0 ? null : actions.join('; or ');
+}
+
+function startsWithout(name: string, devices: readonly string[]): string {
+  const given = devices.map((device) => `--device ${device}`);
+  return ['bandstand export', name, '--degraded', ...given].join(' ');
+}
+
+const WHY_MEMBER = 'a member that is missing takes redundancy away, or data where there is none';
 
 function slotCheck(facts: AssemblyFacts, slot: SlotFacts): Check {
   const place = facts.devices.find((one) => one.role === 'member' && one.slot === slot.slot);
@@ -137,7 +149,7 @@ function slotCheck(facts: AssemblyFacts, slot: SlotFacts): Check {
       place === undefined || place.path === slot.device ? '' : `; it was at ${place.path}`;
     return ok(about, `${slot.device}${moved}`);
   }
-  const what = placeWords(place);
+  const what = placeWords(facts, place);
   const found = [slot.reason ?? 'nobody holds it', ...(what === null ? [] : [what])].join('; ');
   if (slot.filledBy !== null) {
     return warning(about, `${found}; ${slot.filledBy} is put there by the start`, null);
@@ -145,24 +157,38 @@ function slotCheck(facts: AssemblyFacts, slot: SlotFacts): Check {
   return problem(about, found, slotAction(facts, slot, place));
 }
 
-/** What lies where the member was, if that tells more than that nobody holds the slot. */
-function placeWords(place: DeviceFacts | undefined): string | null {
+/** What lies where the member was. */
+function placeWords({ error }: AssemblyFacts, place: DeviceFacts | undefined): string | null {
   if (place === undefined) return null;
   if (place.error !== null) return place.error.message;
-  const damage = place.damage.find(({ part }) => part === 'superblock');
-  if (damage !== undefined) return `${place.path}: ${damage.message}`;
+  if (error !== null && error.device === place.path) return error.message;
+  const damage = superblockDamage(place);
+  if (damage !== null) return damage.message;
   return `${place.path} is there: ${place.content}`;
 }
 
+function superblockDamage({ damage }: DeviceFacts): DamageFacts | null {
+  return damage.find(({ part }) => part === 'superblock') ?? null;
+}
+
 function slotAction(
-  { error, name, startsDegraded }: AssemblyFacts,
+  facts: AssemblyFacts,
   { recorded }: SlotFacts,
   place: DeviceFacts | undefined,
 ): string {
+  const { error, name, startsDegraded, startsWith } = facts;
   const add = `bandstand member add ${name} DEVICE`;
   if (recorded) return `bandstand export ${name}, then ${add}`;
-  const bring = place?.error?.hint ?? 'look for the device that holds it: bandstand examine DEVICE';
-  if (error !== null && !startsDegraded) return `${bring}; it cannot start without it`;
+  const isThere = place !== undefined && place.error === null;
+  const isOurs = isThere && (superblockDamage(place) !== null || error?.device === place.path);
+  const look = isOurs
+    ? `look at it: bandstand examine ${place.path}`
+    : 'look for the device that holds it: bandstand examine DEVICE';
+  const bring = place?.error?.hint ?? look;
+  if (startsWith !== null) {
+    return `${bring}; to go on without it: ${startsWithout(name, startsWith)}, then ${add}`;
+  }
+  if (error !== null && !startsDegraded) return `${bring}; the stack cannot start without it`;
   return `${bring}; if it is gone for good: bandstand export ${name} --degraded, then ${add}`;
 }
 
@@ -173,6 +199,10 @@ function placeCheck(facts: AssemblyFacts, place: DeviceFacts): Check {
   const { error } = facts;
   if (error !== null && error.device === place.path)
     return problem(about, error.message, error.hint);
+  const damage = superblockDamage(place);
+  if (damage !== null) {
+    return problem(about, damage.message, `look at it: bandstand examine ${place.path}`);
+  }
   return ok(about, `${place.path}: ${place.content}`);
 }
 
@@ -187,18 +217,22 @@ function spareCheck(facts: AssemblyFacts, { content, error, path }: DeviceFacts)
 }
 
 /** The superblock of a member that is out is told with its slot. */
-function damageChecks(facts: AssemblyFacts): Check[] {
-  const inUse = new Set((facts.slots ?? []).map(({ device }) => device));
-  return facts.devices.flatMap(({ damage, path }) =>
-    damage.map(({ field, message, part }) => {
-      const why =
-        'there are two copies of what says which member this is; one more loss is too much';
-      const about = question(facts, 'metadata', `the ${part} of ${path}`, why);
+function damageChecks({ devices, name, slots }: AssemblyFacts): Check[] {
+  const filled = new Set((slots ?? []).map(({ device }) => device));
+  return devices.flatMap((device) =>
+    device.damage.flatMap(({ field, message, part }) => {
+      const { path, role } = device;
+      if (part === 'superblock' && role === 'member' && !filled.has(path)) return [];
+      const about: Question = {
+        area: 'stack',
+        stack: name,
+        name: 'metadata',
+        lookedAt: `the ${part} of ${path}`,
+        why: 'it is kept twice, on this device or on others: what is left is the last copy',
+      };
       const where = field === null ? part : `${part}, field ${field}`;
-      const found = `${path}, ${where}: ${message}`;
-      if (part !== 'superblock') return warning(about, found, null);
-      const action = inUse.has(path) ? null : `bandstand examine ${path}`;
-      return inUse.has(path) ? warning(about, found, action) : problem(about, found, action);
+      const action = `look at it: bandstand examine ${path}; a start writes it again where it can`;
+      return [warning(about, `${path}, ${where}: ${message}`, action)];
     }),
   );
 }

@@ -53,6 +53,7 @@ export async function readAssembly(
     name,
     error: look.error === null ? null : errorFacts(look.error),
     startsDegraded: look.startsDegraded,
+    startsWith: look.startsWith,
     clean: look.found?.assembly.clean ?? null,
     slots: slotsOf(look, remembered),
     devices: look.devices.map(deviceFacts),

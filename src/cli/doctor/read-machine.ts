@@ -59,7 +59,9 @@ async function askDriver(timeoutMs: number): Promise<{
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const { code, hint } = error instanceof BandstandError ? error : { code: null, hint: null };
-    return { ublk: { available: false, features: [], code, reason, hint }, devices: null };
+    // Without a driver there are no devices.
+    const devices = code === 'BANDSTAND_UBLK_UNAVAILABLE' ? [] : null;
+    return { ublk: { available: false, features: [], code, reason, hint }, devices };
   }
 }
 
