@@ -17,8 +17,9 @@ import { stoppedStatus } from '../stack/stopped-status.ts';
 import { type Orphan, orphanOf } from './orphans.ts';
 import { suggest } from './suggest.ts';
 
-/** What a server has in RUN_DIR while it runs, and leaves when it is killed. */
-const SUFFIXES = ['.status.sock', '.ublk'];
+/** A server has both in RUN_DIR while it runs, and leaves them when it is killed. */
+const SOCKET = '.status.sock';
+const NOTE = '.ublk';
 
 /** Names of every stack that runs, has crashed or is remembered, sorted. */
 export function stackNames(directories: Directories): string[] {
@@ -26,8 +27,9 @@ export function stackNames(directories: Directories): string[] {
   for (const { runDir, stateDir } of readableDirectories(directories)) {
     for (const name of new StateStore(stateDir).names()) names.add(name);
     for (const entry of entriesOf(runDir)) {
-      const suffix = SUFFIXES.find((one) => entry.endsWith(one));
-      if (suffix !== undefined) names.add(entry.slice(0, -suffix.length));
+      if (entry.endsWith(SOCKET)) names.add(entry.slice(0, -SOCKET.length));
+      const noted = entry.endsWith(NOTE) ? entry.slice(0, -NOTE.length) : null;
+      if (noted !== null && orphanOf(runDir, noted) !== null) names.add(noted);
     }
   }
   return [...names].filter((name) => nameDefect(name) === null).sort();

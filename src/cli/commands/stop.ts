@@ -45,7 +45,8 @@ export const stop: Command = {
     const paths = stackPaths(runDir, name);
     const pid = await serverPid(paths.controlSocket, name);
     if (pid === null) {
-      const left = existsSync(paths.statusSocket) || existsSync(paths.controlSocket);
+      const sockets = existsSync(paths.statusSocket) || existsSync(paths.controlSocket);
+      const left = sockets || readUblkRecord(runDir, name) !== null;
       if (!left && new StateStore(stateDir).load(name) === null) {
         throw notFound(context.directories, name);
       }
