@@ -22,6 +22,7 @@ export const LONG = compiled([
   'system/block-devices',
   'system/cache',
   'system/cache-mirror',
+  'system/doctor',
   'system/events',
   'system/ftl-buffer',
   'system/ftl-check',

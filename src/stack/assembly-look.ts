@@ -134,7 +134,7 @@ function refusal(name: string, { assembly }: FoundMembers): BandstandError | nul
   return superblock.level === 'raid5f' && !ftl ? takesStripesOnly(name, superblock.level) : null;
 }
 
-// --- devices --------------------------------------------------------------------------------------
+// --- devices -------------------------------------------------------------------------------------
 
 async function lookAtDevices(ring: Ring, remembered: RememberedStack): Promise<DeviceLook[]> {
   const { cache } = remembered;
@@ -183,7 +183,7 @@ async function lookAtBare(ring: Ring, plan: StoppedPlan): Promise<Omit<AssemblyL
   };
 }
 
-// --- what lies on the array -----------------------------------------------------------------------
+// --- what lies on the array ----------------------------------------------------------------------
 
 async function lookAtLayers(ring: Ring, plan: StoppedPlan, found: FoundMembers): Promise<Layers> {
   if (!found.assembly.ftl) return { ftl: ABSENT, cache: ABSENT, bufferBoot: null };

@@ -149,7 +149,7 @@ export function readMounts(text: string | null = readText('/proc/self/mountinfo'
   });
 }
 
-/** The first mount of a disk that a namespace of its own would keep when it is unmounted outside. */
+/** A mount of a disk that a namespace of its own would keep when it is unmounted outside. */
 export function stuckMount(mounts: readonly Mount[] = readMounts()): Mount | null {
   return mounts.find(({ device, follows }) => !follows && !device.startsWith('0:')) ?? null;
 }

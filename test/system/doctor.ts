@@ -1,8 +1,18 @@
 /** Doctor on real stacks: healthy, degraded, missing, foreign and damaged members, killed servers. */
 
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
+import { loadAddon } from '../../src/native/load.ts';
 import { DISK_BYTES, eventually, StackWorld } from '../_helpers/running-stack.ts';
 
 interface ToldCheck {
@@ -239,6 +249,28 @@ test.serial('a server that hangs with its lock is told, and how to give up on it
   t.is(answer.state, 'problem');
   t.regex(answer.action ?? '', new RegExp(`kill -9 ${pid}, then bandstand export tank$`));
   await world.ok('stop', 'tank');
+});
+
+test.serial('a lock whose process answers nobody is told', async (t) => {
+  const world = new StackWorld(t);
+  await mirror(world);
+  mkdirSync(world.path('run'));
+  const native = loadAddon();
+  const fd = native.fileOpen(
+    world.path('run/tank.lock'),
+    constants.O_RDWR | constants.O_CREAT,
+    0o600,
+  );
+  t.is(native.fileLock(fd, true), 0);
+  const told = await Told.of(t, world, 'tank');
+  native.fileClose(fd);
+  t.deepEqual(told.problems, ['leftovers lock']);
+  t.regex(
+    told.check('leftovers', 'lock').found,
+    new RegExp(`^process ${process.pid} has the lock`),
+  );
+  t.is(told.check('stack', 'start').state, 'not-applicable');
+  t.is((await Told.of(t, world, 'tank')).status, 0, 'the lock went with its descriptor');
 });
 
 test.serial('a name that nobody knows is an error, and text ends with a summary', async (t) => {

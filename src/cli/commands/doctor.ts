@@ -1,8 +1,8 @@
 /**
  * `bandstand doctor [NAME]`: what is wrong here, why, and what to do.               (control plane)
  *
- * Reads facts and judges them: the machine, the directories, servers that run, what killed ones have
- * left, and of stacks that do not run whether they would start. Nothing is written, locked or
+ * Reads facts and judges them: the machine, the directories, servers that run, what killed ones
+ * have left, and of stacks that do not run whether they would start. Nothing is written, locked or
  * loaded, so it may be run at any time, by anybody; who is not root sees less, and is told so.
  */
 
@@ -125,9 +125,9 @@ async function stoppedChecks(
   const question: Question = {
     area: 'stack',
     stack: name,
-    name: 'assembly',
+    name: 'start',
     lookedAt: store.path(name),
-    why: 'a stack that is not assembled serves nobody',
+    why: 'a stack that does not start serves nobody',
   };
   try {
     const remembered = store.load(name);

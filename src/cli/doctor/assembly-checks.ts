@@ -99,7 +99,7 @@ function question(facts: AssemblyFacts, name: string, lookedAt: string, why: str
   return { area: 'stack', stack: facts.name, name, lookedAt, why };
 }
 
-// --- the array ------------------------------------------------------------------------------------
+// --- the array -----------------------------------------------------------------------------------
 
 function startCheck(facts: AssemblyFacts): Check {
   const { clean, error, name, slots } = facts;
@@ -255,7 +255,7 @@ function warningChecks(facts: AssemblyFacts): Check[] {
   });
 }
 
-// --- what lies on it ------------------------------------------------------------------------------
+// --- what lies on it -----------------------------------------------------------------------------
 
 function ftlCheck(facts: AssemblyFacts): Check {
   const { error, state } = facts.ftl;

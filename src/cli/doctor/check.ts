@@ -58,7 +58,7 @@ export function exitStatusOf(checks: readonly Check[]): 0 | 1 {
   return countOf(checks, 'problem') === 0 ? 0 : 1;
 }
 
-// --- as text and as records -----------------------------------------------------------------------
+// --- as text and as records ----------------------------------------------------------------------
 
 const MARKS: Readonly<Record<CheckState, string>> = {
   ok: 'ok',

@@ -83,7 +83,7 @@ export function onExportCheck(
 ): Check {
   const action = `move it: bandstand stop ${stack}, and export again with another ${option}`;
   if (!isCertain) {
-    const found = `${path} is on the NBD device ${address}: perhaps that of a stack of this machine`;
+    const found = `${path} is on the NBD device ${address}: perhaps that of a stack here`;
     return warning(question, found, `if it is: ${action}`);
   }
   const found = `${path} is on ${address}, which the stack ${stack} exports`;

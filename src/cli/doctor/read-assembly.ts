@@ -36,8 +36,8 @@ export async function readAssembly(
   remembered: RememberedStack,
 ): Promise<AssemblyFacts> {
   const { name, uuid } = remembered;
-  const request = { via: 'nbd', nbd: null, queues: null, depth: null } as const;
-  const bytes = arenaBytesFor({ remembered, request, bufferSurvives: true });
+  const requests = [{ via: 'nbd', nbd: null, queues: null, depth: null } as const];
+  const bytes = arenaBytesFor({ remembered, requests, bufferSurvives: true });
   const plan: StoppedPlan = {
     name,
     uuid,

@@ -113,7 +113,7 @@ function versionCheck({ name, version }: ServerFacts, { server }: Running): Chec
   return warning(about, `${its}, this program is ${version}`, `bandstand upgrade ${name}`);
 }
 
-// --- memory ---------------------------------------------------------------------------------------
+// --- memory --------------------------------------------------------------------------------------
 
 interface ServerMemory {
   readonly name: string;
@@ -219,7 +219,7 @@ function watchdogCheck({ name, process }: ServerMemory): Check {
   return ok(about, `fed for a limit of ${service.watchdogUs / 1e6} s`);
 }
 
-// --- places ---------------------------------------------------------------------------------------
+// --- places --------------------------------------------------------------------------------------
 
 function logCheck({ log, name }: ServerFacts): Check {
   const why = 'writing the log must not wait for the device that writes it';

@@ -28,7 +28,7 @@ const ALL = [
   problem({ ...KERNEL, area: 'stack', stack: 'pond', name: 'start' }, 'a\u001b[31mb', 'run it'),
 ];
 
-test('text has a heading for each subject, and why and what to do where it is not in order', (t) => {
+test('text has a heading for each subject, and why and what to do where it is needed', (t) => {
   t.is(
     checksText(ALL),
     [

@@ -53,6 +53,6 @@ test('a directory on the export of a stack is a problem, one on an NBD device a 
   const nbd = { stack: 'tank', address: '/dev/nbd0', isCertain: false };
   t.like(check({ onExport: nbd }), {
     state: 'warning',
-    found: '/srv/run is on the NBD device /dev/nbd0: perhaps that of a stack of this machine',
+    found: '/srv/run is on the NBD device /dev/nbd0: perhaps that of a stack here',
   });
 });
