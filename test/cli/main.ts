@@ -80,7 +80,7 @@ test('options may stand before the verb', async (t) => {
   const words = ['--run-dir', world.path('run'), '--json', '--state-dir', world.path('s'), 'list'];
   const { status, stdout } = await runMain(words);
   t.is(status, 0);
-  t.deepEqual(JSON.parse(stdout).data, { stacks: [] });
+  t.deepEqual(JSON.parse(stdout).data, { stacks: [], orphans: [] });
   const verbAsValue = await runMain([
     '--run-dir',
     'status',

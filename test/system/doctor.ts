@@ -1,4 +1,4 @@
-/** Doctor on real stacks: healthy, degraded, missing, foreign and damaged members, killed servers. */
+/** Doctor on real stacks: healthy, degraded, missing or damaged members, killed servers. */
 
 import {
   constants,
