@@ -14,7 +14,7 @@ import { wantsUblk } from './match-export.ts';
 import { DEPTH_DEFAULT } from './server-exports.ts';
 
 /** Buffers for NBD clients (5.5 MiB each), labels and the array's own work. */
-const ARENA_BYTES_MIN = 56 * 2 ** 20;
+export const ARENA_BYTES_MIN = 56 * 2 ** 20;
 /** What is needed besides the request buffers of a ublk device. */
 const ARENA_SPARE_BYTES = 24 * 2 ** 20;
 const ARENA_BYTES_MAX = 2 ** 30;

@@ -35,6 +35,7 @@ import { type FoundServer, findServer, readServer } from '../doctor/read-server.
 import { serverChecks } from '../doctor/server-checks.ts';
 import { notFound } from '../known-stacks.ts';
 import { orphanOf } from '../orphans.ts';
+import { readUblkRecord } from '../ublk-record.ts';
 import { version } from '../version.ts';
 
 const TIMEOUT_MS_DEFAULT = 10_000;
@@ -100,7 +101,7 @@ async function examine(context: CommandContext, name: string | null): Promise<Ch
   ];
 }
 
-/** What servers export, and the devices that killed ones have left: both need a server of ours. */
+/** What servers export, also those that do not answer, and what killed ones have left. */
 function exportedBy(
   servers: readonly FoundServer[],
   known: readonly (readonly [string, Directories])[],
@@ -108,9 +109,10 @@ function exportedBy(
   return [
     ...servers.map(({ name: stack, status }) => ({ stack, exports: status?.exports ?? [] })),
     ...known.flatMap(([stack, { runDir }]) => {
-      const orphan = orphanOf(runDir, stack);
-      if (orphan === null) return [];
-      return [{ stack, exports: [{ kind: 'ublk' as const, address: orphan.device }] }];
+      const isSilent = servers.some(({ name, status }) => name === stack && status === null);
+      const id = isSilent ? readUblkRecord(runDir, stack)?.id : orphanOf(runDir, stack)?.id;
+      if (id === undefined) return [];
+      return [{ stack, exports: [{ kind: 'ublk' as const, address: `/dev/ublkb${id}` }] }];
     }),
   ];
 }

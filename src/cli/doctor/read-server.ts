@@ -97,7 +97,7 @@ function readProcess(pid: number, status: StatusDocument | null): ProcessFacts |
   const environment = environmentOf(pid);
   return {
     uid: statusUid(text) ?? 0,
-    lockedBytes: statusBytes(text, 'VmLck') ?? 0,
+    lockedBytes: (statusBytes(text, 'VmLck') ?? 0) + (statusBytes(text, 'HugetlbPages') ?? 0),
     swappedBytes: statusBytes(text, 'VmSwap') ?? 0,
     oomScoreAdj: Number(score),
     isFlusher: main?.isFlusher === true,

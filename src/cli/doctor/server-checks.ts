@@ -8,6 +8,7 @@
 
 import { formatSize } from '../../block/quantities.ts';
 import type { Health, StatusDocument } from '../../control/schema.ts';
+import { ARENA_BYTES_MIN } from '../server-memory.ts';
 import { type Check, notApplicable, ok, problem, type Question, warning } from './check.ts';
 import { onExportCheck, type PlaceFacts } from './directory-checks.ts';
 
@@ -32,6 +33,7 @@ export interface ServerFacts {
 /** What /proc says of a server. What is null may be read by its own user and by root only. */
 export interface ProcessFacts {
   readonly uid: number;
+  /** Locked, or in huge pages that are never swapped out. */
   readonly lockedBytes: number;
   readonly swappedBytes: number;
   readonly oomScoreAdj: number;
@@ -135,9 +137,11 @@ function lockCheck(server: ServerMemory): Check {
   const { name, process } = server;
   const why = 'what has been swapped out may come back only through the device that it serves';
   const about = question('locked-memory', name, 'VmLck in /proc/PID/status', why);
-  if (process.lockedBytes > 0) return ok(about, `${formatSize(process.lockedBytes)} locked`);
+  const locked = formatSize(process.lockedBytes);
+  if (process.lockedBytes >= ARENA_BYTES_MIN) return ok(about, `${locked} locked`);
   const action = `raise the limit (LimitMEMLOCK=infinity, or ulimit -l unlimited), then ${again(name)}`;
-  return unkept(about, server, 'nothing is locked', action);
+  const found = process.lockedBytes === 0 ? 'nothing is locked' : `no more than ${locked} locked`;
+  return unkept(about, server, found, action);
 }
 
 function swapCheck(server: ServerMemory): Check {

@@ -102,6 +102,8 @@ test('memory that is not locked is a problem of a block device', (t) => {
     null,
   ]);
   says(t, 'locked-memory', SERVER, ['ok', '100 MiB locked', null]);
+  const part = 'no more than 8 MiB locked';
+  says(t, 'locked-memory', run({ lockedBytes: 8 * 2 ** 20 }), ['problem', part, action]);
 });
 
 test('what has been swapped out is a warning', (t) => {
