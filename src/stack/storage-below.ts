@@ -18,9 +18,8 @@ const ANONYMOUS = /^0:/;
 
 /** Keys (`8:16`) of all of them, the nearest first; [] in memory, and where nothing is there. */
 export function storageBelow(path: string, sys = '/sys/dev/block'): string[] {
-  const found = new Set<string>();
-  follow(keyOfFile(path), found, sys, DEPTH_MAX);
-  return [...found];
+  const key = keyOfFile(path);
+  return key === null ? [] : devicesBelow(key, sys);
 }
 
 /** The same for a block device, which is the first. */

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
@@ -233,6 +234,48 @@ test.serial('a killed server leaves things, each with a command, and export goes
   t.deepEqual(wrong.problems, ['stack start', 'stack nv-cache']);
   t.regex(wrong.check('stack', 'nv-cache').found, /it has no header of one$/);
   t.is(wrong.check('stack', 'ftl').state, 'ok');
+});
+
+test.serial('layers are found or told: a mirrored cache, the FTL, a bare array', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(3, 2 * DISK_BYTES);
+  const caches = ['ssd0.img', 'ssd1.img'].map((name) => world.file(name, 6 * 2 ** 20));
+  const strip = ['--raid', 'raid5f', '--strip-size', '32K', '--cache', caches.join(',')];
+  await world.ok('create', 'tank', ...strip, ...disks);
+  const whole = await Told.of(t, world, 'tank');
+  t.deepEqual(whole.problems, []);
+  t.is(whole.check('stack', 'nv-cache').found, `a mirror on ${caches.join(' and ')}`);
+  rmSync(caches[0]!);
+  const half = await Told.of(t, world, 'tank');
+  t.deepEqual(half.problems, ['stack start', 'stack nv-cache']);
+  t.regex(half.check('stack', 'nv-cache').found, /1 of 2 members is missing/);
+  for (const disk of disks) {
+    const content = readFileSync(disk);
+    content.fill(0, 2 ** 20);
+    writeFileSync(disk, content);
+  }
+  const empty = await Told.of(t, world, 'tank');
+  t.deepEqual(empty.problems, ['stack start', 'stack ftl']);
+  t.is(empty.check('stack', 'nv-cache').state, 'not-applicable');
+
+  const bare = ['bare0.img', 'bare1.img'].map((name) => world.file(name, DISK_BYTES));
+  await world.ok(
+    'create',
+    'pond',
+    '--raid',
+    'raid0',
+    '--strip-size',
+    '64K',
+    '--no-superblock',
+    ...bare,
+  );
+  const pond = await Told.of(t, world, 'pond');
+  t.deepEqual(pond.problems, []);
+  t.is(pond.check('stack', 'member-1').state, 'ok');
+  truncateSync(bare[1]!, DISK_BYTES / 2);
+  const shrunk = await Told.of(t, world, 'pond');
+  t.deepEqual(shrunk.problems, ['stack start']);
+  t.regex(shrunk.check('stack', 'start').found, /its members give .* it was created with/);
 });
 
 test.serial('a server that hangs with its lock is told, and how to give up on it', async (t) => {
