@@ -1,6 +1,7 @@
 /** What doctor says of a machine. */
 
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
+import test from 'ava';
 import { type MachineFacts, machineChecks } from '../../../src/cli/doctor/machine-checks.ts';
 import { chosenOf, memlockOf } from '../../../src/cli/doctor/read-machine.ts';
 import { inState, MACHINE, named } from '../../_helpers/doctor-facts.ts';

@@ -1,6 +1,7 @@
 /** What doctor says of a running server. */
 
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
+import test from 'ava';
 import type { Check } from '../../../src/cli/doctor/check.ts';
 import {
   type ProcessFacts,
