@@ -33,6 +33,7 @@ export const LONG = compiled([
   'system/ftl-rebuild',
   'system/ftl-survival',
   'system/growth',
+  'system/json-documents',
   'system/live-ranges',
   'system/members',
   'system/membership',

@@ -10,6 +10,7 @@ import { PassThrough } from 'node:stream';
 import type { ExecutionContext } from 'ava';
 import type { Streams } from '../../src/cli/command-context.ts';
 import { main } from '../../src/cli/main.ts';
+import { checkPrinted } from './json-schemas.ts';
 import { PROGRAM } from './repository.ts';
 
 export interface CliOutcome {
@@ -66,7 +67,14 @@ export class CliWorld {
       child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
       child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
       child.on('error', reject);
-      child.on('close', (status) => resolve({ status: status ?? -1, stdout, stderr }));
+      child.on('close', (status) => {
+        try {
+          checkPrinted(words, stdout, stderr);
+          resolve({ status: status ?? -1, stdout, stderr });
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
   }
 }
@@ -77,6 +85,7 @@ export async function runMain(words: readonly string[]): Promise<CliOutcome> {
   const err = capture();
   const streams = { stdin, stdout: out.stream, stderr: err.stream } as unknown as Streams;
   const status = await main(words, streams);
+  checkPrinted(words, out.text(), err.text());
   return { status, stdout: out.text(), stderr: err.text() };
 }
 
