@@ -40,6 +40,7 @@ export const LONG = compiled([
   'system/monitor',
   'system/nbd-hostile',
   'system/nbd-tls',
+  'system/services',
   'system/spares',
   'system/survival',
   'system/upgrade',

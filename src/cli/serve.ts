@@ -123,12 +123,14 @@ async function serveLocked(
         log.logger.fatal({ code: error.code, details: error.details }, error.message);
         end(1);
       },
+      // From now on the service manager waits for the end, and for no sign of life.
+      onStopping: () => native.sdNotify('STOPPING=1'),
       onStop: () => end(0),
     });
     const end = (status: number): void => {
       server.disconnect().finally(() => resolve(status));
     };
-    handleSignals(server, log, native, end);
+    handleSignals(server, log, end);
     start(server, options, native, onReady).catch(async (error: unknown) => {
       await server.stop().catch(() => {});
       await server.disconnect();
@@ -247,17 +249,11 @@ function leaveMountNamespace(
   return false;
 }
 
-function handleSignals(
-  server: StackServer,
-  log: ServerLog,
-  native: NativeAddon,
-  end: (status: number) => void,
-): void {
+function handleSignals(server: StackServer, log: ServerLog, end: (status: number) => void): void {
   let asked = false;
   const stop = (signal: string): void => {
     asked = true;
     log.logger.info({ signal }, 'stopping');
-    native.sdNotify('STOPPING=1');
     server.stop().then(
       () => end(0),
       (error: unknown) => {
@@ -291,10 +287,14 @@ function handleSignals(
   });
 }
 
-/** Feeds WATCHDOG_USEC through the data path: a stuck reactor does not answer. */
+/**
+ * Feeds WATCHDOG_USEC through the data path: a stuck reactor does not answer. The variables may be
+ * meant for another process, which has started this one.
+ */
 function startWatchdog(server: StackServer, native: NativeAddon): void {
-  const us = Number(process.env['WATCHDOG_USEC'] ?? 0);
-  if (!(us > 0)) return;
+  const { WATCHDOG_PID: pid, WATCHDOG_USEC: usec } = process.env;
+  const us = Number(usec ?? 0);
+  if (!(us > 0) || (pid !== undefined && Number(pid) !== process.pid)) return;
   const timer = setInterval(
     () => {
       server.status().then(

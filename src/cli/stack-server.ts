@@ -48,6 +48,8 @@ export interface StackServerOptions {
   onProgress(line: string): void;
   /** The data path has ended by itself. */
   onFailure(error: BandstandError): void;
+  /** It begins to stop, whoever asked for it. */
+  onStopping(): void;
   /** A client asked to stop and has its answer. */
   onStop(): void;
 }
@@ -138,6 +140,7 @@ export class StackServer {
     return this.#serialised(async () => {
       const host = this.#host;
       if (host === null) return;
+      this.#options.onStopping();
       await this.#exports.remove(host, null);
       this.#options.onProgress('closing the members');
       this.#host = null;

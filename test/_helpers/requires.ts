@@ -33,6 +33,8 @@ const FEATURES: Readonly<Record<string, () => string | null>> = {
   'a disk for temporary files': () =>
     IN_MEMORY.has(statfsSync(tmpdir()).type) ? 'needs a temporary folder on a disk' : null,
   'fio with nbd': () => (fioHasNbd() ? null : 'needs fio with its nbd engine'),
+  'udevadm verify': () => (canVerifyRules() ? null : 'needs udevadm of systemd 254 or later'),
+  'systemd in namespaces': () => (canBootSystemd() ? null : 'needs systemd, and root to boot it'),
   kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
 };
 
@@ -59,6 +61,18 @@ function canWrite(folder: string): boolean {
   } catch {
     return false;
   }
+}
+
+function canVerifyRules(): boolean {
+  const help = spawnSync('udevadm', ['--help'], { encoding: 'utf8', timeout: 10_000 });
+  return /^\s*verify\b/m.test(help.stdout ?? '');
+}
+
+function canBootSystemd(): boolean {
+  if (!existsSync('/lib/systemd/systemd')) return false;
+  const mount = 'mount -t tmpfs tmpfs /mnt && mkdir /mnt/c && mount -t cgroup2 cgroup2 /mnt/c';
+  const words = ['-pfmC', '--mount-proc', '--propagation', 'private', '/bin/sh', '-c', mount];
+  return spawnSync('unshare', words, { timeout: 10_000 }).status === 0;
 }
 
 function fioHasNbd(): boolean {

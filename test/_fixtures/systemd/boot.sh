@@ -1,0 +1,59 @@
+#!/bin/bash
+# Boots systemd in namespaces of its own, on a root of its own, for one run of trial.sh; called in
+# new mount, PID, cgroup, IPC and UTS namespaces by test/system/services.ts.
+# $1: an empty folder; $2: the clone; $3: Node. Results are left in $1/results.
+set -euo pipefail
+folder=$1 clone=$2 node=$3
+root=$folder/root
+
+mkdir -p "$root" "$folder/results"
+mount -t tmpfs -o size=256m tmpfs "$root"
+cd "$root"
+mkdir -p usr etc/systemd/system proc sys dev run tmp var/lib root clone results
+for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
+for name in null zero random urandom full tty; do
+  : >"dev/$name"
+  mount --bind "/dev/$name" "dev/$name"
+done
+mkdir dev/shm
+ln -s /proc/self/fd dev/fd
+mount --rbind /usr usr
+mount --bind "$clone" clone
+mount --bind "$folder/results" results
+mount -t tmpfs tmpfs run
+mount -t tmpfs tmpfs tmp
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys
+mount -t tmpfs tmpfs sys/fs/cgroup
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+cp -a /etc/passwd /etc/group /etc/nsswitch.conf etc
+cp -a /etc/ld.so.* /etc/alternatives etc 2>/dev/null || true
+: >etc/machine-id
+
+units=etc/systemd/system
+sed "s|^ExecStart=bandstand |ExecStart=$node /clone/bin/bandstand.js |" \
+  "$clone/packaging/systemd/bandstand@.service" >"$units/bandstand@.service"
+mkdir "$units/bandstand@.service.d" "$units/bandstand@stuck.service.d"
+# Nothing else of a system is there to wait for.
+cat >"$units/bandstand@.service.d/trial.conf" <<-END
+	[Unit]
+	DefaultDependencies=no
+	[Service]
+	Environment="OPTIONS=--via nbd"
+	StandardOutput=append:/results/servers
+	StandardError=append:/results/servers
+END
+printf '[Service]\nWatchdogSec=5s\n' >"$units/bandstand@stuck.service.d/trial.conf"
+printf '[Unit]\nDefaultDependencies=no\nWants=trial.service\n' >"$units/trial.target"
+cat >"$units/trial.service" <<-END
+	[Unit]
+	DefaultDependencies=no
+	[Service]
+	Type=oneshot
+	Environment=NODE=$node
+	ExecStart=/bin/bash /clone/test/_fixtures/systemd/trial.sh
+	StandardOutput=file:/results/facts
+	StandardError=file:/results/log
+END
+exec chroot . /usr/bin/env -i container=other PATH=/usr/sbin:/usr/bin \
+  /lib/systemd/systemd --system --unit=trial.target

@@ -1,0 +1,65 @@
+#!/bin/bash
+# What a service does under systemd, as facts: one `name: value` per line on standard output. Run by
+# boot.sh; test/system/services.ts knows what they have to be.
+set -x
+cd /root || exit
+
+bandstand() { "$NODE" /clone/bin/bandstand.js "$@"; }
+of() { systemctl show "bandstand@$1" -p "$2" --value; }
+fact() { echo "$1: $2"; }
+
+# $1: seconds; the rest is a condition
+eventually() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < until)) || return 1
+    sleep 0.2
+  done
+}
+
+again() { [[ $(of "$1" NRestarts) -ge 1 && $(of "$1" ActiveState) == active ]]; }
+
+for name in tank stuck; do
+  truncate -s 16M "$name.a" "$name.b"
+  bandstand create "$name" --raid raid1 "$name.a" "$name.b" >&2
+done
+
+systemctl start bandstand@tank
+fact started "$(of tank ActiveState)"
+fact status "$(of tank StatusText)"
+pid=$(of tank MainPID)
+fact privileges "$(sed -n 's/^NoNewPrivs:\t//p' "/proc/$pid/status")"
+fact filter "$(sed -n 's/^Seccomp:\t//p' "/proc/$pid/status")"
+head -c 1M /dev/urandom >data
+nbdcopy data "$(bandstand export tank)"
+kill -9 "$pid"
+eventually 60 again tank
+fact 'after a kill' "$(of tank ActiveState)"
+fact 'another process' "$([[ $(of tank MainPID) != "$pid" ]] && echo yes)"
+bandstand wait tank >&2
+nbdcopy "$(bandstand export tank)" whole
+fact 'same data' "$(cmp -n 1048576 whole data && echo yes)"
+systemctl stop bandstand@tank
+fact stopped "$(of tank ActiveState) $(of tank Result)"
+fact clean "$(bandstand examine --json tank.a tank.b | grep -o '"state":"clean"' | wc -l)"
+
+systemctl start bandstand@tank
+bandstand stop tank >&2
+eventually 30 test "$(of tank ActiveState)" = inactive
+sleep 1
+fact 'stopped by the command' "$(of tank ActiveState) $(of tank Result)"
+
+mv tank.b away
+systemctl start bandstand@tank
+fact 'a member is missing' "$(of tank Result)"
+systemctl stop bandstand@tank
+mv away tank.b
+
+systemctl start bandstand@stuck
+kill -STOP "$(of stuck MainPID)"
+eventually 60 again stuck
+fact 'stuck, and started anew' "$(of stuck ActiveState) $(of stuck NRestarts)"
+systemctl stop bandstand@stuck
+fact end reached
+systemctl --no-block exit 0
