@@ -40,6 +40,7 @@ export const LONG = compiled([
   'system/monitor',
   'system/nbd-hostile',
   'system/nbd-tls',
+  'system/package',
   'system/services',
   'system/spares',
   'system/survival',

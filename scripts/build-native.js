@@ -2,11 +2,12 @@
 /**
  * Builds the native addon with node-gyp, when it has to.
  *
- * `npm ci` runs this through `prepare`. The sources, the Node version and the architecture are
- * hashed into a stamp beside the binary, so that a second run costs nothing. node-gyp comes with
- * npm, and the headers of Node are taken from beside the running binary where they are installed;
- * otherwise node-gyp fetches them once. Prints one line; the compiler's output is shown only when
- * the build fails.
+ * `npm ci` in a clone runs this through `prepare`. Where the package is installed, its `install`
+ * does, with --unless-loadable: the package has a binary, which is kept if this Node and machine can
+ * load it. The sources, the Node version and the architecture are hashed into a stamp beside the
+ * binary, so that a second run costs nothing. node-gyp comes with npm, and the headers of Node are
+ * taken from beside the running binary where they are installed; otherwise node-gyp fetches them
+ * once. Prints one line; the compiler's output is shown only when the build fails.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -71,6 +72,20 @@ function fail(output) {
   process.exit(1);
 }
 
+function isLoadable() {
+  try {
+    createRequire(import.meta.url)(binary);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const unlessLoadable = process.argv.includes('--unless-loadable');
+if (unlessLoadable && isLoadable()) {
+  console.log('native addon: the one of the package can be loaded');
+  process.exit(0);
+}
 const hash = contentHash();
 const current = existsSync(stamp) ? readFileSync(stamp, 'utf8').trim() : '';
 if (existsSync(binary) && current === hash) {
@@ -80,10 +95,15 @@ if (existsSync(binary) && current === hash) {
   const [command, ...before] = nodeGyp();
   // A binary that is there stays in place until the new one is complete: it may be in use.
   const steps = existsSync(binary) ? ['configure', 'build'] : ['rebuild'];
+  // What a newer compiler warns of is no reason why nobody could install.
+  const { CXXFLAGS = '' } = process.env;
+  const environment = unlessLoadable
+    ? { ...process.env, CXXFLAGS: `${CXXFLAGS} -Wno-error` }
+    : process.env;
   const run = spawnSync(
     command,
     [...before, ...steps, '-C', folder, '-j', String(availableParallelism()), ...headerOptions()],
-    { cwd: root, encoding: 'utf8', maxBuffer: 64 * 2 ** 20 },
+    { cwd: root, env: environment, encoding: 'utf8', maxBuffer: 64 * 2 ** 20 },
   );
   if (run.error) fail(String(run.error.message));
   if (run.status !== 0) fail(`${run.stdout}${run.stderr}`);
