@@ -3,11 +3,11 @@
  * Builds the native addon with node-gyp, when it has to.
  *
  * `npm ci` in a clone runs this through `prepare`. Where the package is installed, its `install`
- * does, with --unless-loadable: the package has a binary, which is kept if this Node and machine can
- * load it. The sources, the Node version and the architecture are hashed into a stamp beside the
- * binary, so that a second run costs nothing. node-gyp comes with npm, and the headers of Node are
- * taken from beside the running binary where they are installed; otherwise node-gyp fetches them
- * once. Prints one line; the compiler's output is shown only when the build fails.
+ * does, with --unless-loadable: the package has a binary, which is kept if this Node and machine
+ * can load it. The sources, the Node version and the architecture are hashed into a stamp beside
+ * the binary, so that a second run costs nothing. node-gyp comes with npm, and the headers of Node
+ * are taken from beside the running binary where they are installed; otherwise node-gyp fetches
+ * them once. Prints one line; the compiler's output is shown only when the build fails.
  */
 
 import { spawnSync } from 'node:child_process';
