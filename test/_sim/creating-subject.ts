@@ -15,12 +15,12 @@ import type { OpenOptions, Subject } from './subject.ts';
 import { isCacheDisk, makeFtl, planOf } from './template.ts';
 
 /**
- * Refusals that say: there is no complete array here, or no complete FTL on it. One that fails for
- * want of members is what a creation leaves whose last label could not be read back, and whose
- * traces were being erased when the power went.
+ * Refusals that say: there is no complete array here, or no complete FTL on it. One that lacks
+ * members is what is left of an attempt that had made the array, but not its FTL, where the power
+ * went while the next attempt was clearing it away.
  */
 const NO_ARRAY =
-  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|ARRAY_FAILED|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED|FTL_NOT_FOUND|FTL_SUPERBLOCK)$/;
+  /^BANDSTAND_(?:ARRAY_NOT_FOUND|ARRAY_INCOMPLETE|ARRAY_FAILED|ARRAY_DEGRADED|SUPERBLOCK_\w+|MEMBER_UNIDENTIFIED|FTL_NOT_FOUND|FTL_SUPERBLOCK)$/;
 
 /** For histories of this configuration only. */
 export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {

@@ -12,7 +12,8 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [283, 'a unit that a crash had left on one mirror was lost with that member'],
   [101_077, 'a free band was resumed below a head that one mirror had lost'],
   [302_837, 'a target came back with the record that calls it a member, which no member had'],
-  [614_102, 'a creation that was being taken back when the power went was in the way of another'],
+  [614_102, 'what a creation was clearing away when the power went was in the way of the next'],
+  [637_888, 'the same, where only one member was cleared'],
   [620_141, 'a superblock that could not be read was written again while a check went on'],
 ];
 
