@@ -33,7 +33,6 @@ const FEATURES: Readonly<Record<string, () => string | null>> = {
   'a disk for temporary files': () =>
     IN_MEMORY.has(statfsSync(tmpdir()).type) ? 'needs a temporary folder on a disk' : null,
   'fio with nbd': () => (fioHasNbd() ? null : 'needs fio with its nbd engine'),
-  'udevadm verify': () => (canVerifyRules() ? null : 'needs udevadm of systemd 254 or later'),
   'systemd in namespaces': () => (canBootSystemd() ? null : 'needs systemd, and root to boot it'),
   kvm: () => (canOpen('/dev/kvm') ? null : 'needs KVM (/dev/kvm)'),
 };
@@ -61,11 +60,6 @@ function canWrite(folder: string): boolean {
   } catch {
     return false;
   }
-}
-
-function canVerifyRules(): boolean {
-  const help = spawnSync('udevadm', ['--help'], { encoding: 'utf8', timeout: 10_000 });
-  return /^\s*verify\b/m.test(help.stdout ?? '');
 }
 
 function canBootSystemd(): boolean {

@@ -162,10 +162,6 @@ test('the udev rule finds the stack of a block device in the records of the serv
   for (const number of [0, 1, 8, 77]) t.is(nameOf(world, number), null);
 });
 
-requires('udevadm verify')('udev finds nothing wrong with the rules', async (t) => {
-  await t.notThrowsAsync(promisify(execFile)('udevadm', ['verify', RULES]));
-});
-
 requires('systemd in namespaces', 'nbdcopy')(
   'systemd starts a stack, starts it anew when it dies or is stuck, and stops it',
   async (t) => {
