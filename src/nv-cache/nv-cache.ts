@@ -27,14 +27,14 @@ import { EPOCHS_MAX } from '../block/log-entry.ts';
 import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { EIO, OK } from '../block/status.ts';
-import { type StepObserver, StepRun } from '../block/steps.ts';
+import { StepRun } from '../block/steps.ts';
 import { NOT_CACHED } from './block-map.ts';
 import { type CacheContent, cacheContent } from './cache-content.ts';
 import { LOST_RANGES_MAX } from './cache-format.ts';
 import { CacheRestore, type CacheRestoreReport, type RestoredCache } from './cache-restore.ts';
 import { DRAIN_BLOCKS_DEFAULT } from './drainer.ts';
 import { lossesTooMany } from './lost-blocks.ts';
-import type { CacheMirrorState } from './mirror-state.ts';
+import type { NvCacheOptions } from './nv-cache-options.ts';
 import { NvCacheStatistics } from './nv-cache-statistics.ts';
 import { type NvCacheStatus, nvCacheStatus } from './nv-cache-status.ts';
 import {
@@ -52,37 +52,6 @@ import { RingSpace } from './ring-space.ts';
 
 const HIGH_MARK_DEFAULT = 0.75;
 const LOW_MARK_DEFAULT = 0.7;
-
-export interface NvCacheOptions {
-  /** UUID of the device behind. */
-  readonly owner: string;
-  /** Of the content that was last in use; null: any of that owner. */
-  readonly uuid?: string | null;
-  /** That was last in use. */
-  readonly epoch?: number;
-  /** The caller has opened both devices and closes them. */
-  readonly keepsDevices?: boolean;
-  /** Nothing is written to either device. */
-  readonly readOnly?: boolean;
-  /** Shares of the ring: it is drained when so much is not, until so much is left. */
-  readonly highMark?: number;
-  readonly lowMark?: number;
-  /** Blocks that are drained at once; 128 to 1024. */
-  readonly drainBlocks?: number;
-  /** Told about each step of a start. */
-  readonly steps?: StepObserver;
-  /** Told once what a start has found after a crash is drained. */
-  readonly recovered?: () => void;
-  /** Makes the owner remember the epoch; awaited before any record has it. */
-  readonly epochBegins?: (epoch: number) => Promise<void>;
-  /** Of a mirror below, if it is one. */
-  readonly mirror?: CacheMirrorState | null;
-  /**
-   * Makes the owner forget this cache: nothing in it counts any more. Called when it is empty but
-   * its header cannot be written.
-   */
-  readonly forget?: () => Promise<void>;
-}
 
 export class NvCache implements BlockDevice, DeviceObserver {
   readonly name: string;
@@ -130,6 +99,13 @@ export class NvCache implements BlockDevice, DeviceObserver {
     this.#reactor = reactor;
     this.#closing = null;
     this.#retirement = null;
+    const opening = this.#open(reactor);
+    // What leaves a mirror below meanwhile is told when there is a header to tell it in.
+    this.#renewal = opening.catch(() => {});
+    await opening;
+  }
+
+  async #open(reactor: Reactor): Promise<void> {
     let opened = 0;
     const below = this.#options.keepsDevices === true ? [] : [this.backing, this.cache];
     try {

@@ -34,7 +34,8 @@ import {
 } from '../../src/nv-cache/cache-format.ts';
 import { type CacheHeader, encodeCacheHeader } from '../../src/nv-cache/cache-header.ts';
 import { createCache } from '../../src/nv-cache/create-cache.ts';
-import { NvCache, type NvCacheOptions } from '../../src/nv-cache/nv-cache.ts';
+import { NvCache } from '../../src/nv-cache/nv-cache.ts';
+import type { NvCacheOptions } from '../../src/nv-cache/nv-cache-options.ts';
 import type { NvCacheStatus } from '../../src/nv-cache/nv-cache-status.ts';
 import { SimulatedReactor } from '../../src/reactor/simulated-reactor.ts';
 import { RamDevice, type RamOptions } from './ram-device.ts';

@@ -109,6 +109,40 @@ test('a copy that was left behind is old once the epoch was renewed', async (t) 
   await bench.close();
 });
 
+test('what leaves while the header of a start is written is old when that has ended', async (t) => {
+  const bench = await NvBench.make();
+  const told: number[] = [];
+  let renewal: Promise<boolean> | null = null;
+  // It has that header already.
+  bench.disk.fault = ({ op }) => {
+    if (op === OP_WRITE && renewal === null) renewal = bench.opening!.renewEpoch();
+    return 0;
+  };
+  await bench.open({
+    epochBegins: (epoch) => {
+      told.push(epoch);
+      return Promise.resolve();
+    },
+  });
+  t.true(await bench.reactor.drive(renewal!));
+  t.deepEqual(told, [1, 2]);
+  const { header } = await bench.reactor.drive(readCacheHeader(bench.reactor, bench.disk));
+  t.is(header.epoch, 2);
+  await bench.close();
+});
+
+test('what leaves during a start that fails is told by the next one', async (t) => {
+  const bench = await NvBench.make();
+  let renewal: Promise<boolean> | null = null;
+  bench.disk.fault = ({ op }) => {
+    if (op !== OP_WRITE) return 0;
+    renewal ??= bench.opening!.renewEpoch();
+    return 5;
+  };
+  t.is((await bench.refusal()).code, 'BANDSTAND_CACHE_READ_ONLY');
+  t.false(await bench.reactor.drive(renewal!));
+});
+
 test('a cache that is not in use gets no other epoch', async (t) => {
   const bench = await NvBench.make();
   await bench.open();
