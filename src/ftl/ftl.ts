@@ -180,14 +180,12 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   async #start(reactor: Reactor): Promise<void> {
     const { base } = this;
     const readOnly = this.#readOnly;
-    const rebuild = this.#options.rebuildMap ?? false;
-    const redundancy = this.#options.redundancy ?? null;
+    const { firstUnit = 0, rebuildMap: rebuild = false, redundancy = null } = this.#options;
     const found = await readSuperblock(reactor, { base, redundancy, readOnly });
     this.#refuseWithoutCache(found.superblock);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
-    const buffer = this.#options.buffer ?? null;
-    const { bootId = null, discardBuffer = false } = this.#options;
+    const { bootId = null, buffer = null, discardBuffer = false } = this.#options;
     const { uuid } = found.superblock;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
     const answersAtOnce = buffer !== null || this.#options.isCached === true;
@@ -220,7 +218,6 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     if (readOnly) engine.core.openReadOnly();
     const { core, log, mender } = engine;
     const survived = buffer?.isAdopted === true ? buffer : null;
-    const firstUnit = this.#options.firstUnit ?? 0;
     const boot = { bootId, discardBuffer, survived };
     const parts = { core, log, mender, keeper, firstUnit, readOnly, rebuild, ...boot };
     const restore = new Restore(parts);
@@ -314,18 +311,16 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
         failure = error;
       });
       await this.#until(() => engine.idle);
-      if (failure === null) this.#discardBuffer(engine);
+      if (failure === null) {
+        // Nothing is left in it that the base lacks.
+        engine.core.buffer.wipe();
+        this.#options.buffer?.discard();
+      }
     }
     this.base.observer = null;
     this.#release();
     if (!this.#baseKept) await this.base.close();
     if (failure !== null) throw failure;
-  }
-
-  /** Nothing is left in it that the base lacks. */
-  #discardBuffer(engine: FtlEngine): void {
-    engine.core.buffer.wipe();
-    this.#options.buffer?.discard();
   }
 
   async #until(done: () => boolean): Promise<void> {
@@ -368,6 +363,11 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
   /** The superblock names this cache, or none; durable when it resolves. Throws BandstandError. */
   nameCache(cache: FtlCache | null): Promise<void> {
     return this.#engine!.checkpointer.nameCache(cache);
+  }
+
+  /** The base may say that it has this cache: also where writing that down has failed. */
+  mayName(uuid: string): boolean {
+    return this.#keeper!.mayName(uuid);
   }
 
   get acceptedMark(): number {

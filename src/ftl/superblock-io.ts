@@ -277,6 +277,8 @@ export class SuperblockKeeper {
   readonly #reactor: Reactor;
   readonly #base: BlockDevice;
   #current: FtlSuperblock;
+  /** The one whose writing has begun, and may be on the base; null when it is known. */
+  #begun: FtlSuperblock | null = null;
   /** Kept for as long as it is open: others must not keep a superblock from disk. */
   readonly #chunk: { readonly at: number; readonly bytes: number };
 
@@ -296,6 +298,11 @@ export class SuperblockKeeper {
     return this.#current;
   }
 
+  /** The base may say that this NV cache is in use: also where writing that down has failed. */
+  mayName(uuid: string): boolean {
+    return [this.#current, this.#begun].some((one) => one?.cache?.uuid === uuid);
+  }
+
   /**
    * Writes the copy that a start goes by once more, before anything is done that is built on it. A
    * crash may have interrupted it: then an array below has it on one mirror only, or with parity
@@ -312,9 +319,11 @@ export class SuperblockKeeper {
    */
   async write(changes: Partial<FtlSuperblock>, flush?: () => Promise<void>): Promise<void> {
     const next = { ...this.#current, ...changes, sequence: this.#current.sequence + 1 };
+    this.#begun = next;
     await this.#put(next);
     await (flush === undefined ? flushDevice(this.#base) : flush());
     this.#current = next;
+    this.#begun = null;
   }
 
   async #put(superblock: FtlSuperblock): Promise<void> {

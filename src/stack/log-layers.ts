@@ -129,7 +129,10 @@ export class LogLayers {
     reactor.keep(cache.renewEpoch().then(() => {}, failed));
   }
 
-  /** The FTL is open and nothing is in flight. Throws BandstandError; then it has no cache. */
+  /**
+   * The FTL is open and nothing is in flight. Throws BandstandError; then it has no cache, but for
+   * what `mayName` says.
+   */
   async attach(reactor: Ring, made: CacheBase): Promise<BlockDevice> {
     const ftl = this.ftl.device;
     await ftl.nameCache({ uuid: made.uuid, epoch: 0 });
@@ -138,11 +141,22 @@ export class LogLayers {
       await cache.open(reactor);
     } catch (error) {
       this.#forgetCache();
-      await ftl.nameCache(null);
+      // Where that fails, too, nobody knows what the FTL says: why it came to that is told.
+      await ftl.nameCache(null).catch((failure: unknown) => {
+        if (!(failure instanceof BandstandError)) throw failure;
+      });
       throw error;
     }
     ftl.setCached(true);
     return cache;
+  }
+
+  /**
+   * After an attach that has failed: the FTL's superblock may name this cache all the same. Only
+   * the next start can tell, and must find the cache as it is.
+   */
+  mayName(uuid: string): boolean {
+    return this.ftl.device.mayName(uuid);
   }
 
   /** The cache is empty and nothing is in flight. Gives what it lies on, which is open. */

@@ -5,7 +5,8 @@
  * wait for a moment, what was answered is flushed, because the cache knows nothing of it, the FTL
  * names the cache, and operations go on through it. Detach: the ring is drained while the stack is
  * in use; then operations wait until it is empty, and the FTL forgets it. A device that the FTL
- * does not name is nobody's, whatever it says.
+ * does not name is nobody's, whatever it says; one that it may name stays as it is, until a start
+ * has found out.
  */
 
 import type { BlockDevice } from '../block/block-device.ts';
@@ -107,8 +108,20 @@ export class StackCache {
       return { action: 'attach', dry_run: dryRun, ...about, undrained_bytes: 0 };
     } catch (error) {
       await closeAll(opened);
-      throw error;
+      throw this.#mayBeIn(log, uuid, error) ? this.#undecided(subject, error) : error;
     }
+  }
+
+  /** The attach has failed with `error` where the FTL may name the cache all the same. */
+  #mayBeIn(log: LogLayers, uuid: string, error: unknown): error is BandstandError {
+    return error instanceof BandstandError && log.mayName(uuid);
+  }
+
+  #undecided(subject: string, { code, details, message }: BandstandError): BandstandError {
+    const { name } = this.#host;
+    const why = `${message}; only the next start can tell whether ${name} has it now`;
+    const hint = `leave it as it is, and start anew: bandstand stop ${name}, bandstand export ${name}`;
+    return cannot(subject, code, why, hint, details);
   }
 
   /** Throws BANDSTAND_CACHE_UNSUITABLE. */
@@ -146,7 +159,7 @@ export class StackCache {
       } catch (error) {
         await mirror?.close().catch(() => {});
         // Nobody refers to it: what is left of it would only keep the devices from being used.
-        await wipeMirrorDevices(ring, uuid, texts);
+        if (!this.#mayBeIn(log, uuid, error)) await wipeMirrorDevices(ring, uuid, texts);
         throw error;
       }
     };

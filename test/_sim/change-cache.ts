@@ -14,8 +14,10 @@ export async function changeCache(world: World, what: CacheRequest): Promise<voi
   const { cache } = world.subject;
   // Where there is one there cannot be another, and the other way round.
   if (cache === null || cache.inUse === (what === 'attach')) return;
-  if (what === 'attach' && world.halves?.renew() === false) return;
   const { trace } = world.options;
+  // It is refused before anything is looked at: what the FTL may name must not be made anew.
+  if (what === 'attach' && world.subject.health().readOnly) return;
+  if (what === 'attach' && world.halves?.renew() === false) return;
   const strikes = world.halves?.strikes;
   trace.say(`${what} the NV cache`);
   let isDone = true;
@@ -27,6 +29,7 @@ export async function changeCache(world: World, what: CacheRequest): Promise<voi
     if (!(error instanceof BandstandError)) throw error;
     trace.say(`refused: ${error.message}`);
     isDone = false;
+    if (what === 'attach' && world.running) world.halves?.undecided();
   }
   // Half of a mirror that fails while that is made has its reasons.
   const isExcused = what === 'attach' && world.halves?.strikes !== strikes;

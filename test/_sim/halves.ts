@@ -128,6 +128,13 @@ export class Halves {
     this.inUse = false;
   }
 
+  /** An attach has failed, and the mirror is closed: a start finds out whether it is in use. */
+  undecided(): void {
+    this.atlas.unsure.fill(true);
+    this.#mirror = null;
+    this.#differs = true;
+  }
+
   /** Another mirror is made on the disks that are there; false: too few are. */
   renew(): boolean {
     const { life, running } = this.#world;

@@ -239,13 +239,15 @@ export class StackSubject implements Subject, DeviceObserver {
         await this.#openNvCache(this.#uuid, made.epoch);
       } catch (error) {
         this.#opening = null;
-        await ftl.nameCache(null);
+        await ftl.nameCache(null).catch((failure: unknown) => {
+          if (!(failure instanceof BandstandError)) throw failure;
+        });
         throw error;
       }
     } catch (error) {
       const base = this.#base!;
       this.#base = null;
-      await base.abandon();
+      await (ftl.mayName(base.uuid) ? base.close() : base.abandon());
       throw error;
     }
     ftl.setCached(true);

@@ -145,6 +145,58 @@ test('whichever superblock is lost, the other one names the cache', async (t) =>
   }
 });
 
+const OTHER = '0c0c0c0c-0000-4000-8000-000000000ffe';
+
+/** Whether the device says it may have the cache, and whether a start after a kill says it does. */
+async function named(bench: FtlBench): Promise<readonly [may: boolean, does: boolean]> {
+  const may = bench.ftl.mayName(CACHE.uuid);
+  bench.disk.fault = () => OK;
+  await bench.kill();
+  await bench.open({ isCached: true });
+  const does = bench.ftl.cache?.uuid === CACHE.uuid;
+  await bench.close();
+  return [may, does];
+}
+
+for (let writes = 0; writes < 2; writes += 1) {
+  for (const op of [OP_WRITE, OP_FLUSH]) {
+    const title = `${op === OP_WRITE ? 'write' : 'flush'} ${writes + 1}`;
+    test(`a device that fails to name a cache, at ${title}, may name it`, async (t) => {
+      const bench = await FtlBench.make();
+      const ftl = await bench.open({ isCached: true });
+      t.false(ftl.mayName(CACHE.uuid));
+      let left = writes;
+      bench.disk.fault = (io) => {
+        if (io.op !== op) return OK;
+        left -= 1;
+        return left < 0 ? EIO : OK;
+      };
+      await t.throwsAsync(bench.reactor.drive(ftl.nameCache(CACHE)));
+      t.false(ftl.mayName(OTHER));
+      // A write that fails may have come to the disk, which here it has not.
+      t.deepEqual(await named(bench), [true, op === OP_FLUSH || writes > 0]);
+    });
+  }
+}
+
+test('a device that has forgotten a cache does not name it', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  await bench.reactor.drive(ftl.nameCache(CACHE));
+  t.true(ftl.mayName(CACHE.uuid));
+  await bench.reactor.drive(ftl.nameCache(null));
+  t.deepEqual(await named(bench), [false, false]);
+});
+
+test('a device that fails before it can name a cache does not name it', async (t) => {
+  const bench = await FtlBench.make();
+  const ftl = await bench.open({ isCached: true });
+  bench.disk.fault = ({ op }) => (op === OP_FLUSH ? EIO : OK);
+  t.is(await bench.flush(), EIO);
+  await t.throwsAsync(bench.reactor.drive(ftl.nameCache(CACHE)));
+  t.deepEqual(await named(bench), [false, false]);
+});
+
 test('a cache that is given up is named no more', async (t) => {
   const bench = await FtlBench.make();
   const ftl = await bench.open({ isCached: true });
