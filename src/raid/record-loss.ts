@@ -12,6 +12,10 @@
  * which of them: for all that had the last superblock of the complete array, or, when others were
  * missing before, for those that it covered already.
  *
+ * Where nothing has to be recorded, a superblock that no label goes with yet is written again all
+ * the same: it may be in the cache of its member only, and a flush that has failed has lost it
+ * there. What is built on it (an FTL that has grown with the array) must not outlive it.
+ *
  * A crash in between leaves some members at the old sequence. Labels are marked with the new one
  * only afterwards, so that assembly can tell that nothing was written under it (assemble.ts), and
  * this runs again.
@@ -21,7 +25,7 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { Reactor } from '../block/reactor.ts';
-import type { Assembly } from './assemble.ts';
+import type { AssembledSlot, Assembly } from './assemble.ts';
 import { verifyArea, writeArea } from './metadata-io.ts';
 import type { RebuildTarget } from './rebuild-target.ts';
 import type { ReturningMember } from './returning-members.ts';
@@ -53,7 +57,10 @@ export async function recordLoss(
   assembly: Assembly,
   devices: ReadonlyMap<string, BlockDevice>,
 ): Promise<Assembly> {
-  if (!needsRecord(assembly)) return assembly;
+  if (!needsRecord(assembly)) {
+    await catchUp(reactor, assembly, devices, isUnconfirmed);
+    return assembly;
+  }
   await catchUp(reactor, assembly, devices);
   const superblock = nextSuperblock(assembly);
   const bytes = encodeSuperblock(superblock);
@@ -87,12 +94,18 @@ async function catchUp(
   reactor: Reactor,
   { superblock, slots }: Assembly,
   devices: ReadonlyMap<string, BlockDevice>,
+  isMeant: (slot: AssembledSlot, superblock: Superblock) => boolean = () => true,
 ): Promise<void> {
   const bytes = encodeSuperblock(superblock);
-  for (const { device } of slots) {
-    if (device === null) continue;
-    await writeSuperblock(reactor, devices.get(device)!, bytes);
+  for (const slot of slots) {
+    if (slot.device === null || !isMeant(slot, superblock)) continue;
+    await writeSuperblock(reactor, devices.get(slot.device)!, bytes);
   }
+}
+
+/** Labels are written when the superblock is durable: no label says that it is. */
+function isUnconfirmed({ label }: AssembledSlot, { seq }: Superblock): boolean {
+  return label?.superblockSeq !== seq;
 }
 
 async function writeSuperblock(

@@ -1,15 +1,16 @@
 import test from 'ava';
-import { OP_FLUSH, OP_WRITE } from '../../src/block/block-io.ts';
+import { OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO, ENODEV, OK } from '../../src/block/status.ts';
 import { plannedBitmap, REGION_ALL, regionsOf } from '../../src/raid/bitmap-format.ts';
 import { readBitmap } from '../../src/raid/bitmap-io.ts';
 import { Random } from '../_helpers/array-fixture.ts';
 import { BLOCK, FAST, ManagedBench, OFFSET } from '../_helpers/managed-array.ts';
-import type { RamDevice } from '../_helpers/ram-device.ts';
+import { RamDevice } from '../_helpers/ram-device.ts';
 import { sameBytes } from '../_helpers/same-bytes.ts';
 
 const BEFORE = 256;
 const MORE = 64;
+const SUPERBLOCK_BYTES = 4096;
 const REGION = FAST.regionBlocks!;
 /** No region is cleared before the test looks. */
 const LAZY = { intentIdleUs: 60_000_000, autoRebuild: false };
@@ -116,3 +117,47 @@ for (const fails of [false, true]) {
     await bench.stop();
   });
 }
+
+test('a superblock that a failed flush may have lost is written again before it counts', async (t) => {
+  const bench = new ManagedBench({ level: 'raid0', members: 1, blocks: BEFORE });
+  await bench.create();
+  const manager = await bench.start();
+  const [disk] = bench.disks;
+  const before = disk!.bytes.slice(0, SUPERBLOCK_BYTES);
+  let isWritten = false;
+  disk!.fault = ({ op, block }) => {
+    isWritten ||= op === OP_WRITE && block === 0;
+    return op === OP_FLUSH && isWritten ? EIO : OK;
+  };
+  disk!.grow(MORE);
+  await bench.drive(bench.sleep(5000));
+  t.is(manager.array.geometry.blockCount, BEFORE, 'nobody is told of it');
+  t.true(manager.array.hasFailed);
+  const content = disk!.bytes.slice();
+
+  // The next program reads it from the cache of the disk.
+  const after = new RamDevice(disk!.name, {
+    blockCount: OFFSET + BEFORE + MORE,
+    blockBytes: BLOCK,
+    bytes: content,
+  });
+  const again = new ManagedBench({ level: 'raid0', members: 1, blocks: BEFORE }, [after]);
+  const grown = await again.start();
+  t.is(grown.array.geometry.blockCount, BEFORE + MORE);
+  const changes = after.log.filter(({ op }) => op !== OP_READ);
+  t.deepEqual(
+    changes.slice(0, 2).map(({ op, block }) => [op, block]),
+    [
+      [OP_WRITE, 0],
+      [OP_FLUSH, 0],
+    ],
+  );
+  t.notDeepEqual(after.bytes.slice(0, SUPERBLOCK_BYTES), before);
+  await again.stop();
+
+  // A label goes with it now, and says that it is durable.
+  after.log.length = 0;
+  await again.start();
+  t.false(after.log.some(({ op, block }) => op === OP_WRITE && block === 0));
+  await again.stop();
+});

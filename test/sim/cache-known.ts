@@ -15,6 +15,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
     505_144,
     'a detach waited for ever for a header that was written when half of a mirror was lost',
   ],
+  [500_388, 'an array was small again whose FTL had grown into what a failed flush had lost'],
   [500_864, 'what was read from a half that was lost then counted, and the other had other data'],
 ];
 
