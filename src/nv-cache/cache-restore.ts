@@ -43,6 +43,7 @@ import { LostBlocks } from './lost-blocks.ts';
 import type { CacheMirrorState } from './mirror-state.ts';
 import type { Backing } from './nv-core.ts';
 import type { TrimRange } from './pending-trims.ts';
+import { findHole } from './ring-holes.ts';
 import { scrubRing } from './scrub.ts';
 
 /** Steps of a start, by what they are about. */
@@ -360,20 +361,21 @@ export class CacheRestore {
     }
   }
 
-  /** What cannot be read may have been the description of a record that is needed. */
-  #refuseHoles({ head, tail }: FoundPlace): void {
-    const records = this.#records!;
-    const blocks = this.#header!.sizeBlocks - RING_START;
-    for (const ringBlock of this.#scan?.unreadable ?? []) {
-      const offset = ringBlock - RING_START - (tail % blocks);
-      const distance = offset < 0 ? offset + blocks : offset;
-      if (distance >= head - tail || records.covers(ringBlock)) continue;
-      throw this.#refusal(
-        'BANDSTAND_CACHE_UNREADABLE',
-        `block ${ringBlock} of it cannot be read, and nothing says what was there`,
-        'copy what can be read to another device, or give up what is in the cache',
-      );
-    }
+  /** What cannot be read may have been a record that somebody relies on. */
+  #refuseHoles(place: FoundPlace): void {
+    const hole = findHole({
+      header: this.#header!,
+      place,
+      unreadable: this.#scan?.unreadable ?? [],
+      covers: (ringBlock) => this.#records!.covers(ringBlock),
+    });
+    if (hole === null) return;
+    // Not to be guessed: the next record would go over what may be readable again tomorrow.
+    throw this.#refusal(
+      'BANDSTAND_CACHE_UNREADABLE',
+      `block ${hole.ringBlock} of it cannot be read, and ${hole.why}`,
+      'try again; then copy what can be read to another device, or give up what is in the cache',
+    );
   }
 
   async #scrub(): Promise<void> {

@@ -43,7 +43,8 @@ import { type NvCore, STATE_ONLINE } from './nv-core.ts';
 import { DONE, FAILED, FLIES, GATHERS, RecordSlot, SlotQueue } from './record-slot.ts';
 
 const SLOTS = 12;
-const IN_FLIGHT_MAX = 8;
+/** Records that are on their way at once: a start looks for holes as far as they reach. */
+export const IN_FLIGHT_MAX = 8;
 const SLOT_BYTES = RECORD_BLOCKS_MAX * CACHE_BLOCK_BYTES;
 export const RECORD_WRITER_BYTES = SLOTS * SLOT_BYTES;
 

@@ -123,6 +123,17 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
     found: { by: 'histories', seed: 9 },
   },
   {
+    name: 'cache: what cannot be read behind the newest record is the end of the ring',
+    file: 'src/nv-cache/ring-holes.ts',
+    find: 'if (distance < used + REACH_BLOCKS) {',
+    replace: 'if (distance < used) {',
+    found: {
+      by: 'units',
+      test: 'test/nv-cache/refusals.ts',
+      why: 'of the ring a block has to become unreadable where the newest record begins, just after a crash: one seed in thousands',
+    },
+  },
+  {
     name: 'cache: a mirror that the FTL may name is wiped where attaching it fails',
     file: 'src/ftl/superblock-io.ts',
     find: 'return [this.#current, this.#begun].some(',

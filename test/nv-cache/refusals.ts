@@ -1,6 +1,8 @@
 import test from 'ava';
 import { InvariantError } from '../../src/block/assert.ts';
-import { OP_WRITE } from '../../src/block/block-io.ts';
+import { OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import { EIO, OK } from '../../src/block/status.ts';
+import { REACH_BLOCKS } from '../../src/nv-cache/ring-holes.ts';
 import { NV_OWNER, NV_UUID, NvBench } from '../_helpers/nv-bench.ts';
 
 const OTHER = '0f71f71f-0000-4000-8000-0000000000ff';
@@ -91,22 +93,94 @@ test('a device that is no place for a cache, and one that is nothing to be cache
   t.is((await bench.refusal()).code, 'BANDSTAND_CACHE_UNSUITABLE');
 });
 
-test('a ring block that cannot be read, and nothing says what was there', async (t) => {
-  const bench = await NvBench.make();
+/** Reads of this ring block fail. */
+function spoil({ disk }: NvBench, bad: number | null): void {
+  const isHit = (block: number, count: number) =>
+    bad !== null && block <= bad && block + count > bad;
+  disk.fault = ({ block, blockCount, op }) =>
+    op === OP_READ && isHit(block, blockCount) ? EIO : OK;
+}
+
+/** Records at 2, 4 and 6, of blocks 1, 2 and 3; killed, or stopped cleanly. */
+async function threeRecords(end: 'kill' | 'stop', blockCount = 602): Promise<NvBench> {
+  const bench = await NvBench.make({ cache: { blockCount } });
   await bench.open();
   for (const block of [1, 2, 3]) await bench.write(block, 1, block);
   await bench.flush();
-  bench.kill();
-  // Records lie at 2, 4 and 6; the description of the second one cannot be read.
-  bench.disk.fault = (io) => (io.op === 0 && io.block <= 4 && io.block + io.blockCount > 4 ? 5 : 0);
-  const error = await bench.refusal();
-  t.is(error.code, 'BANDSTAND_CACHE_UNREADABLE');
-  t.regex(error.message, /block 4 of it cannot be read/);
-  // Behind the newest record nothing is missed.
-  bench.disk.fault = (io) => (io.op === 0 && io.block <= 9 && io.block + io.blockCount > 9 ? 5 : 0);
+  if (end === 'kill') bench.kill();
+  else await bench.close();
+  return bench;
+}
+
+const NEWER = /records that are newer than all others may be there/;
+const NEEDED = /a record is needed that was not found, and may be there/;
+const BETWEEN = /nothing says what was there/;
+const HOLES: readonly (readonly [end: 'kill' | 'stop', bad: number, why: RegExp])[] = [
+  ['kill', 2, NEEDED],
+  ['kill', 4, BETWEEN],
+  // Nothing else tells the newest record from the end of the ring.
+  ['kill', 6, NEWER],
+  ['kill', 8, NEWER],
+  ['stop', 2, NEEDED],
+  ['stop', 4, BETWEEN],
+  ['stop', 6, BETWEEN],
+];
+
+for (const [end, bad, why] of HOLES) {
+  test(`after a ${end} a start is refused whose ring block ${bad} cannot be read`, async (t) => {
+    const bench = await threeRecords(end);
+    const before = bench.disk.bytes.slice();
+    spoil(bench, bad);
+    const error = await bench.refusal();
+    t.is(error.code, 'BANDSTAND_CACHE_UNREADABLE');
+    t.true(error.message.includes(`block ${bad} of it cannot be read`));
+    t.regex(error.message, why);
+    t.is((await bench.refusal({ readOnly: true })).code, 'BANDSTAND_CACHE_UNREADABLE');
+    // Nothing is written over what may be there.
+    t.is(Buffer.compare(bench.disk.bytes, before), 0);
+    // It can be read again.
+    spoil(bench, null);
+    await bench.open();
+    t.deepEqual(await bench.readAll([1, 2, 3]), [1, 2, 3]);
+    await bench.close();
+  });
+}
+
+test('a copy without what could not be read is started with what it has', async (t) => {
+  const bench = await threeRecords('kill');
+  bench.disk.bytes.fill(0, 6 * 4096, 7 * 4096);
   await bench.open();
-  t.deepEqual(await bench.readAll([1, 2, 3]), [1, 2, 3]);
+  t.deepEqual(await bench.readAll([1, 2, 3]), [1, 2, 0]);
   await bench.close();
+});
+
+test('data that cannot be read is lost, and no reason to refuse a start', async (t) => {
+  const bench = await threeRecords('kill');
+  spoil(bench, 7);
+  await bench.open();
+  t.deepEqual(await bench.readAll([1, 2, 3]), [1, 2, -EIO]);
+  t.is(bench.status.start.unreadableBlocks, 1);
+  await bench.close();
+});
+
+test('where no record can be what cannot be read is counted, and not missed', async (t) => {
+  for (const [end, bad] of [
+    ['stop', 8],
+    ['kill', 8 + REACH_BLOCKS],
+    // A record that is not needed any more.
+    ['kill', 2],
+  ] as const) {
+    const bench = await threeRecords(end, 3000);
+    if (bad === 2) {
+      bench.putHeader({ sizeBlocks: 3000, tailSequence: 2 ** 32 + 2, tailAddress: 4, epoch: 1 });
+    }
+    spoil(bench, bad);
+    await bench.open();
+    t.is(bench.status.start.unreadableBlocks, end === 'stop' ? 0 : 1);
+    t.deepEqual(await bench.readAll([1, 2, 3]), bad === 2 ? [0, 2, 3] : [1, 2, 3]);
+    spoil(bench, null);
+    await bench.close();
+  }
 });
 
 test('read-only nothing is written, and reads see the ring and its trims', async (t) => {

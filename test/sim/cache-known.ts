@@ -11,6 +11,7 @@ import { CACHED } from '../_sim/subjects.ts';
 const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [336, 'a torn record counted as damaged, because an older one had been where it lies'],
   [500_233, 'two headers were written at once when half of a mirror was lost'],
+  [503_022, 'the newest records were gone, because the first of them could not be read'],
   [
     505_144,
     'a detach waited for ever for a header that was written when half of a mirror was lost',
