@@ -118,7 +118,7 @@ for (const fails of [false, true]) {
   });
 }
 
-test('a superblock that a failed flush may have lost is written again before it counts', async (t) => {
+test('a superblock that a failed flush may have lost is written again at once', async (t) => {
   const bench = new ManagedBench({ level: 'raid0', members: 1, blocks: BEFORE });
   await bench.create();
   const manager = await bench.start();
