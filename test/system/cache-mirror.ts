@@ -439,3 +439,45 @@ test.serial("read-only nothing is written to the mirror; given up, it is nobody'
   await world.ok('cache', 'attach', 'tank', a, world.path('f.img'));
   await world.ok('stop', 'tank');
 });
+
+/** Block on the disk where each copy of the FTL's superblock lies; a start writes each twice. */
+const SUPERBLOCKS = [
+  { block: MIB / 4096, isNamed: false },
+  { block: MIB / 4096 + 64, isNamed: true },
+];
+
+for (const { block, isNamed } of SUPERBLOCKS) {
+  const outcome = isNamed ? 'has it then' : 'has none';
+  test.serial(
+    `a mirror that the FTL may name is left as it is: the stack ${outcome}`,
+    async (t) => {
+      t.timeout(120_000);
+      const world = new MirrorWorld(t);
+      const { a, b } = world;
+      const disk = world.file('disk.img', DISK_BYTES);
+      await world.ok('create', 'tank', '--raid', 'raid0', '--strip-size', '32K', '--ftl', disk);
+      const bad = `error(${disk},op=write,first=${block},count=1,skip=2)`;
+      await world.export('tank', '--device', bad);
+      await world.put(0, 1);
+      const refused = await world.spawn('cache', 'attach', 'tank', a, b);
+      t.is(refused.status, 1);
+      t.regex(refused.stderr, /EIO\); only the next start can tell whether tank has it now\n/);
+      t.regex(
+        refused.stderr,
+        /leave it as it is, and start anew: bandstand stop tank, bandstand e/,
+      );
+      t.regex((await world.spawn('cache', 'attach', 'tank', a, b)).stderr, /it is only read/);
+      await world.spawn('stop', 'tank');
+      for (const half of [a, b]) {
+        t.regex((await world.ok('examine', half)).stdout, /the NV cache of a stack, mirrored/);
+      }
+      await world.export('tank', '--device', disk, '--cache', `${a},${b}`);
+      const { cache } = await world.document();
+      t.is(cache?.health ?? null, isNamed ? 'ok' : null);
+      await world.verify();
+      await world.put(1, 2);
+      await world.verify();
+      await world.ok('stop', 'tank');
+    },
+  );
+}
