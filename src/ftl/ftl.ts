@@ -365,9 +365,9 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     return this.#engine!.checkpointer.nameCache(cache);
   }
 
-  /** The base may say that it has this cache: also where writing that down has failed. */
+  /** The base may say that it has this cache; also where nobody knows: writing it has failed. */
   mayName(uuid: string): boolean {
-    return this.#keeper!.mayName(uuid);
+    return this.#keeper?.mayName(uuid) ?? true;
   }
 
   get acceptedMark(): number {

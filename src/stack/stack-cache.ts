@@ -108,15 +108,12 @@ export class StackCache {
       return { action: 'attach', dry_run: dryRun, ...about, undrained_bytes: 0 };
     } catch (error) {
       await closeAll(opened);
-      throw this.#mayBeIn(log, uuid, error) ? this.#undecided(subject, error) : error;
+      const isUndecided = error instanceof BandstandError && log.mayName(uuid);
+      throw isUndecided ? this.#undecided(subject, error) : error;
     }
   }
 
-  /** The attach has failed with `error` where the FTL may name the cache all the same. */
-  #mayBeIn(log: LogLayers, uuid: string, error: unknown): error is BandstandError {
-    return error instanceof BandstandError && log.mayName(uuid);
-  }
-
+  /** It has failed at a moment at which the FTL may name the cache all the same. */
   #undecided(subject: string, { code, details, message }: BandstandError): BandstandError {
     const { name } = this.#host;
     const why = `${message}; only the next start can tell whether ${name} has it now`;
@@ -159,7 +156,7 @@ export class StackCache {
       } catch (error) {
         await mirror?.close().catch(() => {});
         // Nobody refers to it: what is left of it would only keep the devices from being used.
-        if (!this.#mayBeIn(log, uuid, error)) await wipeMirrorDevices(ring, uuid, texts);
+        if (!log.mayName(uuid)) await wipeMirrorDevices(ring, uuid, texts);
         throw error;
       }
     };
