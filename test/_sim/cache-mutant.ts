@@ -128,9 +128,9 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
     find: 'if (distance < used + REACH_BLOCKS) {',
     replace: 'if (distance < used) {',
     found: {
-      by: 'units',
-      test: 'test/nv-cache/refusals.ts',
-      why: 'of the ring a block has to become unreadable where the newest record begins, just after a crash: one seed in thousands',
+      by: 'sweeps',
+      scenario: 'C22',
+      why: 'in histories it takes thousands of seeds until what cannot be read is just the newest record',
     },
   },
   {

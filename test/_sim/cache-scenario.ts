@@ -241,4 +241,21 @@ export const CACHE_SCENARIOS: readonly Scenario[] = [
     RESTART,
     ...churn(5, 40, 2),
   ]),
+  cacheScenario(
+    'C22 the newest record cannot be read after a crash',
+    [
+      write(0, 20),
+      DRAIN,
+      write(20, 20),
+      DRAIN,
+      { do: 'cache-latent', block: 23, count: 1 },
+      crash('kill', 1),
+      { do: 'read', block: 0, count: 1 },
+      DRAIN,
+      { do: 'read', block: 0, count: 1 },
+      DRAIN,
+      write(60, 5),
+    ],
+    { cache: { ...LAZY, volatileCache: false } },
+  ),
 ];
