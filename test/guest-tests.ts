@@ -31,7 +31,7 @@ async function runWithoutQemu(environment: Record<string, string>) {
 test('without QEMU every guest test is counted as skipped, and why', async (t) => {
   const { lines, status } = await runWithoutQemu({});
   t.is(lines.at(-1), `0 passed, 0 failed, ${scenarioCount()} skipped`);
-  t.regex(lines[0]!, /^ok 1 - boot: .* # SKIP qemu-system-x86_64 is not installed \(package /);
+  t.regex(lines[0]!, /^ok 1 - [a-z-]+: .* # SKIP qemu-system-x86_64 is not installed \(package /);
   t.is(status, 0);
 });
 
