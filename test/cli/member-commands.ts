@@ -153,8 +153,8 @@ test('a member is named as typed, with what that means here', async (t) => {
 });
 
 test('rebuild and check ask for what their options say', async (t) => {
-  const stack = await FakeStack.start(t, 'tank', () =>
-    Promise.resolve({ ...ACTIVITY, activity: REBUILD, changed: true }),
+  const stack = await FakeStack.start(t, 'tank', (_method, { action }) =>
+    Promise.resolve({ ...ACTIVITY, action, activity: REBUILD, changed: true }),
   );
   const { world } = stack;
   for (const words of [
