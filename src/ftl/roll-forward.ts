@@ -18,7 +18,8 @@
  * each block is checked: what a power cut has torn is left out, its neighbours count. Such a unit
  * is written again before anything relies on it: an array below may have it on one mirror only, or
  * with parity that does not match, and a member that is lost before the array has made that good
- * would take along what was read here.
+ * would take along what was read here. It may have been flushed all the same, without a later unit
+ * that says so: what is written is, byte for byte, what is there.
  *
  * What has rotted looks like what a crash has torn. So where the base has redundancy, it is asked
  * for what is missing between units that are there, for heads, and for blocks that are not what

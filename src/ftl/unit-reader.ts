@@ -85,21 +85,30 @@ export class UnitReader {
 
   /**
    * Writes a unit again that was read to `at`, with its data: a crash may have left mirrors that
-   * differ in it, or parity that does not match. Throws BANDSTAND_DEVICE_IO.
+   * differ in it, or parity that does not match. Every byte is what is there already, in the
+   * padding too. The unit may have been flushed, and with other padding goes other parity: a start
+   * that is cut when one of them is written, and then the loss of a member, would take it along.
+   *
+   * Throws BANDSTAND_DEVICE_IO.
    */
   async rewrite(unit: number, dataCount: number, at: number): Promise<void> {
-    const { base, factor, geometry, reactor } = this.#core;
+    const { base, factor, geometry } = this.#core;
     const step = base.geometry.writeUnitBlocks;
     const used = geometry.summaryBlocks + dataCount;
     const blocks = Math.ceil((used * factor) / step) * step;
-    const tail = at + used * FTL_BLOCK_BYTES;
-    reactor.arena.u8.fill(0, tail, at + (blocks / factor) * FTL_BLOCK_BYTES);
-    await submitOrThrow(
-      base,
-      OP_WRITE,
-      this.#core.baseBlock(unit * geometry.unitBlocks),
-      blocks,
-      at,
-    );
+    await this.#readPadding(unit, used, Math.ceil(blocks / factor), at);
+    const block = this.#core.baseBlock(unit * geometry.unitBlocks);
+    await submitOrThrow(base, OP_WRITE, block, blocks, at);
+  }
+
+  /** What cannot be read is zeroes then: nothing can be computed with it either. */
+  async #readPadding(unit: number, first: number, end: number, at: number): Promise<void> {
+    const byteOf = (block: number): number => at + block * FTL_BLOCK_BYTES;
+    if (first === end) return;
+    if ((await this.read(unit, first, end - first, byteOf(first))) === OK) return;
+    for (let block = first; block < end; block += 1) {
+      if ((await this.read(unit, block, 1, byteOf(block))) === OK) continue;
+      this.#core.reactor.kernels.zero(byteOf(block), FTL_BLOCK_BYTES);
+    }
   }
 }

@@ -33,6 +33,8 @@ export class FtlArrayBench {
   readonly findings: Finding[] = [];
   readonly lost: LostBlocks[] = [];
   readonly geometry: FtlGeometry;
+  /** Slots whose members are not there the next time it is opened. */
+  readonly lostSlots = new Set<number>();
   #array: RaidArray;
   #ftl: Ftl | null = null;
 
@@ -72,7 +74,8 @@ export class FtlArrayBench {
   }
 
   async open(options: FtlOptions = {}): Promise<Ftl> {
-    this.#array = arrayOf(this.level, this.disks);
+    const left = this.disks.map((disk, slot) => (this.lostSlots.has(slot) ? null : disk));
+    this.#array = arrayOf(this.level, left);
     const ftl = new Ftl(this.#array, {
       redundancy: redundancyOf(this.#array),
       found: (finding) => this.findings.push(finding),
@@ -163,7 +166,7 @@ export class FtlArrayBench {
   }
 }
 
-function arrayOf(level: BenchLevel, disks: readonly RamDevice[]): RaidArray {
+function arrayOf(level: BenchLevel, disks: readonly (RamDevice | null)[]): RaidArray {
   const blockCount = 1024 * { raid0: 2, raid1: 1, raid5f: 2 }[level];
   const members = disks.map((device) => ({ uuid: null, device, dataOffset: 0, dataSize: 1024 }));
   const stripBlocks = level === 'raid1' ? 0 : STRIP;

@@ -122,6 +122,17 @@ export const FTL_MUTANTS: readonly Mutant[] = [
     found: { by: 'histories', seed: 283 },
   },
   {
+    name: 'ftl: a start writes other padding than what is there',
+    file: 'src/ftl/unit-reader.ts',
+    find: '    if ((await this.read(unit, first, end - first, byteOf(first))) === OK) return;\n',
+    replace: '    return this.#core.reactor.kernels.zero(byteOf(first), byteOf(end) - byteOf(first));\n',
+    found: {
+      by: 'units',
+      test: 'test/ftl/unit-reader.ts',
+      why: 'one history in some hundred thousand shows it',
+    },
+  },
+  {
     name: 'ftl: a start goes on filling a band that nothing is needed of',
     file: 'src/ftl/restore.ts',
     find: 'if (bands.valid[band] === 0 || units[0] === 0 ||',

@@ -15,6 +15,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [614_102, 'what a creation was clearing away when the power went was in the way of the next'],
   [637_888, 'the same, where only one member was cleared'],
   [620_141, 'a superblock that could not be read was written again while a check went on'],
+  [641_437, 'a start that was cut had written a flushed unit again with other padding and parity'],
 ];
 
 for (const [seed, what] of KNOWN) {
