@@ -39,14 +39,20 @@ const aside = (path: string): string => `${path}.left`;
 export class ControlServer {
   readonly #paths: { readonly control: string; readonly status: string };
   readonly #handler: MethodHandler;
+  readonly #idleMs: number;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   /** Paths where a server that was killed had left its sockets. */
   #stale: readonly string[] = [];
 
-  constructor(paths: { control: string; status: string }, handler: MethodHandler) {
+  constructor(
+    paths: { control: string; status: string },
+    handler: MethodHandler,
+    idleMs: number = IDLE_MS,
+  ) {
     this.#paths = paths;
     this.#handler = handler;
+    this.#idleMs = idleMs;
   }
 
   /** The caller holds the stack's lock, so sockets that lie about are stale and are replaced. */
@@ -105,7 +111,7 @@ export class ControlServer {
     let text = '';
     let queue = Promise.resolve();
     socket.setEncoding('utf8');
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.setTimeout(this.#idleMs, () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
     // A client that goes away is its own business.
     socket.on('error', () => socket.destroy());
@@ -135,7 +141,10 @@ export class ControlServer {
       this.#refuse(socket, id, `the status socket does not take the method ${method}`);
       return;
     }
+    // Who waits for an answer is not idle, however long it takes.
+    socket.setTimeout(0);
     socket.write(await this.#respond(request.value));
+    socket.setTimeout(this.#idleMs);
   }
 
   async #respond({ id, method, params }: ControlRequest): Promise<string> {

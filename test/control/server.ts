@@ -9,10 +9,10 @@ import { BandstandError } from '../../src/block/errors.ts';
 import { call } from '../../src/control/client.ts';
 import { ControlServer, type MethodHandler } from '../../src/control/server.ts';
 
-async function serve(t: ExecutionContext, handler: MethodHandler) {
+async function serve(t: ExecutionContext, handler: MethodHandler, idleMs?: number) {
   const folder = mkdtempSync(path.join(tmpdir(), 'bs-'));
   const paths = { control: path.join(folder, 'c.sock'), status: path.join(folder, 's.sock') };
-  const server = new ControlServer(paths, handler);
+  const server = new ControlServer(paths, handler, idleMs);
   await server.start();
   t.teardown(async () => {
     await server.stop();
@@ -39,6 +39,13 @@ test('a call brings back what the handler returns', async (t) => {
   t.deepEqual(await call(control, 'status', { a: 1 }, { name: 'tank' }), {
     result: { method: 'status', params: { a: 1 } },
   });
+});
+
+test('who waits for an answer is not idle, and who says nothing is', async (t) => {
+  const slow = () => new Promise((resolve) => setTimeout(resolve, 2500, 'done'));
+  const { control } = await serve(t, slow, 1000);
+  t.deepEqual(await call(control, 'stop', {}, { name: 'tank' }), { result: 'done' });
+  t.is(await send(control, '{'), '', 'the connection is closed');
 });
 
 test('an error keeps code, message, hint and details on its way', async (t) => {

@@ -27,7 +27,7 @@ nothing_in_flight() { [[ $(xargs <$sysfs/inflight) == '0 0' ]]; }
 
 scheduler_changes() {
   local scheduler n
-  load 15
+  load 10
   for ((n = 0; n < 3; n++)); do
     for scheduler in $(tr -d '[]' <$sysfs/queue/scheduler); do
       echo "$scheduler" >$sysfs/queue/scheduler
@@ -42,7 +42,7 @@ scheduler_changes() {
 processors_come_and_go() {
   local n processor=/sys/devices/system/cpu/cpu1/online
   [[ -e $processor ]] || skip 'this guest has one processor'
-  load 15
+  load 10
   for ((n = 0; n < 3; n++)); do
     echo 0 >$processor
     sleep 1

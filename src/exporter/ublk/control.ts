@@ -19,6 +19,7 @@
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { release } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BandstandError, type ErrorCode } from '../../block/errors.ts';
 import {
   EACCES,
@@ -40,7 +41,7 @@ import { ControlRing } from './control-ring.ts';
 import {
   blockDevicePath,
   CMD_ADD_DEV,
-  CMD_DEL_DEV,
+  CMD_DEL_DEV_ASYNC,
   CMD_END_USER_RECOVERY,
   CMD_GET_DEV_INFO,
   CMD_GET_FEATURES,
@@ -72,6 +73,8 @@ const TIMEOUT_MS_DEFAULT = 30_000;
 const MODPROBE_TIMEOUT_MS = 10_000;
 const DEVICES_DIRECTORY = '/sys/class/ublk-char';
 const NOTHING = new Uint8Array(0);
+const NUMBER_WAIT_MS = 2000;
+const NUMBER_LOOK_MS = 5;
 
 export interface UblkControlOptions {
   readonly native: NativeAddon;
@@ -194,9 +197,24 @@ export class UblkControl {
     await this.#command('stop', CMD_STOP_DEV, id, NOTHING);
   }
 
-  /** Removes the device. Waits until nobody has /dev/ublkcN open. */
+  /**
+   * Removes the device. Its number is free again when nobody has it open or mounted any more, which
+   * is waited for, but not for long: a file system may stay mounted on what is left of it.
+   */
   async delete(id: number): Promise<void> {
-    await this.#command('delete', CMD_DEL_DEV, id, NOTHING);
+    await this.#command('delete', CMD_DEL_DEV_ASYNC, id, NOTHING);
+    const deadline = performance.now() + Math.min(this.#timeoutMs, NUMBER_WAIT_MS);
+    while (performance.now() < deadline && (await this.#exists(id))) await sleep(NUMBER_LOOK_MS);
+  }
+
+  async #exists(id: number): Promise<boolean> {
+    try {
+      await this.getInfo(id);
+      return true;
+    } catch (error) {
+      if (isNoDevice(error)) return false;
+      throw error;
+    }
   }
 
   /** Stops and deletes a device in any state; one that is gone already is no error. */
@@ -205,9 +223,7 @@ export class UblkControl {
       await this.stop(id);
       await this.delete(id);
     } catch (error) {
-      if (!(error instanceof BandstandError) || error.code !== 'BANDSTAND_UBLK_NO_DEVICE') {
-        throw error;
-      }
+      if (!isNoDevice(error)) throw error;
     }
   }
 
@@ -229,9 +245,7 @@ export class UblkControl {
         devices.push(await this.getInfo(id));
       } catch (error) {
         // It went away between the two looks.
-        if (!(error instanceof BandstandError) || error.code !== 'BANDSTAND_UBLK_NO_DEVICE') {
-          throw error;
-        }
+        if (!isNoDevice(error)) throw error;
       }
     }
     return devices;
@@ -267,6 +281,10 @@ export class UblkControl {
     if (reply.result < 0) throw commandError(action, id, -reply.result);
     return reply.payload;
   }
+}
+
+function isNoDevice(error: unknown): boolean {
+  return error instanceof BandstandError && error.code === 'BANDSTAND_UBLK_NO_DEVICE';
 }
 
 /** Ids of all ublk devices, in order; the driver has no command for it. */

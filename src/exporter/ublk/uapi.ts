@@ -29,7 +29,6 @@ export function blockDevicePath(id: number): string {
 export const CMD_GET_QUEUE_AFFINITY = 0x80207501;
 export const CMD_GET_DEV_INFO = 0x80207502;
 export const CMD_ADD_DEV = 0xc0207504;
-export const CMD_DEL_DEV = 0xc0207505;
 /** data[0]: the pid of the server. Blocks until every tag of every queue has been fetched. */
 export const CMD_START_DEV = 0xc0207506;
 /** Blocks until the requests in flight have been committed. */
@@ -41,6 +40,8 @@ export const CMD_START_USER_RECOVERY = 0xc0207510;
 export const CMD_END_USER_RECOVERY = 0xc0207511;
 /** Exactly 8 bytes of buffer. */
 export const CMD_GET_FEATURES = 0x80207513;
+/** Since Linux 6.9. Does not wait for those who have the block device open, as DEL_DEV does. */
+export const CMD_DEL_DEV_ASYNC = 0x80207514;
 
 /** For commands that address no queue. */
 export const QUEUE_NONE = 0xffff;

@@ -6,7 +6,7 @@ import { BandstandError } from '../../../src/block/errors.ts';
 import { listIds, UblkControl } from '../../../src/exporter/ublk/control.ts';
 import {
   CMD_ADD_DEV,
-  CMD_DEL_DEV,
+  CMD_DEL_DEV_ASYNC,
   CMD_END_USER_RECOVERY,
   CMD_GET_DEV_INFO,
   CMD_GET_FEATURES,
@@ -108,7 +108,7 @@ test('a device without recovery does not ask for it', async (t) => {
 test('each command carries its number, device and argument', async (t) => {
   const { fake, control } = await open((command) => {
     if (command.op === CMD_GET_PARAMS) command.payload.set(encodeParams(PARAMS));
-    return 0;
+    return command.op === CMD_GET_DEV_INFO ? -19 : 0;
   });
   await control.setParams(4, PARAMS);
   t.deepEqual(await control.getParams(4), PARAMS);
@@ -128,7 +128,8 @@ test('each command carries its number, device and argument', async (t) => {
     [CMD_GET_PARAMS, 4, 112, 0],
     [CMD_START_DEV, 4, 0, 4711],
     [CMD_STOP_DEV, 4, 0, 0],
-    [CMD_DEL_DEV, 4, 0, 0],
+    [CMD_DEL_DEV_ASYNC, 4, 0, 0],
+    [CMD_GET_DEV_INFO, 4, 64, 0],
     [CMD_START_USER_RECOVERY, 4, 0, 0],
     [CMD_END_USER_RECOVERY, 4, 0, 815],
   ]);
@@ -207,18 +208,28 @@ test('many commands in a row use one page and wrap the ring', async (t) => {
 });
 
 test('removing stops and deletes, and a device that is gone is no error', async (t) => {
-  const { fake, control } = await open((command) => (command.deviceId === 1 ? 0 : -19));
+  const { fake, control } = await open(({ deviceId, op }) =>
+    deviceId === 1 && op !== CMD_GET_DEV_INFO ? 0 : -19,
+  );
   await control.remove(1);
   await control.remove(2);
   t.deepEqual(
     fake.commands.slice(1).map(({ op }) => op),
-    [CMD_STOP_DEV, CMD_DEL_DEV, CMD_STOP_DEV],
+    [CMD_STOP_DEV, CMD_DEL_DEV_ASYNC, CMD_GET_DEV_INFO, CMD_STOP_DEV],
   );
   control.close();
 });
 
+test('a device that stays mounted is removed without waiting for that', async (t) => {
+  const { fake, control } = await open(() => 0);
+  await control.delete(1);
+  const asked = fake.commands.slice(2).map(({ op }) => op);
+  t.true(asked.length > 1 && asked.every((op) => op === CMD_GET_DEV_INFO));
+  control.close();
+});
+
 test('removing a device that is held fails', async (t) => {
-  const { control } = await open((command) => (command.op === CMD_DEL_DEV ? -16 : 0));
+  const { control } = await open((command) => (command.op === CMD_DEL_DEV_ASYNC ? -16 : 0));
   t.is((await failure(control.remove(1))).code, 'BANDSTAND_UBLK_BUSY');
   control.close();
 });
