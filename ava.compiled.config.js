@@ -23,6 +23,7 @@ export const LONG = compiled([
   'system/cache',
   'system/cache-mirror',
   'system/doctor',
+  'system/documented-commands',
   'system/events',
   'system/ftl-buffer',
   'system/ftl-check',
