@@ -57,7 +57,7 @@ export const stop: Command = {
     }
     if (!args.flag('stop-in-use')) refuseInUse('stop', name, await exportsOf(runDir, name), pid);
     await askToStop(paths.controlSocket, name, pid, timeoutMs);
-    await waitForEnd(paths.controlSocket, pid, timeoutMs);
+    await waitForEnd(paths.controlSocket, name, pid, timeoutMs);
     return done(name, 'running', []);
   },
 };
@@ -115,9 +115,21 @@ function done(name: string, was: 'running' | 'crashed' | 'stopped', removed: rea
 }
 
 /** The server answers before it ends; the next command should find it gone. */
-async function waitForEnd(socket: string, pid: number, timeoutMs: number): Promise<void> {
+async function waitForEnd(
+  socket: string,
+  name: string,
+  pid: number,
+  timeoutMs: number,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while (Date.now() < deadline && (existsSync(socket) || processAlive(pid))) {
+  while (existsSync(socket) || processAlive(pid)) {
+    if (Date.now() > deadline) {
+      throw new BandstandError('BANDSTAND_SERVER_TIMEOUT', {
+        message: `cannot stop ${name}: pid ${pid} was asked to stop and has not ended within ${timeoutMs / 1000} s`,
+        hint: `look at its log and at the kernel log (dmesg); give up on it: kill -9 ${pid}; bandstand stop ${name}`,
+        details: { name, pid, timeout_ms: timeoutMs },
+      });
+    }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
