@@ -1,0 +1,36 @@
+#!/bin/bash
+# A guest's part of `npm run bench:vm`: real stacks over disks that are memory and cost next to
+# nothing (null_blk), made, exported and stopped by the commands that a user types. One line per
+# job, as scripts/vm/bench.sh prints it.
+set -euo pipefail
+
+bandstand() { timeout 600 node bin/bandstand.js "$@"; }
+
+# $1: a name, $2: MiB → the node of a new disk
+memory_disk() {
+  local item=/sys/kernel/config/nullb/$1
+  mkdir "$item"
+  echo 1 >"$item/memory_backed"
+  echo "$2" >"$item/size"
+  echo 512 >"$item/blocksize"
+  echo 1 >"$item/power"
+  if [[ -e /dev/$1 ]]; then echo "/dev/$1"; else echo "/dev/nullb$(<"$item/index")"; fi
+}
+
+# $1: the stack; the rest is what `create` is told
+measure_stack() {
+  local device
+  bandstand create "$1" --yes "${@:2}" >&2
+  device=$(bandstand export "$1" --via ublk)
+  bash scripts/vm/bench.sh "bandstand-$1" "$device"
+  bandstand stop "$1" >&2
+}
+
+mount -t configfs none /sys/kernel/config 2>/dev/null || true
+members=()
+for name in bench-a bench-b bench-c bench-d; do members+=("$(memory_disk $name 192)"); done
+cache=$(memory_disk bench-g 128)
+
+measure_stack raid0 --raid raid0 "${members[@]}"
+bandstand wipe --yes "${members[@]}" >&2
+measure_stack raid5f-ftl-cache --raid raid5f --cache "$cache" "${members[@]}"
