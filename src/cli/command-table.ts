@@ -129,6 +129,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/completion.ts')).completionOf(COMMANDS),
   },
   {
+    name: 'rpc',
+    summary: 'one request to the server of a stack, for scripts',
+    group: 'measure',
+    load: async () => (await import('./commands/rpc.ts')).rpc,
+  },
+  {
     name: 'bench',
     summary: 'measure a device or an arrangement of devices',
     group: 'measure',

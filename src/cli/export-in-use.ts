@@ -11,12 +11,13 @@ import { BandstandError } from '../block/errors.ts';
 import type { ExportStatus } from '../control/schema.ts';
 import { identifyDevice, openersOf, usageOf } from '../stack/device-usage.ts';
 
-/** Throws BANDSTAND_STACK_IN_USE. */
+/** `insist`: what does it nevertheless. Throws BANDSTAND_STACK_IN_USE. */
 export function refuseInUse(
   verb: 'stop' | 'unexport' | 'export',
   name: string,
   exports: readonly Pick<ExportStatus, 'kind' | 'address'>[],
   serverPid: number | undefined,
+  insist = '--stop-in-use',
 ): void {
   for (const one of exports) {
     if (one.kind !== 'ublk' || !existsSync(one.address)) continue;
@@ -24,9 +25,7 @@ export function refuseInUse(
     if (usage === null) continue;
     throw new BandstandError('BANDSTAND_STACK_IN_USE', {
       message: `cannot ${verb} ${name}: ${one.address} is ${usage}`,
-      hint: usage.startsWith('mounted')
-        ? 'unmount it first; --stop-in-use makes pending and later I/O fail'
-        : 'end that use first; --stop-in-use makes pending and later I/O fail',
+      hint: `${usage.startsWith('mounted') ? 'unmount it' : 'end that use'} first; ${insist} makes pending and later I/O fail`,
       details: { name, device: one.address, usage },
     });
   }

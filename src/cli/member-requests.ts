@@ -5,12 +5,12 @@
  * own export: the data path would wait for itself when it opened it.
  */
 
-import { BandstandError } from '../block/errors.ts';
 import type { ExportStatus } from '../control/schema.ts';
 import { decodeMemberCall, type MemberCall, type MemberMethod } from '../control/schema-members.ts';
 import { parseNewDevice, refuseOwnExport } from '../stack/new-device.ts';
 import { attachSubject } from '../stack/stack-cache.ts';
 import type { StackHost } from '../stack/stack-host.ts';
+import { paramsError } from './params-error.ts';
 
 /** Throws BandstandError. */
 export async function changeMembers(
@@ -24,26 +24,22 @@ export async function changeMembers(
 ): Promise<unknown> {
   const { name, host, exports } = stack;
   const decoded = decodeMemberCall(method, params);
-  if ('why' in decoded) {
-    throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
-      message: `cannot do ${method} with ${name}: ${decoded.why}`,
-      hint: 'use the command of the same version as the server',
-    });
-  }
+  if ('why' in decoded) throw paramsError(`do ${method} with ${name}`, decoded.why);
   refuseInside(name, decoded.value, exports);
   return await host.call('change', decoded.value);
 }
 
 function refuseInside(name: string, call: MemberCall, exports: readonly ExportStatus[]): void {
   for (const device of newDevicesOf(call)) {
-    const subject =
-      call.method === 'member-replace'
-        ? `replace ${call.request.member} with ${device}`
-        : call.method === 'cache'
-          ? attachSubject(name, device)
-          : `add ${device} to ${name}`;
+    const subject = subjectOf(name, call, device);
     refuseOwnExport(subject, parseNewDevice(subject, device).path, exports);
   }
+}
+
+/** For messages: what is to be done with a new device. */
+export function subjectOf(name: string, call: MemberCall, device: string): string {
+  if (call.method === 'member-replace') return `replace ${call.request.member} with ${device}`;
+  return call.method === 'cache' ? attachSubject(name, device) : `add ${device} to ${name}`;
 }
 
 /** The devices that are to join the stack. */

@@ -13,12 +13,14 @@ import {
   type ExportReply,
   type ExportRequest,
   type Method,
+  PROTOCOL_VERSION,
   type StatusDocument,
+  unknownParam,
 } from '../control/schema.ts';
 import { decodeEventsRequest, type EventsReply } from '../control/schema-events.ts';
 import type { HandOverReply } from '../control/schema-hand-over.ts';
 import { isMemberMethod, type MemberMethod } from '../control/schema-members.ts';
-import type { UnexportReply } from '../control/schema-unexport.ts';
+import { decodeUnexportRequest, type UnexportReply } from '../control/schema-unexport.ts';
 import { ControlServer } from '../control/server.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
@@ -28,6 +30,7 @@ import { type RememberedStack, StateStore } from '../stack/state-store.ts';
 import type { StackEvent, StackOpened, WorkerOptions } from '../stack/worker-messages.ts';
 import { EventLog, type NewEvent } from './event-log.ts';
 import { changeMembers } from './member-requests.ts';
+import { paramsError } from './params-error.ts';
 import { ServerExports, type ServerExportsObserver } from './server-exports.ts';
 import type { ServerParts } from './server-parts.ts';
 import { eventOf, plainEvent } from './stack-events.ts';
@@ -169,25 +172,29 @@ export class StackServer {
   }
 
   async #handle(method: Method, params: Readonly<Record<string, unknown>>): Promise<unknown> {
-    if (method === 'ping') return { pid: process.pid, version: this.#options.version };
+    const unknown = unknownParam(method, params);
+    if (unknown !== null) {
+      throw paramsError(`do ${method} with ${this.#name}`, `there is no param '${unknown}'`);
+    }
+    if (method === 'ping') {
+      const { version } = this.#options;
+      return { pid: process.pid, version, protocol: PROTOCOL_VERSION };
+    }
     if (method === 'status') return await this.status();
     if (method === 'events') return await this.#readEvents(params);
     if (this.#stopping && method !== 'stop') throw this.#stoppingError();
     if (method === 'export') {
       const request = decodeExportRequest(params);
-      if ('why' in request) {
-        throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
-          message: `cannot export ${this.#name}: ${request.why}`,
-          hint: 'use the command of the same version as the server',
-        });
-      }
+      if ('why' in request) throw paramsError(`export ${this.#name}`, request.why);
       return await this.export(request.value);
     }
     if (isMemberMethod(method)) {
       return await this.#serialised(() => this.#changeMembers(method, params));
     }
     if (method === 'unexport') {
-      return await this.#serialised(() => this.#unexport(params['address']));
+      const request = decodeUnexportRequest(params);
+      if ('why' in request) throw paramsError(`unexport ${this.#name}`, request.why);
+      return await this.#serialised(() => this.#unexport(request.value.address));
     }
     const result = method === 'hand-over' ? await this.handOver() : await this.#stopped();
     // After the answer is on its way.
@@ -233,10 +240,7 @@ export class StackServer {
   async #readEvents(params: Readonly<Record<string, unknown>>): Promise<EventsReply> {
     const request = decodeEventsRequest(params);
     if ('value' in request) return await this.#events.read(request.value);
-    throw new BandstandError('BANDSTAND_CONTROL_PROTOCOL', {
-      message: `cannot show the events of ${this.#name}: ${request.why}`,
-      hint: 'use the command of the same version as the server',
-    });
+    throw paramsError(`show the events of ${this.#name}`, request.why);
   }
 
   async #changeMembers(
@@ -256,11 +260,10 @@ export class StackServer {
     return reply.started ? { ...reply, notes: [...reply.notes, ...this.#opened.notes] } : reply;
   }
 
-  /** `address`: see ServerExports.remove; undefined for every export. */
-  async #unexport(address: unknown): Promise<UnexportReply> {
+  /** `address`: see ServerExports.remove. */
+  async #unexport(address: string | null): Promise<UnexportReply> {
     if (this.#host === null) throw this.#stoppingError();
-    const one = typeof address === 'string' ? address : null;
-    const addresses = await this.#exports.remove(this.#host, one);
+    const addresses = await this.#exports.remove(this.#host, address);
     return { removed: addresses.length > 0, addresses };
   }
 

@@ -8,14 +8,13 @@
 
 import { connect } from 'node:net';
 import { BandstandError, ERROR_CODES, type ErrorCode } from '../block/errors.ts';
+import type { Method, WireError } from './schema.ts';
 import {
   type ControlRequest,
   decodeResponse,
   encodeRequest,
   LINE_BYTES_MAX,
-  type Method,
-  type WireError,
-} from './schema.ts';
+} from './schema-message.ts';
 
 export const TIMEOUT_MS_DEFAULT = 10_000;
 
@@ -38,8 +37,11 @@ export async function call(
   if (line === null) return null;
   const response = decodeResponse(line);
   if ('why' in response) throw protocolError(options.name, response.why);
-  if (response.value.id !== 1)
+  // An error without an id: the server could not read that of the request.
+  const { id } = response.value;
+  if (id !== 1 && id !== null) {
     throw protocolError(options.name, 'the answer is to another request');
+  }
   if ('error' in response.value) throw errorFromWire(response.value.error);
   return { result: response.value.result };
 }

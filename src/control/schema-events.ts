@@ -50,9 +50,10 @@ export interface EventsReply {
   readonly missed: number;
 }
 
+/** What is left out: all that are kept, and no waiting. */
 export function decodeEventsRequest(value: unknown): Decoded<EventsRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { since, limit, wait_ms } = value;
+  const { since = 0, limit = EVENTS_LIMIT_MAX, wait_ms = 0 } = value;
   if (!isCount(since)) return { why: 'since is not a number' };
   if (!isCount(limit) || limit < 1 || limit > EVENTS_LIMIT_MAX) {
     return { why: `limit is not between 1 and ${EVENTS_LIMIT_MAX}` };

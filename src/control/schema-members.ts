@@ -162,7 +162,7 @@ export function decodeMemberAdd(value: unknown): Decoded<MemberAddRequest> {
 
 export function decodeMemberChange(value: unknown): Decoded<MemberChangeRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { member, member_path, member_key, dry_run } = value;
+  const { member, member_path = null, member_key = null, dry_run } = value;
   if (!isWord(member)) return { why: 'member is not the name of a member' };
   if (member_path !== null && !isWord(member_path)) return { why: 'member_path is not a path' };
   if (member_key !== null && !isWord(member_key)) return { why: 'member_key is not an identity' };
@@ -180,9 +180,11 @@ export function decodeMemberReplace(value: unknown): Decoded<MemberReplaceReques
 
 export function decodeRebuild(value: unknown): Decoded<RebuildRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { action, of_cache, rate_bytes_per_second: rate } = value;
+  const { action, of_cache } = value;
   const known = REBUILD_ACTIONS.find((one) => one === action);
   if (known === undefined) return { why: 'the action is unknown' };
+  // To give no rate is not to ask for the automatic one.
+  const { rate_bytes_per_second: rate = known === 'rate' ? undefined : null } = value;
   if (rate !== null && !(isCount(rate) && rate > 0)) return { why: 'the rate is not a rate' };
   if (rate !== null && known !== 'rate') return { why: 'there is a rate without the action rate' };
   if (typeof of_cache !== 'boolean') return { why: 'of_cache is not true or false' };

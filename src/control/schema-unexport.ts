@@ -1,13 +1,26 @@
 /**
- * What a server says when exports are removed: the addresses that were there. (control plane)
+ * A request to remove exports, and its answer: the addresses that were there.       (control plane)
  */
 
 import { type Decoded, isRecord } from './schema.ts';
+
+export interface UnexportRequest {
+  /** As status tells it, or where an NBD server listens, as requests tell it; null: all exports. */
+  readonly address: string | null;
+}
 
 export interface UnexportReply {
   /** Something was there to be removed. */
   readonly removed: boolean;
   readonly addresses: readonly string[];
+}
+
+export function decodeUnexportRequest(value: unknown): Decoded<UnexportRequest> {
+  if (!isRecord(value)) return { why: 'the request is not an object' };
+  const { address = null } = value;
+  // Anything else must not be taken for all of them.
+  if (address !== null && typeof address !== 'string') return { why: 'address is not text' };
+  return { value: { address } };
 }
 
 export function decodeUnexportReply(value: unknown): Decoded<UnexportReply> {

@@ -1,43 +1,75 @@
 /**
- * The control protocol, exports and the status document: types and decoders.        (control plane)
+ * The methods of the control protocol, exports and the status document.             (control plane)
  *
- * JSON lines over a Unix socket: one request, one response, each a line of at most LINE_BYTES_MAX
- * bytes, both carrying the protocol's version and the request's number. Two sockets per stack:
- * `control` (mode 0600) takes every method, `status` (world-readable) only those that change
- * nothing. Decoders check everything before use and say in words what is wrong; they never throw.
- * Requests about members are in schema-members.ts, events in schema-events.ts.
+ * Two sockets per stack: `control` (mode 0600) takes every method, `status` (for everyone) only
+ * those that change nothing. Decoders check everything before use and say in words what is wrong;
+ * they never throw. How requests and answers are written is in schema-message.ts, requests about
+ * members are in schema-members.ts, events in schema-events.ts. What may be null may be left out of
+ * a request.
  *
  * The status document is the one that `status --json` prints. Keys are snake_case with units,
  * unknown is null, and adding keys is compatible.
  */
 
+/** What `ping` tells: it changes when something that was documented is gone or means another thing. */
 export const PROTOCOL_VERSION = 1;
-export const LINE_BYTES_MAX = 1 << 20;
 
-export const METHODS = [
-  'ping',
-  'status',
-  'events',
-  'export',
-  'unexport',
-  'member-add',
-  'member-fail',
-  'member-remove',
-  'member-replace',
-  'rebuild',
-  'check',
-  'cache',
-  'hand-over',
-  'stop',
-] as const;
-export type Method = (typeof METHODS)[number];
-/** What may also be asked on the status socket: it changes nothing. */
-export const STATUS_METHODS: readonly Method[] = ['ping', 'status', 'events'];
+/**
+ * `read` changes nothing, and may be asked on the status socket; `change` needs the control socket;
+ * `internal` is between a server and the command that replaces it, and for nobody else.
+ */
+type MethodKind = 'read' | 'change' | 'internal';
 
-export interface ControlRequest {
-  readonly id: number;
-  readonly method: Method;
-  readonly params: Readonly<Record<string, unknown>>;
+interface MethodSpec {
+  readonly kind: MethodKind;
+  /** Everything that its decoder knows. */
+  readonly params: readonly string[];
+}
+
+const CHANGE_OF_MEMBER = ['member', 'member_path', 'member_key', 'dry_run'] as const;
+
+/** Documented in man/bandstand-control.7; test/control/manual.ts compares. */
+export const METHODS = {
+  ping: { kind: 'read', params: [] },
+  status: { kind: 'read', params: [] },
+  events: { kind: 'read', params: ['since', 'limit', 'wait_ms'] },
+  export: {
+    kind: 'change',
+    params: ['via', 'ublk_id', 'queues', 'depth', 'nbd', 'read_only', 'insecure', 'tls'],
+  },
+  unexport: { kind: 'change', params: ['address'] },
+  'member-add': { kind: 'change', params: ['device', 'spare_only', 'of_cache', 'dry_run'] },
+  'member-fail': { kind: 'change', params: CHANGE_OF_MEMBER },
+  'member-remove': { kind: 'change', params: CHANGE_OF_MEMBER },
+  'member-replace': { kind: 'change', params: [...CHANGE_OF_MEMBER, 'device'] },
+  rebuild: { kind: 'change', params: ['action', 'of_cache', 'rate_bytes_per_second'] },
+  check: { kind: 'change', params: ['action', 'repair', 'dry_run'] },
+  cache: { kind: 'change', params: ['action', 'devices', 'dry_run'] },
+  'hand-over': { kind: 'internal', params: [] },
+  stop: { kind: 'change', params: [] },
+} as const satisfies Readonly<Record<string, MethodSpec>>;
+export type Method = keyof typeof METHODS;
+
+export function isMethod(word: string): word is Method {
+  return Object.hasOwn(METHODS, word);
+}
+
+export function kindOfMethod(method: Method): MethodKind {
+  return METHODS[method].kind;
+}
+
+/**
+ * A param that the method does not have, or null. What asks for nothing (null, false) is not minded:
+ * a command of a later version may send it.
+ */
+export function unknownParam(
+  method: Method,
+  params: Readonly<Record<string, unknown>>,
+): string | null {
+  const known: readonly string[] = METHODS[method].params;
+  const asks = ([, value]: [string, unknown]): boolean => value !== null && value !== false;
+  const found = Object.entries(params).find((one) => asks(one) && !known.includes(one[0]));
+  return found?.[0] ?? null;
 }
 
 /** A BandstandError on its way to another process. */
@@ -48,72 +80,7 @@ export interface WireError {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-export type ControlResponse =
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: WireError };
-
 export type Decoded<T> = { readonly value: T } | { readonly why: string };
-
-export function encodeRequest(request: ControlRequest): string {
-  return `${JSON.stringify({ v: PROTOCOL_VERSION, ...request })}\n`;
-}
-
-export function encodeResponse(response: ControlResponse): string {
-  return `${JSON.stringify({ v: PROTOCOL_VERSION, ...response })}\n`;
-}
-
-export function decodeRequest(line: string): Decoded<ControlRequest> {
-  const message = decodeMessage(line);
-  if ('why' in message) return message;
-  const { id, method, params } = message.value;
-  if (!METHODS.includes(method as Method)) return { why: 'the method is unknown' };
-  if (params !== undefined && !isRecord(params)) return { why: 'params is not an object' };
-  return {
-    value: {
-      id: id as number,
-      method: method as Method,
-      params: (params ?? {}) as object as never,
-    },
-  };
-}
-
-export function decodeResponse(line: string): Decoded<ControlResponse> {
-  const message = decodeMessage(line);
-  if ('why' in message) return message;
-  const { id, result, error } = message.value;
-  if (error === undefined) return { value: { id: id as number, result: result ?? null } };
-  const wire = decodeWireError(error);
-  if (wire === null) return { why: 'the error has no code and message' };
-  return { value: { id: id as number, error: wire } };
-}
-
-export function decodeWireError(value: unknown): WireError | null {
-  if (!isRecord(value)) return null;
-  const { code, message, hint, details } = value;
-  if (typeof code !== 'string' || typeof message !== 'string') return null;
-  return {
-    code,
-    message,
-    hint: typeof hint === 'string' ? hint : null,
-    details: isRecord(details) ? details : {},
-  };
-}
-
-function decodeMessage(line: string): Decoded<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return { why: 'the line is not JSON' };
-  }
-  if (!isRecord(value)) return { why: 'the line is not an object' };
-  if (value['v'] !== PROTOCOL_VERSION) {
-    return { why: `the protocol version is not ${PROTOCOL_VERSION}` };
-  }
-  const id = value['id'];
-  if (!Number.isSafeInteger(id) || (id as number) < 0) return { why: 'the id is not a number' };
-  return { value };
-}
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -158,20 +125,31 @@ export interface ExportReply {
   readonly notes: readonly string[];
 }
 
+/** From least to most. */
+export const EXPORT_LIMITS = {
+  ublk_id: [0, 2 ** 20],
+  queues: [1, 64],
+  depth: [1, 1024],
+} as const;
+
 export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
   if (!isRecord(value)) return { why: 'the export request is not an object' };
-  const { via, ublk_id, queues, depth, nbd, read_only } = value;
+  const { via, read_only, ublk_id = null, queues = null, depth = null, nbd = null } = value;
   // An older server that hands over knows neither.
   const { insecure = false, tls: files = null } = value;
   if (via !== 'auto' && via !== 'ublk' && via !== 'nbd') return { why: 'via is unknown' };
-  for (const [key, number] of Object.entries({ ublk_id, queues, depth })) {
-    if (number !== null && !isCount(number)) return { why: `${key} is not a number` };
+  const numbers = { ublk_id, queues, depth };
+  for (const key of ['ublk_id', 'queues', 'depth'] as const) {
+    const [least, most] = EXPORT_LIMITS[key];
+    const number = numbers[key];
+    if (number === null || (isCount(number) && number >= least && number <= most)) continue;
+    return { why: `${key} is not between ${least} and ${most}` };
   }
   if (nbd !== null && typeof nbd !== 'string') return { why: 'nbd is not text' };
   if (typeof read_only !== 'boolean') return { why: 'read_only is not true or false' };
   if (typeof insecure !== 'boolean') return { why: 'insecure is not true or false' };
   const tls = decodeTlsFiles(files);
-  if (tls === undefined) return { why: 'tls names no files' };
+  if (tls === undefined) return { why: 'tls names no files by absolute paths' };
   return {
     value: { via, ublk_id, queues, depth, nbd, read_only, insecure, tls } as ExportRequest,
   };
@@ -181,12 +159,16 @@ export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
 function decodeTlsFiles(value: unknown): TlsFiles | null | undefined {
   if (value === null) return null;
   if (!isRecord(value)) return undefined;
-  const { kind, certificate, key, client_authority, keys } = value;
-  if (kind === 'psk') return typeof keys === 'string' ? { kind, keys } : undefined;
+  const { kind, certificate, key, client_authority = null, keys } = value;
+  if (kind === 'psk') return isAbsolutePath(keys) ? { kind, keys } : undefined;
   if (kind !== 'certificate') return undefined;
-  if (typeof certificate !== 'string' || typeof key !== 'string') return undefined;
-  if (client_authority !== null && typeof client_authority !== 'string') return undefined;
+  if (!isAbsolutePath(certificate) || !isAbsolutePath(key)) return undefined;
+  if (client_authority !== null && !isAbsolutePath(client_authority)) return undefined;
   return { kind, certificate, key, client_authority };
+}
+
+function isAbsolutePath(value: unknown): value is string {
+  return typeof value === 'string' && value.startsWith('/');
 }
 
 export function decodeExportReply(value: unknown): Decoded<ExportReply> {

@@ -13,14 +13,15 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { BandstandError } from '../block/errors.ts';
 import { checkSocketPath } from '../stack/directories.ts';
 import { errorToWire } from '../stack/wire-error.ts';
+import { kindOfMethod, type Method } from './schema.ts';
 import {
   type ControlRequest,
   decodeRequest,
-  encodeResponse,
-  LINE_BYTES_MAX,
-  type Method,
-  STATUS_METHODS,
-} from './schema.ts';
+  encodeError,
+  encodeResult,
+  REQUEST_BYTES_MAX,
+  type RefusedRequest,
+} from './schema-message.ts';
 
 export type MethodHandler = (
   method: Method,
@@ -30,8 +31,10 @@ export type MethodHandler = (
 /** A connection that says nothing for so long is closed. */
 const IDLE_MS = 30_000;
 const CONNECTIONS_MAX = 64;
-/** Requests have a few hundred bytes; responses may be larger. */
-const REQUEST_BYTES_MAX = Math.min(64 * 1024, LINE_BYTES_MAX);
+
+const TOO_LONG: RefusedRequest = { why: 'the line is too long', kind: 'request', id: null };
+
+type Takes = (method: Method) => boolean;
 
 /** Where a socket is for the moment in which its path is removed. */
 const aside = (path: string): string => `${path}.left`;
@@ -58,8 +61,8 @@ export class ControlServer {
   /** The caller holds the stack's lock, so sockets that lie about are stale and are replaced. */
   async start(): Promise<void> {
     this.#stale = [this.#paths.control, this.#paths.status].filter((path) => existsSync(path));
-    await this.#listen(this.#paths.control, 0o600, null);
-    await this.#listen(this.#paths.status, 0o666, STATUS_METHODS);
+    await this.#listen(this.#paths.control, 0o600, () => true);
+    await this.#listen(this.#paths.status, 0o666, (method) => kindOfMethod(method) === 'read');
   }
 
   /**
@@ -79,11 +82,13 @@ export class ControlServer {
     for (const path of left) renameSync(aside(path), path);
   }
 
-  #listen(path: string, mode: number, methods: readonly Method[] | null): Promise<void> {
+  #listen(path: string, mode: number, takes: Takes): Promise<void> {
     checkSocketPath(path);
     rmSync(path, { force: true });
     return new Promise((resolve, reject) => {
-      const server = createServer((socket) => this.#serve(socket, methods));
+      // Who has asked everything may close its side, and still hears the answers.
+      const options = { allowHalfOpen: true };
+      const server = createServer(options, (socket) => this.#serve(socket, takes));
       server.maxConnections = CONNECTIONS_MAX;
       server.on('error', (error: NodeJS.ErrnoException) => {
         reject(
@@ -106,7 +111,7 @@ export class ControlServer {
     });
   }
 
-  #serve(socket: Socket, methods: readonly Method[] | null): void {
+  #serve(socket: Socket, takes: Takes): void {
     this.#sockets.add(socket);
     let text = '';
     let queue = Promise.resolve();
@@ -120,25 +125,31 @@ export class ControlServer {
       for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n')) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
-        queue = queue.then(() => this.#answer(socket, line, methods));
+        queue = queue.then(() => this.#answer(socket, line, takes));
       }
       if (text.length > REQUEST_BYTES_MAX) {
         text = '';
-        this.#refuse(socket, 0, 'the line is too long');
+        queue = queue.then(() => this.#refuse(socket, TOO_LONG));
       }
+    });
+    // A line without its end is no request: more of it may have got lost.
+    socket.on('end', () => {
+      queue = queue.then(() => void socket.end());
     });
   }
 
-  async #answer(socket: Socket, line: string, methods: readonly Method[] | null): Promise<void> {
-    if (socket.destroyed) return;
+  async #answer(socket: Socket, line: string, takes: Takes): Promise<void> {
+    // After a refusal nothing is carried out any more.
+    if (socket.destroyed || socket.writableEnded) return;
     const request = decodeRequest(line);
     if ('why' in request) {
-      this.#refuse(socket, 0, request.why);
+      this.#refuse(socket, request);
       return;
     }
     const { id, method } = request.value;
-    if (methods !== null && !methods.includes(method)) {
-      this.#refuse(socket, id, `the status socket does not take the method ${method}`);
+    if (!takes(method)) {
+      const why = `the status socket does not take the method ${method}`;
+      this.#refuse(socket, { why, kind: 'method', id });
       return;
     }
     // Who waits for an answer is not idle, however long it takes.
@@ -149,19 +160,20 @@ export class ControlServer {
 
   async #respond({ id, method, params }: ControlRequest): Promise<string> {
     try {
-      return encodeResponse({ id, result: (await this.#handler(method, params)) ?? null });
+      return encodeResult(id, await this.#handler(method, params));
     } catch (error) {
-      return encodeResponse({ id, error: errorToWire(error) });
+      return encodeError(id, errorToWire(error));
     }
   }
 
-  #refuse(socket: Socket, id: number, why: string): void {
+  #refuse(socket: Socket, { why, kind, id }: RefusedRequest): void {
+    if (socket.destroyed || socket.writableEnded) return;
     const error = {
       code: 'BANDSTAND_CONTROL_PROTOCOL',
       message: `cannot understand the request: ${why}`,
-      hint: null,
+      hint: 'see bandstand-control(7)',
       details: {},
     };
-    socket.end(encodeResponse({ id, error }));
+    socket.end(encodeError(id, error, kind));
   }
 }

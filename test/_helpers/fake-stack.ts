@@ -8,6 +8,7 @@ import {
   type ActivityStatus,
   IDLE,
   type Method,
+  PROTOCOL_VERSION,
   type StatusDocument,
 } from '../../src/control/schema.ts';
 import type { EventDocument } from '../../src/control/schema-events.ts';
@@ -128,7 +129,9 @@ export class FakeStack {
       status: world.path(`run/${name}.status.sock`),
     };
     this.#server = new ControlServer(paths, async (method, params) => {
-      if (method === 'ping') return { pid: process.pid, version: '0.1.0' };
+      if (method === 'ping') {
+        return { pid: process.pid, version: '0.1.0', protocol: PROTOCOL_VERSION };
+      }
       if (method !== 'status' && method !== 'events') this.asked.push({ method, params });
       return await handler(method, params);
     });

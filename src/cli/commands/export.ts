@@ -10,7 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BandstandError } from '../../block/errors.ts';
 import { parseUuid } from '../../block/uuid.ts';
 import { call, protocolError } from '../../control/client.ts';
-import { decodeExportReply, type ExportReply, type ExportRequest } from '../../control/schema.ts';
+import {
+  decodeExportReply,
+  EXPORT_LIMITS,
+  type ExportReply,
+  type ExportRequest,
+} from '../../control/schema.ts';
 import { absolutePaths, formatDeviceSpec, parseDeviceSpec } from '../../stack/device-spec.ts';
 import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
@@ -30,9 +35,6 @@ import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 const TIMEOUT_MS_DEFAULT = 60_000;
 const VIA = ['auto', 'ublk', 'nbd'] as const;
 const JOIN_RETRY_MS = 100;
-const QUEUES_MAX = 64;
-const DEPTH_MAX = 1024;
-const ID_MAX = 2 ** 20;
 /** Of all queues together: the driver's requests share one completion queue. */
 const REQUESTS_MAX = 2048;
 const DEPTH_DEFAULT = 128;
@@ -138,9 +140,9 @@ function exportRequest(args: Arguments): ExportRequest {
   }
   const request: ExportRequest = {
     via,
-    ublk_id: args.count('id', 0, ID_MAX),
-    queues: args.count('queues', 1, QUEUES_MAX),
-    depth: args.count('depth', 1, DEPTH_MAX),
+    ublk_id: args.count('id', ...EXPORT_LIMITS.ublk_id),
+    queues: args.count('queues', ...EXPORT_LIMITS.queues),
+    depth: args.count('depth', ...EXPORT_LIMITS.depth),
     nbd,
     read_only: args.flag('read-only'),
     ...nbdAccess(args, listen),

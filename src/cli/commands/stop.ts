@@ -63,14 +63,15 @@ export const stop: Command = {
 };
 
 /** Asked without the data path, so that a server whose data path hangs can be stopped, too. */
-async function serverPid(socket: string, name: string): Promise<number | null> {
+export async function serverPid(socket: string, name: string): Promise<number | null> {
   const answer = await call(socket, 'ping', {}, { name });
   if (answer === null) return null;
   const { result } = answer;
   return isRecord(result) && typeof result['pid'] === 'number' ? result['pid'] : 0;
 }
 
-async function exportsOf(
+/** Also where the data path does not answer. */
+export async function exportsOf(
   runDir: string,
   name: string,
 ): Promise<readonly Pick<ExportStatus, 'kind' | 'address'>[]> {
