@@ -1,7 +1,14 @@
 /** Decoders of requests and replies about members, activities and events: garbage has its words. */
 
 import test from 'ava';
-import { type Decoded, decodeExportRequest, IDLE } from '../../src/control/schema.ts';
+import {
+  type Decoded,
+  decodeExportRequest,
+  EXPORT_LIMITS,
+  IDLE,
+  METHODS,
+  unknownParam,
+} from '../../src/control/schema.ts';
 import { decodeEventsReply, decodeEventsRequest } from '../../src/control/schema-events.ts';
 import {
   decodeActivityReply,
@@ -14,6 +21,7 @@ import {
   decodeMemberReply,
   decodeRebuild,
 } from '../../src/control/schema-members.ts';
+import { decodeUnexportRequest } from '../../src/control/schema-unexport.ts';
 import { eventOf } from '../_helpers/fake-stack.ts';
 
 type Decoder = (value: unknown) => Decoded<unknown>;
@@ -198,18 +206,75 @@ test('a request to export is taken as it is, or not at all', (t) => {
   for (const tls of [
     true,
     {},
+    { kind: 'psk', keys: 'p' },
+    { ...certificate, certificate: './c' },
+    { ...certificate, key: '' },
+    { ...certificate, client_authority: 'a' },
     { kind: 'none' },
     { kind: 'psk' },
     { kind: 'psk', keys: 1 },
     { ...certificate, key: null },
     { ...certificate, certificate: undefined },
-    { ...certificate, client_authority: undefined },
+    { ...certificate, client_authority: 1 },
   ]) {
-    t.deepEqual(decodeExportRequest({ ...plain, tls }), { why: 'tls names no files' });
+    t.deepEqual(decodeExportRequest({ ...plain, tls }), {
+      why: 'tls names no files by absolute paths',
+    });
   }
   t.deepEqual(decodeExportRequest({ ...plain, insecure: 1 }), {
     why: 'insecure is not true or false',
   });
   const { insecure: _, tls: __, ...older } = plain;
   t.deepEqual(decodeExportRequest(older), { value: { ...older, insecure: false, tls: null } });
+  const { via, read_only } = plain;
+  const nothing = { ublk_id: null, queues: null, depth: null, nbd: null, tls: null };
+  t.deepEqual(decodeExportRequest({ via, read_only }), {
+    value: { via, read_only, ...nothing, insecure: false },
+  });
+  for (const [key, [least, most]] of Object.entries(EXPORT_LIMITS)) {
+    for (const number of [least, most])
+      t.true('value' in decodeExportRequest({ ...plain, [key]: number }));
+    for (const number of [least - 1, most + 1, 1.5, '1', true]) {
+      t.deepEqual(decodeExportRequest({ ...plain, [key]: number }), {
+        why: `${key} is not between ${least} and ${most}`,
+      });
+    }
+  }
+});
+
+test('what may be null may be left out', (t) => {
+  const nothing = { member_path: null, member_key: null };
+  const { member, dry_run, device } = REPLACE;
+  t.deepEqual(decodeMemberChange({ member, dry_run }), { value: { member, dry_run, ...nothing } });
+  t.deepEqual(decodeMemberReplace({ member, dry_run, device }), {
+    value: { member, dry_run, device, ...nothing },
+  });
+  const pause = { action: 'pause', of_cache: false } as const;
+  t.deepEqual(decodeRebuild(pause), { value: { ...pause, rate_bytes_per_second: null } });
+  t.deepEqual(decodeUnexportRequest({}), { value: { address: null } });
+  t.deepEqual(decodeEventsRequest({}), { value: { since: 0, limit: 1000, wait_ms: 0 } });
+});
+
+test('an address that is no text is not taken for all exports', (t) => {
+  t.deepEqual(decodeUnexportRequest({ address: '/dev/ublkb0' }), {
+    value: { address: '/dev/ublkb0' },
+  });
+  for (const address of [0, 1, false, true, {}, ['/dev/ublkb0']]) {
+    t.deepEqual(decodeUnexportRequest({ address }), { why: 'address is not text' });
+  }
+  for (const nothing of [null, undefined, 7, 'x', []]) {
+    t.true('why' in decodeUnexportRequest(nothing), String(nothing));
+  }
+});
+
+test('a param that a method does not have is told, unless it asks for nothing', (t) => {
+  t.is(unknownParam('unexport', { adress: '/dev/ublkb0' }), 'adress');
+  t.is(unknownParam('status', { constructor: 1 }), 'constructor');
+  t.is(unknownParam('ping', JSON.parse('{"__proto__": {}}')), '__proto__');
+  t.is(unknownParam('export', { via: 'nbd', later: null, another: false }), null);
+  for (const [method, { params }] of Object.entries(METHODS)) {
+    const all = Object.fromEntries(params.map((key) => [key, true]));
+    t.is(unknownParam(method as keyof typeof METHODS, all), null);
+    t.is(unknownParam(method as keyof typeof METHODS, { ...all, more: 0 }), 'more');
+  }
 });

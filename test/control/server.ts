@@ -24,9 +24,13 @@ async function serve(t: ExecutionContext, handler: MethodHandler, idleMs?: numbe
 const echo: MethodHandler = (method, params) => Promise.resolve({ method, params });
 
 /** Sends bytes as they are; resolves with everything that comes back until the end. */
-function send(socketPath: string, text: string): Promise<string> {
+function send(socketPath: string, text: string, then: 'wait' | 'end' = 'wait'): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(socketPath, () => socket.write(text));
+    const socket = connect({ path: socketPath, allowHalfOpen: true }, () => {
+      if (then === 'end') socket.end(text);
+      else socket.write(text);
+    });
+    socket.on('end', () => socket.end());
     let answer = '';
     socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
     socket.on('error', reject);
@@ -87,43 +91,111 @@ test('the status socket takes reading methods only, and everybody may use it', a
   }
 });
 
-const GARBAGE: readonly (readonly [line: string, why: string])[] = [
-  ['hello\n', 'the line is not JSON'],
-  ['\n', 'the line is not JSON'],
-  ['[]\n', 'the line is not an object'],
-  ['{}\n', 'the protocol version is not 1'],
-  ['{"v":2,"id":1,"method":"ping"}\n', 'the protocol version is not 1'],
-  ['{"v":1,"method":"ping"}\n', 'the id is not a number'],
-  ['{"v":1,"id":-1,"method":"ping"}\n', 'the id is not a number'],
-  ['{"v":1,"id":1,"method":"format"}\n', 'the method is unknown'],
-  ['{"v":1,"id":1,"method":"constructor"}\n', 'the method is unknown'],
-  ['{"v":1,"id":1,"method":"ping","params":[]}\n', 'params is not an object'],
-  ['x'.repeat(70_000), 'the line is too long'],
-  ['\0\xff\xfe\n', 'the line is not JSON'],
+const TOO_LONG_ID = 'x'.repeat(129);
+
+const GARBAGE: readonly (readonly [line: string, code: number, id: unknown, why: string])[] = [
+  ['hello\n', -32700, null, 'the line is not JSON'],
+  ['\n', -32700, null, 'the line is not JSON'],
+  ['\0\xff\xfe\n', -32700, null, 'the line is not JSON'],
+  ['[]\n', -32600, null, 'the line is not an object'],
+  ['[{"jsonrpc":"2.0","id":1,"method":"ping"}]\n', -32600, null, 'the line is not an object'],
+  ['{}\n', -32600, null, 'it is not JSON-RPC 2.0'],
+  ['{"v":1,"id":1,"method":"ping"}\n', -32600, null, 'it is not JSON-RPC 2.0'],
+  ['{"jsonrpc":"1.0","id":1,"method":"ping"}\n', -32600, null, 'it is not JSON-RPC 2.0'],
+  ['{"jsonrpc":"2.0","method":"ping"}\n', -32600, null, 'the id is not a number or text'],
+  ['{"jsonrpc":"2.0","id":null,"method":"ping"}\n', -32600, null, 'the id is not a number or text'],
+  ['{"jsonrpc":"2.0","id":0.5,"method":"ping"}\n', -32600, null, 'the id is not a number or text'],
+  [
+    `{"jsonrpc":"2.0","id":"${TOO_LONG_ID}","method":"ping"}\n`,
+    -32600,
+    null,
+    'the id is not a number or text',
+  ],
+  ['{"jsonrpc":"2.0","id":-1}\n', -32600, -1, 'the method is missing'],
+  ['{"jsonrpc":"2.0","id":"a","method":"format"}\n', -32601, 'a', 'the method is unknown'],
+  ['{"jsonrpc":"2.0","id":1,"method":"constructor"}\n', -32601, 1, 'the method is unknown'],
+  ['{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}\n', -32602, 1, 'params is not an object'],
+  ['x'.repeat(70_000), -32600, null, 'the line is too long'],
 ];
 
-for (const [line, why] of GARBAGE) {
-  test(`${JSON.stringify(line.slice(0, 40))} gets one error and the end: ${why}`, async (t) => {
+for (const [line, code, id, why] of GARBAGE) {
+  const title = JSON.stringify(line.slice(0, 60));
+  test(`${title} gets one error (${code}) and the end: ${why}`, async (t) => {
     const { control } = await serve(t, echo);
-    const answer = await send(control, line);
-    const { v, error } = JSON.parse(answer);
-    t.is(v, 1);
-    t.is(error.code, 'BANDSTAND_CONTROL_PROTOCOL');
-    t.is(error.message, `cannot understand the request: ${why}`);
+    const answer = JSON.parse(await send(control, line));
+    t.deepEqual(answer, {
+      jsonrpc: '2.0',
+      id,
+      error: {
+        code,
+        message: `cannot understand the request: ${why}`,
+        data: {
+          code: 'BANDSTAND_CONTROL_PROTOCOL',
+          hint: 'see bandstand-control(7)',
+          details: {},
+        },
+      },
+    });
     t.not(await call(control, 'ping', {}, { name: 'tank' }), null, 'the server lives on');
   });
 }
 
-test('requests of one connection are answered in order', async (t) => {
+const ping = (id: number | string): string =>
+  `${JSON.stringify({ jsonrpc: '2.0', id, method: 'ping' })}\n`;
+
+function answersOf(text: string): { id: unknown; result?: unknown; error?: { code: number } }[] {
+  const lines = text.split('\n');
+  return lines.slice(0, -1).map((line) => JSON.parse(line));
+}
+
+test('requests of one connection are answered in order, each with its id', async (t) => {
   const { control } = await serve(t, echo);
-  const lines = [1, 2, 3].map((id) => `{"v":1,"id":${id},"method":"ping","params":{}}\n`);
-  const answer = await send(control, `${lines.join('')}bye\n`);
-  const ids = answer
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line).id);
-  t.deepEqual(ids, [1, 2, 3, 0]);
+  const answers = answersOf(await send(control, `${ping(1)}${ping('two')}${ping(-3)}bye\n`));
+  t.deepEqual(
+    answers.map(({ id }) => id),
+    [1, 'two', -3, null],
+  );
 });
+
+test('after a line that is refused nothing is carried out', async (t) => {
+  const asked: unknown[] = [];
+  const { control, status } = await serve(t, async (method) => void asked.push(method));
+  const stop = `${JSON.stringify({ jsonrpc: '2.0', id: 2, method: 'stop' })}\n`;
+  t.is(answersOf(await send(control, `bye\n${stop}`)).length, 1);
+  t.is(answersOf(await send(status, `${stop}${ping(3)}`)).length, 1);
+  t.deepEqual(asked, []);
+});
+
+test('who closes its side after its requests still hears the answers', async (t) => {
+  const slow: MethodHandler = () => new Promise((resolve) => setTimeout(resolve, 50, 'late'));
+  const { control } = await serve(t, slow);
+  const answers = answersOf(await send(control, `${ping(1)}${ping(2)}{"jsonrpc"`, 'end'));
+  t.deepEqual(answers, [
+    { jsonrpc: '2.0', id: 1, result: 'late' },
+    { jsonrpc: '2.0', id: 2, result: 'late' },
+  ] as never);
+});
+
+const FAILURES = [
+  ['BANDSTAND_STACK_IN_USE', -32000],
+  ['BANDSTAND_CONTROL_PROTOCOL', -32602],
+  ['BANDSTAND_DEFECT', -32603],
+] as const;
+
+for (const [code, number] of FAILURES) {
+  test(`a request that ends with ${code} is answered with ${number}`, async (t) => {
+    const details = { device: '/dev/sdb' };
+    const error = new BandstandError(code, { message: 'cannot do it', hint: 'wait', details });
+    const { control } = await serve(t, () => Promise.reject(error));
+    t.deepEqual(answersOf(await send(control, ping('x'), 'end')), [
+      {
+        jsonrpc: '2.0',
+        id: 'x',
+        error: { code: number, message: 'cannot do it', data: { code, hint: 'wait', details } },
+      },
+    ] as never);
+  });
+}
 
 test('no socket, and a socket without a server, are "not running"', async (t) => {
   const { control, server } = await serve(t, echo);
@@ -157,9 +229,14 @@ test('a server that does not answer is given up after the time limit', async (t)
 const NONSENSE: readonly (readonly [text: string, why: string])[] = [
   ['', 'it closed the connection without an answer'],
   ['what?\n', 'the line is not JSON'],
-  ['{"v":9,"id":1}\n', 'the protocol version is not 1'],
-  ['{"v":1,"id":7,"result":{}}\n', 'the answer is to another request'],
-  ['{"v":1,"id":1,"error":{}}\n', 'the error has no code and message'],
+  ['{"v":1,"id":1,"result":{}}\n', 'it is not JSON-RPC 2.0'],
+  ['{"jsonrpc":"2.0","id":7,"result":{}}\n', 'the answer is to another request'],
+  ['{"jsonrpc":"2.0","id":null,"result":{}}\n', 'the id is not a number or text'],
+  ['{"jsonrpc":"2.0","id":1,"error":{}}\n', 'the error has no code and message'],
+  [
+    '{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"x"}}\n',
+    'the error has no code and message',
+  ],
 ];
 
 for (const [text, why] of NONSENSE) {
