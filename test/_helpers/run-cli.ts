@@ -54,6 +54,11 @@ export class CliWorld {
     return await runMain([...words.slice(0, 1), ...this.directories, ...words.slice(1)]);
   }
 
+  /** The same, with `input` on standard input. */
+  async feed(input: string | Buffer, ...words: string[]): Promise<CliOutcome> {
+    return await runMain([...words, ...this.directories], input);
+  }
+
   /** A process of the installed program (built before by `npm run build:ts`). */
   spawn(...words: string[]): Promise<CliOutcome> {
     return new Promise((resolve, reject) => {
@@ -79,8 +84,12 @@ export class CliWorld {
   }
 }
 
-export async function runMain(words: readonly string[]): Promise<CliOutcome> {
+export async function runMain(
+  words: readonly string[],
+  input: string | Buffer | null = null,
+): Promise<CliOutcome> {
   const stdin = new PassThrough();
+  if (input !== null) stdin.end(input);
   const out = capture();
   const err = capture();
   const streams = { stdin, stdout: out.stream, stderr: err.stream } as unknown as Streams;

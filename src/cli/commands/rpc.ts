@@ -13,10 +13,9 @@ import { REQUEST_BYTES_MAX } from '../../control/schema-message.ts';
 import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
 import { usageError } from '../arguments.ts';
-import { notRunning } from '../ask-server.ts';
+import { refuseUnanswered } from '../ask-server.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { readStatus } from '../known-stacks.ts';
 import { findRunning } from '../read-events.ts';
 import { suggest } from '../suggest.ts';
 import { printable } from '../table.ts';
@@ -157,10 +156,8 @@ async function ask(
   return answer === null ? await refuse(context, name) : answer.result;
 }
 
-/** Throws: the stack is not known, or it does not run. */
-async function refuse(context: CommandContext, name: string): Promise<never> {
-  await readStatus(context.directories, name, context.timeoutMs ?? undefined);
-  throw notRunning(name, 'ask the server of');
+function refuse({ directories, timeoutMs }: CommandContext, name: string): Promise<never> {
+  return refuseUnanswered(directories, name, 'ask the server of', timeoutMs ?? undefined);
 }
 
 /** With everything escaped that a terminal could take for more than text. */
