@@ -38,6 +38,7 @@ test.serial('a mirror: created, exported, broken, mended, checked, wiped', async
   await world.prints('wait', 'tank', '--for', 'idle');
   await world.prints('status', 'tank');
   await world.prints('metrics');
+  await world.prints('rpc', 'tank', 'status');
   await world.prints('upgrade', 'tank', '--dry-run');
   await world.prints('upgrade', 'tank');
   await world.prints('member', 'fail', 'tank', two, '--dry-run');
