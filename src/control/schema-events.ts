@@ -50,10 +50,12 @@ export interface EventsReply {
   readonly missed: number;
 }
 
-/** What is left out: all that are kept, and no waiting. */
+/** Where it is left open: all that are kept, and no waiting. */
 export function decodeEventsRequest(value: unknown): Decoded<EventsRequest> {
   if (!isRecord(value)) return { why: 'the request is not an object' };
-  const { since = 0, limit = EVENTS_LIMIT_MAX, wait_ms = 0 } = value;
+  const since = value['since'] ?? 0;
+  const limit = value['limit'] ?? EVENTS_LIMIT_MAX;
+  const wait_ms = value['wait_ms'] ?? 0;
   if (!isCount(since)) return { why: 'since is not a number' };
   if (!isCount(limit) || limit < 1 || limit > EVENTS_LIMIT_MAX) {
     return { why: `limit is not between 1 and ${EVENTS_LIMIT_MAX}` };

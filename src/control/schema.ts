@@ -5,13 +5,13 @@
  * those that change nothing. Decoders check everything before use and say in words what is wrong;
  * they never throw. How requests and answers are written is in schema-message.ts, requests about
  * members are in schema-members.ts, events in schema-events.ts. What may be null may be left out of
- * a request.
+ * a request, and what may be left out may be null.
  *
  * The status document is the one that `status --json` prints. Keys are snake_case with units,
  * unknown is null, and adding keys is compatible.
  */
 
-/** What `ping` tells: it changes when something that was documented is gone or means another thing. */
+/** `ping` tells it: another one when something that was documented is gone, or means otherwise. */
 export const PROTOCOL_VERSION = 1;
 
 /**
@@ -45,8 +45,8 @@ export const METHODS = {
   rebuild: { kind: 'change', params: ['action', 'of_cache', 'rate_bytes_per_second'] },
   check: { kind: 'change', params: ['action', 'repair', 'dry_run'] },
   cache: { kind: 'change', params: ['action', 'devices', 'dry_run'] },
-  'hand-over': { kind: 'internal', params: [] },
   stop: { kind: 'change', params: [] },
+  'hand-over': { kind: 'internal', params: [] },
 } as const satisfies Readonly<Record<string, MethodSpec>>;
 export type Method = keyof typeof METHODS;
 
@@ -59,7 +59,7 @@ export function kindOfMethod(method: Method): MethodKind {
 }
 
 /**
- * A param that the method does not have, or null. What asks for nothing (null, false) is not minded:
+ * A param that the method does not have, or null. What asks for nothing (null, false) does no harm:
  * a command of a later version may send it.
  */
 export function unknownParam(
@@ -136,7 +136,8 @@ export function decodeExportRequest(value: unknown): Decoded<ExportRequest> {
   if (!isRecord(value)) return { why: 'the export request is not an object' };
   const { via, read_only, ublk_id = null, queues = null, depth = null, nbd = null } = value;
   // An older server that hands over knows neither.
-  const { insecure = false, tls: files = null } = value;
+  const insecure = value['insecure'] ?? false;
+  const files = value['tls'] ?? null;
   if (via !== 'auto' && via !== 'ublk' && via !== 'nbd') return { why: 'via is unknown' };
   const numbers = { ublk_id, queues, depth };
   for (const key of ['ublk_id', 'queues', 'depth'] as const) {

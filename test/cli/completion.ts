@@ -40,6 +40,10 @@ test('bash completes verbs, options, choices, names and files', async (t) => {
   t.deepEqual(offers(file, 'create', 'new', '--no-f'), ['--no-ftl']);
   t.deepEqual(offers(file, 'member', 'r'), ['remove', 'replace']);
   t.deepEqual(offers(file, 'member', 'add', ''), ['tank', 'pond']);
+  t.deepEqual(offers(file, 'rpc', 't'), ['tank']);
+  t.deepEqual(offers(file, 'rpc', 'tank', 'member-r'), ['member-remove', 'member-replace']);
+  t.deepEqual(offers(file, 'rpc', 'tank', 'hand'), [], 'not for others');
+  t.deepEqual(offers(file, 'rpc', 'tank', 'check', ''), ['-']);
   t.deepEqual(offers(file, 'create', 'new', 'comp'), ['completion.bash']);
   t.deepEqual(offers(file, 'no-such-verb', ''), []);
 });
@@ -77,4 +81,5 @@ requires('fish')('fish takes its script, and completes with it', async (t) => {
   t.deepEqual(ask('bandstand exp'), ['export']);
   t.deepEqual(ask('bandstand export '), ['tank']);
   t.deepEqual(ask('bandstand export --via '), ['auto', 'nbd', 'ublk']);
+  t.deepEqual(ask('bandstand rpc tank member-r'), ['member-remove', 'member-replace']);
 });

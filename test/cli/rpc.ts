@@ -12,7 +12,7 @@ import { ACTIVITY, eventOf, FakeStack, MEMBER, statusOf } from '../_helpers/fake
 import { CliWorld } from '../_helpers/run-cli.ts';
 
 const MIB = 2 ** 20;
-const HINT = `  write an object within quotes: '{"dry_run": true}', or - to read it from stdin\n`;
+const HINT = `  write an object within quotes, '{"dry_run": true}', or - for standard input\n`;
 
 const answers: MethodHandler = async (method) => {
   if (method === 'status') return statusOf('tank', { reason: 'a\u009bb', action: 'a\u202eb' });
@@ -22,7 +22,7 @@ const answers: MethodHandler = async (method) => {
   return method === 'rebuild' ? ACTIVITY : MEMBER;
 };
 
-test('the result is printed as JSON, in an envelope, or as one record for each value', async (t) => {
+test('the result is printed as JSON, in an envelope, or as a record for each value', async (t) => {
   const { world } = await FakeStack.start(t, 'tank', answers);
   const result = { events: [eventOf(3)], last: 3, missed: 2 };
   const text = await world.run('rpc', 'tank', 'events');
@@ -186,7 +186,7 @@ test('a new device is looked at here before the server is asked, as by the verbs
   t.deepEqual(stack.asked, asks(blank).map(([method, params]) => ({ method, params })) as never);
 });
 
-test('a block device that is in use is not taken away, and the verb that would is named', async (t) => {
+test('a block device in use is not taken away, and the verb that would is named', async (t) => {
   const world = new CliWorld(t);
   // In its place a file that another process has open.
   const device = world.file('ublkb0', MIB);

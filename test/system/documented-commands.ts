@@ -47,6 +47,8 @@ interface Staging {
   /** Words that mean something else here. */
   readonly words?: readonly (readonly [shown: string, here: string])[];
   readonly needs?: readonly string[];
+  /** It is no command, but what is in this file. */
+  readonly file?: string;
 }
 
 const PICTURE = 'a picture of a larger stack; the screens are compared in test/tui';
@@ -119,6 +121,9 @@ const STAGED: Readonly<Record<string, Staging>> = {
     ],
   },
   'completion.8 2': {},
+  'control.7 1': { before: MIRROR },
+  'control.7 2': { before: MIRROR, file: 'ask.py', needs: ['python3', 'jq'] },
+  'control.7 3': { continues: true },
   'create.8 1': { before: ['truncate -s 1G /dev/vda /dev/vdb'] },
   'create.8 2': {
     before: ['truncate -s 1G disk0.img disk1.img', 'mkfs.ext4 -q -L backup disk1.img'],
@@ -147,6 +152,9 @@ const STAGED: Readonly<Record<string, Staging>> = {
   },
   'metrics.8 1': { before: MIRROR },
   'metrics.8 2': { before: ['mkdir -p /var/lib/node_exporter'] },
+  'rpc.8 1': { before: MIRROR, needs: ['jq'] },
+  'rpc.8 2': { before: MIRROR, needs: ['jq'] },
+  'rpc.8 3': { before: MIRROR, needs: ['jq'] },
   'status.8 1': { before: [...EXPORTED_GIB_MIRROR, 'fill'], numbers: true },
   'status.8 4': { before: MIRROR, needs: ['jq'] },
   'unexport.8 1': { before: MIRROR },
@@ -328,6 +336,10 @@ async function play(t: ExecutionContext, blocks: readonly DocumentedBlock[]): Pr
   for (const { commands, name } of blocks) {
     const staging = STAGED[name]!;
     for (const line of staging.before ?? []) await stage.prepare(line);
+    if (staging.file !== undefined) {
+      writeFileSync(stage.path(`srv/${staging.file}`), commands[0]!.line);
+      continue;
+    }
     const lines = commands.map(({ line }) => stage.here(line, staging.words));
     const printed = await stage.shell(lines);
     t.is(printed.length, commands.length, `${name} runs to its end: ${printed.at(-1)}`);
@@ -352,7 +364,7 @@ for (const block of ALL) {
   const end = after.findIndex(({ name }) => STAGED[name]?.continues !== true);
   const group = [block, ...after.slice(0, end === -1 ? after.length : end)];
   const reason = missing('bash', ...needs);
-  const title = `${group.map(({ name }) => name).join(', ')}: ${block.commands[0]!.line}`;
+  const title = `${group.map(({ name }) => name).join(', ')}: ${block.commands[0]!.line.split('\n')[0]}`;
   if (reason === null) test.serial(title, (t) => play(t, group));
   else test.skip(`${title} (skipped: ${reason})`, (t) => play(t, group));
 }

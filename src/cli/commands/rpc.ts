@@ -22,7 +22,7 @@ import { printable } from '../table.ts';
 
 /** As for the verbs: changes wait for flushes and metadata on every member. */
 const TIMEOUT_MS_DEFAULT = 60_000;
-const PARAMS_HINT = `write an object within quotes: '{"dry_run": true}', or - to read it from stdin`;
+const PARAMS_HINT = `write an object within quotes, '{"dry_run": true}', or - for standard input`;
 
 export const PUBLIC_METHODS: readonly Method[] = Object.keys(METHODS)
   .filter(isMethod)
