@@ -49,8 +49,14 @@ export type ControlResponse =
 
 const line = (message: object): string => `${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`;
 
+/**
+ * Servers of builds before JSON-RPC have an envelope of their own, known by its version. They are
+ * asked in both at once, and their answers are understood, so that an upgrade can replace them.
+ */
+const EARLIER_VERSION = 1;
+
 export function encodeRequest(request: ControlRequest): string {
-  return line(request);
+  return line({ v: EARLIER_VERSION, ...request });
 }
 
 export function encodeResult(id: RequestId, result: unknown): string {
@@ -75,6 +81,8 @@ function kindOf(code: string): RpcErrorKind {
 export function decodeRequest(text: string): { readonly value: ControlRequest } | RefusedRequest {
   const message = decodeMessage(text);
   if ('why' in message) return { ...message, id: null };
+  if (!isJsonRpc(message.value))
+    return { why: 'it is not JSON-RPC 2.0', kind: 'request', id: null };
   const { id, method, params } = message.value;
   if (!isId(id)) return { why: 'the id is not a number or text', kind: 'request', id: null };
   if (typeof method !== 'string') return { why: 'the method is missing', kind: 'request', id };
@@ -88,6 +96,9 @@ export function decodeRequest(text: string): { readonly value: ControlRequest } 
 export function decodeResponse(text: string): Decoded<ControlResponse> {
   const message = decodeMessage(text);
   if ('why' in message) return message;
+  if (!isJsonRpc(message.value) && message.value['v'] !== EARLIER_VERSION) {
+    return { why: 'it is not JSON-RPC 2.0' };
+  }
   const { id, result, error } = message.value;
   if (error !== undefined) {
     const wire = decodeWireError(error);
@@ -99,9 +110,10 @@ export function decodeResponse(text: string): Decoded<ControlResponse> {
 }
 
 function decodeWireError(value: unknown): WireError | null {
-  if (!isRecord(value) || !isRecord(value['data'])) return null;
+  if (!isRecord(value)) return null;
   const { message, data } = value;
-  const { code, hint, details } = data as Record<string, unknown>;
+  // In the earlier envelope they are beside the message.
+  const { code, hint, details } = isRecord(data) ? data : value;
   if (typeof code !== 'string' || typeof message !== 'string') return null;
   return {
     code,
@@ -123,8 +135,11 @@ function decodeMessage(
     return { why: 'the line is not JSON', kind: 'parse' };
   }
   if (!isRecord(value)) return { why: 'the line is not an object', kind: 'request' };
-  if (value['jsonrpc'] !== '2.0') return { why: 'it is not JSON-RPC 2.0', kind: 'request' };
   return { value };
+}
+
+function isJsonRpc(message: Readonly<Record<string, unknown>>): boolean {
+  return message['jsonrpc'] === '2.0';
 }
 
 function isId(value: unknown): value is RequestId {

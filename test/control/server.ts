@@ -7,6 +7,7 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BandstandError } from '../../src/block/errors.ts';
 import { call } from '../../src/control/client.ts';
+import { encodeRequest } from '../../src/control/schema-message.ts';
 import { ControlServer, type MethodHandler } from '../../src/control/server.ts';
 
 async function serve(t: ExecutionContext, handler: MethodHandler, idleMs?: number) {
@@ -229,7 +230,7 @@ test('a server that does not answer is given up after the time limit', async (t)
 const NONSENSE: readonly (readonly [text: string, why: string])[] = [
   ['', 'it closed the connection without an answer'],
   ['what?\n', 'the line is not JSON'],
-  ['{"v":1,"id":1,"result":{}}\n', 'it is not JSON-RPC 2.0'],
+  ['{"v":9,"id":1,"result":{}}\n', 'it is not JSON-RPC 2.0'],
   ['{"jsonrpc":"2.0","id":7,"result":{}}\n', 'the answer is to another request'],
   ['{"jsonrpc":"2.0","id":null,"result":{}}\n', 'the id is not a number or text'],
   ['{"jsonrpc":"2.0","id":1,"error":{}}\n', 'the error has no code and message'],
@@ -247,6 +248,20 @@ for (const [text, why] of NONSENSE) {
     });
   });
 }
+
+test('a server of a build before JSON-RPC is understood, so that it can be replaced', async (t) => {
+  const result = { requests: [], stack_read_only: false, failed: null };
+  const ok = await impostor(t, `${JSON.stringify({ v: 1, id: 1, result })}\n`);
+  t.deepEqual(await call(ok, 'hand-over', {}, { name: 'tank' }), { result });
+  const error = { code: 'BANDSTAND_STACK_IN_USE', message: 'no', hint: 'wait', details: { a: 1 } };
+  const failing = await impostor(t, `${JSON.stringify({ v: 1, id: 1, error })}\n`);
+  const thrown = (await t.throwsAsync(call(failing, 'stop', {}, { name: 'tank' }))) as unknown;
+  const { code, message, hint, details } = thrown as BandstandError;
+  t.deepEqual({ code, message, hint, details }, error as never);
+  // And it understands what it is asked: its decoder wanted a version and a number.
+  const asked = JSON.parse(encodeRequest({ id: 1, method: 'hand-over', params: {} }));
+  t.like(asked, { jsonrpc: '2.0', v: 1, id: 1, method: 'hand-over', params: {} });
+});
 
 test('sockets that a killed server has left are left again by a start that fails', async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'bs-'));

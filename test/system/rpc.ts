@@ -3,14 +3,25 @@
  * schemas/rpc-1.schema.json says (CliWorld looks), and params that are wrong change nothing.
  */
 
+import { connect } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { PUBLIC_METHODS } from '../../src/cli/commands/rpc.ts';
 import { METHODS } from '../../src/control/schema.ts';
+import { documentedMessages } from '../_helpers/control-page.ts';
 import { noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const MIB = 2 ** 20;
 const DISK_BYTES = 32 * MIB;
 const CACHE_BYTES = 8 * MIB;
+
+/** A line to a socket, and the line that comes back. */
+async function exchange(socketPath: string, request: object): Promise<string> {
+  const socket = connect(socketPath).setEncoding('utf8');
+  socket.end(`${JSON.stringify(request)}\n`);
+  let text = '';
+  for await (const chunk of socket) text += chunk;
+  return text.trimEnd();
+}
 
 class CallingWorld extends StackWorld {
   readonly seen = new Set<string>();
@@ -117,6 +128,10 @@ test.serial('params that are wrong are refused by the server, and change nothing
     t.is(status, 1, method);
     t.regex(stderr, /: there is no param 'no_such_param'\n/);
   }
+  const pause = { action: 'pause', repair: false, dry_run: false };
+  const request = { jsonrpc: '2.0', id: 2, method: 'check', params: pause };
+  const answer = await exchange(world.path('run/tank.control.sock'), request);
+  t.is(answer, documentedMessages()[2]!, 'it is the error that bandstand-control(7) shows');
   const { io: _, ...same } = before;
   const { io: __, ...after } = await world.status('tank');
   t.deepEqual(after, same);
