@@ -14,6 +14,7 @@ import { exportsOf, serverPid } from './commands/stop.ts';
 import { refuseInUse } from './export-in-use.ts';
 import { subjectOf } from './member-requests.ts';
 import { newDevice } from './new-device-option.ts';
+import { paramsError } from './params-error.ts';
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -25,7 +26,7 @@ interface Target {
 
 /**
  * The params as they are to be sent: paths of new devices are absolute. Throws BandstandError. What
- * is wrong with params themselves is left to the server.
+ * is wrong with params of members is left to the server.
  */
 export async function guardRequest(
   target: Target,
@@ -36,7 +37,9 @@ export async function guardRequest(
   if (method === 'stop') await refuseWhereUsed(target, 'stop', null);
   if (method === 'unexport') {
     const request = decodeUnexportRequest(params);
-    if ('value' in request) await refuseWhereUsed(target, 'unexport', request.value.address);
+    // A server of an earlier build would take it for all exports.
+    if ('why' in request) throw paramsError(`unexport ${target.name}`, request.why);
+    await refuseWhereUsed(target, 'unexport', request.value.address);
   }
   return params;
 }

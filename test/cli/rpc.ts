@@ -81,6 +81,15 @@ test('what cannot be sent is told before anything is asked', async (t) => {
   await refused(['stop', '[]'], `cannot use PARAMS '[]': it is no object\n${HINT}`);
   await refused(['stop', 'null'], `cannot use PARAMS 'null': it is no object\n${HINT}`);
   await refused(['stop', '-'], `cannot use PARAMS '': it is not JSON\n${HINT}`);
+  // A slip must not make a request for one thing one for all, or a dry run a real one.
+  await refused(
+    ['unexport', '{"adress": "/dev/ublkb0"}'],
+    "cannot call unexport: it has no param 'adress'\n  did you mean address?\n",
+  );
+  await refused(
+    ['stop', '{"dry_run": true}'],
+    "cannot call stop: it has no param 'dry_run'\n  see bandstand-control(7)\n",
+  );
   const long = 'x'.repeat(70);
   const shown = `cannot use PARAMS '${long.slice(0, 60)}…': it is not JSON\n${HINT}`;
   await refused(['stop', '-'], shown, long);
@@ -95,6 +104,18 @@ test('what cannot be sent is told before anything is asked', async (t) => {
 test('every method but those between servers can be called', (t) => {
   const others = Object.keys(METHODS).filter((method) => !PUBLIC_METHODS.includes(method as never));
   t.deepEqual(others, ['hand-over']);
+});
+
+test('an address that is no text is not taken for all exports', async (t) => {
+  const stack = await FakeStack.start(t, 'tank', answers);
+  t.deepEqual(await stack.world.run('rpc', 'tank', 'unexport', '{"address": 1}'), {
+    status: 1,
+    stdout: '',
+    stderr:
+      'bandstand: cannot unexport tank: address is not text\n' +
+      '  use the command of the same version as the server, or see bandstand-control(7)\n',
+  });
+  t.deepEqual(stack.asked, []);
 });
 
 test('an error of the server is an error of the command, with its code', async (t) => {

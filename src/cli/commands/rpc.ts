@@ -8,7 +8,14 @@
 
 import type { BandstandError } from '../../block/errors.ts';
 import { call } from '../../control/client.ts';
-import { isMethod, isRecord, kindOfMethod, METHODS, type Method } from '../../control/schema.ts';
+import {
+  isMethod,
+  isRecord,
+  kindOfMethod,
+  METHODS,
+  type Method,
+  unknownParam,
+} from '../../control/schema.ts';
 import { REQUEST_BYTES_MAX } from '../../control/schema-message.ts';
 import { stackPaths } from '../../stack/directories.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
@@ -48,6 +55,7 @@ export const rpc: Command = {
     checkStackName(name);
     const method = publicMethod(name, args.positional('METHOD'));
     const params = parseParams(await paramsText(context, args.optionalPositional('PARAMS')));
+    refuseUnknown(method, params);
     const result =
       kindOfMethod(method) === 'read'
         ? await read(context, name, method, params)
@@ -102,6 +110,17 @@ function parseParams(text: string): Params {
   // With room for what is around them on the line.
   if (Buffer.byteLength(JSON.stringify(value)) > REQUEST_BYTES_MAX - 1024) throw tooLong();
   return value;
+}
+
+/** The server does, too; one of an earlier build takes no notice, and does more than was meant. */
+function refuseUnknown(method: Method, params: Params): void {
+  const unknown = unknownParam(method, params);
+  if (unknown === null) return;
+  const near = suggest(unknown, METHODS[method].params);
+  throw usageError(
+    `cannot call ${method}: it has no param '${beginning(unknown)}'`,
+    near === null ? 'see bandstand-control(7)' : `did you mean ${near}?`,
+  );
 }
 
 function beginning(text: string): string {
