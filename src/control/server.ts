@@ -3,7 +3,8 @@
  *
  * `control` (0600) takes every method, `status` (0666) only reading ones: reading needs no
  * privileges, changing does. Clients are untrusted: a line has a maximum length, a connection has a
- * time limit, the number of connections is bounded, and garbage gets one error line and the end.
+ * time limit, the number of connections is bounded, nothing is read ahead of what is answered, and
+ * garbage gets one error line and the end.
  *
  * The methods themselves are the handler's, which the server process provides.
  */
@@ -122,6 +123,8 @@ export class ControlServer {
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: string) => {
       text += chunk;
+      // What comes next is left in the kernel until this is done, so that nobody fills our memory.
+      socket.pause();
       for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n')) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
@@ -131,6 +134,7 @@ export class ControlServer {
         text = '';
         queue = queue.then(() => this.#refuse(socket, TOO_LONG));
       }
+      queue = queue.then(() => void socket.resume());
     });
     // A line without its end is no request: more of it may have got lost.
     socket.on('end', () => {
@@ -154,8 +158,9 @@ export class ControlServer {
     }
     // Who waits for an answer is not idle, however long it takes.
     socket.setTimeout(0);
-    socket.write(await this.#respond(request.value));
+    const taken = socket.write(await this.#respond(request.value));
     socket.setTimeout(this.#idleMs);
+    if (!taken) await drained(socket);
   }
 
   async #respond({ id, method, params }: ControlRequest): Promise<string> {
@@ -176,4 +181,16 @@ export class ControlServer {
     };
     socket.end(encodeError(id, error, kind));
   }
+}
+
+/** Who takes no answers gets no more of them, and is idle. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    if (socket.destroyed) resolve();
+    else socket.on('drain', done).on('close', done);
+  });
 }

@@ -187,7 +187,7 @@ test('numbers and limits on the page are those of the program', (t) => {
   t.true(plain.includes('keeps the last thousand'));
 });
 
-test('a page that lies is found out', (t) => {
+test('the sample of a page is understood', (t) => {
   const page = `\n.Sh METHODS\n.Ss one\nOn both sockets.\n.Pp\nParams:\n.Bl -tag\n.It Va a\n.It Op Va b
 text\n.El\n.Pp\nResult: as of\n.Sx two .\n.Ss two\nOn the control socket.\nInternal: x\n.Pp\nResult:
 .Bl -tag\n.It Va c\n.El\n.Pp\nErrors:\n.Er BANDSTAND_X ,\nthose of\n.Xr bandstand-stop 8 .\n.Sh END\n`;

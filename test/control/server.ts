@@ -1,5 +1,6 @@
 /** The control sockets against their client, and against garbage. */
 
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -175,6 +176,39 @@ test('who closes its side after its requests still hears the answers', async (t)
     { jsonrpc: '2.0', id: 1, result: 'late' },
     { jsonrpc: '2.0', id: 2, result: 'late' },
   ] as never);
+});
+
+test('nothing is read ahead of what is answered', async (t) => {
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const { control } = await serve(t, () => gate);
+  const text = ping('x'.repeat(100)).repeat(20_000);
+  const socket = connect({ path: control, allowHalfOpen: true });
+  await once(socket, 'connect');
+  socket.end(text);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  t.true(socket.writableLength > text.length / 2, 'most of it waits at the client');
+  open();
+  let answers = 0;
+  for await (const chunk of socket.setEncoding('utf8')) answers += chunk.split('\n').length - 1;
+  t.is(answers, 20_000);
+});
+
+test('who takes no answers gets no more of them, and all of them when it does', async (t) => {
+  let asked = 0;
+  const { control } = await serve(t, async () => {
+    asked += 1;
+    return 'x'.repeat(100_000);
+  });
+  const socket = connect({ path: control, allowHalfOpen: true });
+  await once(socket, 'connect');
+  socket.end(ping(1).repeat(500));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  t.true(asked < 50, `${asked} answers are on their way`);
+  let bytes = 0;
+  for await (const chunk of socket) bytes += chunk.length;
+  t.true(bytes > 500 * 100_000);
+  t.is(asked, 500);
 });
 
 const FAILURES = [
