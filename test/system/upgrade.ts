@@ -1,7 +1,7 @@
 /** One server takes over from another, over NBD. With I/O running: test/vm/upgrade.sh. */
 
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { PROGRAM } from '../_helpers/repository.ts';
@@ -51,6 +51,34 @@ test('what an export was asked for is asked of the next server, too', async (t) 
   t.like(exported, { address: uri, read_only: true });
   const refused = await world.spawn('unexport', 'tank');
   t.is(refused.status, 0, refused.stderr);
+  await world.ok('stop', 'tank');
+});
+
+test('a server that another one could not follow is not replaced', async (t) => {
+  const world = new StackWorld(t);
+  const disks = world.files(4, 2 * DISK_BYTES);
+  const [cache, ...members] = disks as [string, string, ...string[]];
+  await world.ok('create', 'tank', '--raid', 'raid5f', '--cache', cache, '--yes', ...members);
+  await world.export('tank');
+  const content = noise(BYTES, 8);
+  await world.write('tank', content);
+  const pid = await world.serverPid('tank');
+  for (const [gone, why] of [
+    [members[0], /one would not start: cannot assemble tank: 1 of 3 members is missing: slot 0/],
+    [cache, /one would not start: cannot start tank: its NV cache .* does not exist/],
+  ] as const) {
+    renameSync(gone, `${gone}.away`);
+    const { status, stderr } = await world.spawn('upgrade', 'tank');
+    t.is(status, 1);
+    t.regex(stderr, why);
+    t.regex(stderr, /\n {2}nothing has changed, and the old one goes on; mend that first, or take/);
+    t.is(await world.serverPid('tank'), pid);
+    t.deepEqual(await world.read('tank', BYTES), content);
+    renameSync(`${gone}.away`, gone);
+  }
+  await world.ok('upgrade', 'tank');
+  t.not(await world.serverPid('tank'), pid);
+  t.deepEqual(await world.read('tank', BYTES), content);
   await world.ok('stop', 'tank');
 });
 

@@ -1,12 +1,13 @@
 /**
  * `bandstand upgrade NAME`: another server takes over, and I/O goes on.             (control plane)
  *
- * The new server, of the version that this command is of, is loaded first. Then the old one answers
- * what is in flight, closes the stack cleanly and ends; the new one opens it and serves the same
- * export. A ublk device stays, with all that is open or mounted on it: its driver keeps requests
- * for so long. An NBD server is at the same address again; clients connect anew.
+ * The new server, of the version that this command is of, is loaded first, and it is looked whether
+ * it would start. Then the old one answers what is in flight, closes the stack cleanly and ends; the
+ * new one opens it and serves the same export. A ublk device stays, with all that is open or mounted
+ * on it: its driver keeps requests for so long. An NBD server is at the same address again; clients
+ * connect anew.
  *
- *   load the new server · old: hold, finish, close, end · new: open, serve
+ *   load the new server · look · old: hold, finish, close, end · new: open, serve
  *
  * Until the old server has let go nothing has changed, and a failure leaves it serving. After that
  * the clients of a ublk device wait, for this command or for `export`.
@@ -17,11 +18,12 @@ import { parseUuid } from '../../block/uuid.ts';
 import type { ExportReply } from '../../control/schema.ts';
 import { decodeHandOverReply, type HandOverReply } from '../../control/schema-hand-over.ts';
 import { checkStackName } from '../../stack/stack-name.ts';
-import { StateStore } from '../../stack/state-store.ts';
+import { type RememberedStack, StateStore } from '../../stack/state-store.ts';
 import { askServer, notRunning } from '../ask-server.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { notFound, readStatus } from '../known-stacks.ts';
+import { refuseUnstartable } from '../next-start.ts';
 import { processAlive } from '../process-alive.ts';
 import type { ServeOptions } from '../serve.ts';
 import { StartingServer } from '../start-server.ts';
@@ -56,6 +58,7 @@ export const upgrade: Command = {
     const next = StartingServer.spawn(name, context.directories.runDir, { attached: false, ublk });
     try {
       const newVersion = await next.loaded(timeoutMs);
+      await refuseUnstartable(rememberedStack(context, name));
       const begin = performance.now();
       const decode = decodeHandOverReply;
       const handed = await askServer(context, name, 'upgrade', 'hand-over', {}, decode, timeoutMs);
@@ -91,6 +94,12 @@ async function takeOver(
   }
 }
 
+function rememberedStack({ directories }: CommandContext, name: string): RememberedStack {
+  const remembered = new StateStore(directories.stateDir).load(name);
+  if (remembered === null) throw notFound(directories, name);
+  return remembered;
+}
+
 /** As the old server was started, but for what it has seen to itself. */
 function serveOptions(
   context: CommandContext,
@@ -99,8 +108,7 @@ function serveOptions(
 ): ServeOptions {
   const { runDir, stateDir } = context.directories;
   // It may have been written while the old server ran.
-  const remembered = new StateStore(stateDir).load(name);
-  if (remembered === null) throw notFound(context.directories, name);
+  const remembered = rememberedStack(context, name);
   return {
     plan: {
       name,
