@@ -358,10 +358,12 @@ export abstract class ArrayCore implements LevelHost, PieceHost, DeviceObserver 
     return this.failed;
   }
 
-  /** The size of an array follows its superblock, which the keeper may let grow. */
+  /**
+   * The size of an array follows its superblock, which the keeper may let grow. The device need not
+   * be a member yet: one that is about to become it is told only now.
+   */
   deviceResized(device: BlockDevice): void {
-    const isOurs = this.table.slotOf(device) !== -1 || this.table.target?.device === device;
-    if (isOurs) this.keeper?.memberResized(device);
+    this.keeper?.memberResized(device);
   }
 
   /** A member that does not answer is one that has failed, if the array can do without it. */

@@ -18,8 +18,8 @@ import { WriteIntent } from './write-intent.ts';
 const INTENT_IDLE_US = 5_000_000;
 
 export abstract class GrowthKeeper extends MetadataKeeper {
-  /** What has grown since the array was looked at for it: a member, or one that becomes it. */
-  #grew: BlockDevice | null = null;
+  /** What has grown since the array was looked at for it: members, or what becomes them. */
+  readonly #grown = new Set<BlockDevice>();
 
   protected get context(): RebuildContext {
     assert(this.metadata !== null && this.intent !== null, 'an array that is rebuilt is kept');
@@ -28,29 +28,29 @@ export abstract class GrowthKeeper extends MetadataKeeper {
   }
 
   memberResized(device: BlockDevice): void {
-    this.#grew = device;
+    this.#grown.add(device);
     this.kick();
   }
 
   /** After a member has grown: the array grows with the least of them. */
   protected async growWithMembers(): Promise<void> {
     const { array, metadata, intent } = this;
-    if (this.#grew === null || metadata === null || array.incomplete) return;
-    const isMember = array.members.some(({ device }) => device === this.#grew);
-    this.#grew = null;
-    // The target of a rebuild that was given up is gone, and its room with it.
-    if (!isMember) return;
+    if (this.#grown.size === 0 || metadata === null || array.incomplete) return;
+    const grown = array.members.some(({ device }) => device !== null && this.#grown.has(device));
+    this.#grown.clear();
+    // The target of a rebuild that was given up is gone, and its room with it. A spare has none.
+    if (!grown) return;
     const growth = plannedGrowth(array);
     if (growth === null) return;
     const before = array.spec.blockCount;
     await intent?.suspend();
-    const grown = await grow(
+    const done = await grow(
       { reactor: this.reactor, array, metadata, placesFailed: (all) => this.placesFailed(all) },
       growth,
       intent,
       (larger) => this.#serve(growth, larger),
     );
-    if (!grown) {
+    if (!done) {
       intent?.resume();
       return;
     }

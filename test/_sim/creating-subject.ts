@@ -35,6 +35,7 @@ export function creatingKind(kind: SubjectKind, config: Config): SubjectKind {
           const none = error instanceof BandstandError && NO_ARRAY.test(error.code);
           if (!options.mayCreate || !none) throw error;
           await create(reactor, disks, config, options.mayOverwrite);
+          options.arrayCreated();
           await subject.open(options);
         }
       };

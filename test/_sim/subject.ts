@@ -57,6 +57,8 @@ export interface OpenOptions {
   readonly bootId: string;
   /** There are disks that need not be members. */
   readonly scan: boolean;
+  /** Called when an array was made, which replaces what may have run before. */
+  arrayCreated(): void;
   /** Called when the array runs; what lies on it may not be there yet. */
   arrayRuns(): void;
   /** The same of the mirror of an NV cache: starting it without half of it is meant. */

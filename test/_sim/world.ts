@@ -163,8 +163,10 @@ export class World {
     try {
       const scan = this.extras.length > 0;
       const arrayRuns = (): void => this.#checkStart(degraded);
+      // What is left of an attempt may have run before it, degraded; what was made anew is complete.
+      const arrayCreated = (): void => this.atlas.renew();
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
-      const told = { arrayRuns, cacheRuns, cacheDegraded };
+      const told = { arrayCreated, arrayRuns, cacheRuns, cacheDegraded };
       const options = { degraded, scan, bootId: this.machine.bootId, ...may, ...told };
       await life.drive(life.subject.open(options), 'starting');
     } catch (error) {

@@ -16,6 +16,8 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [637_888, 'the same, where only one member was cleared'],
   [620_141, 'a superblock that could not be read was written again while a check went on'],
   [641_437, 'a start that was cut had written a flushed unit again with other padding and parity'],
+  [727_137, 'what ran degraded of an array that was then made anew was expected to be out of it'],
+  [731_618, 'what a device gained just before it became a member was never used'],
 ];
 
 for (const [seed, what] of KNOWN) {
