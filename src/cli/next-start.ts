@@ -16,6 +16,7 @@ import { arenaBytesFor } from './server-memory.ts';
 
 const LOOKS = 3;
 const BETWEEN_MS = 300;
+const WOULD_NOT_START = 'the next one would not start';
 
 /** Throws what the next server would be refused with; the one that runs goes on then. */
 export async function refuseUnstartable(remembered: RememberedStack): Promise<void> {
@@ -27,7 +28,7 @@ export async function refuseUnstartable(remembered: RememberedStack): Promise<vo
   }
   const { name } = remembered;
   throw new BandstandError(error!.code, {
-    message: `cannot replace the server of ${name}: the next one would not start: ${error!.message}`,
+    message: `cannot replace the server of ${name}: ${WOULD_NOT_START}: ${error!.message}`,
     hint: 'nothing has changed, and the old one goes on; mend that first, or take the device out of the stack: bandstand-member(8), bandstand-cache(8)',
     details: error!.details,
     cause: error!,

@@ -163,7 +163,7 @@ export class World {
     try {
       const scan = this.extras.length > 0;
       const arrayRuns = (): void => this.#checkStart(degraded);
-      // What is left of an attempt may have run before it, degraded; what was made anew is complete.
+      // What is left of an attempt may have run before, degraded; what is made anew is complete.
       const arrayCreated = (): void => this.atlas.renew();
       const may = { mayCreate: !this.started, mayOverwrite: !this.erased };
       const told = { arrayCreated, arrayRuns, cacheRuns, cacheDegraded };

@@ -1,11 +1,11 @@
 /**
  * `bandstand upgrade NAME`: another server takes over, and I/O goes on.             (control plane)
  *
- * The new server, of the version that this command is of, is loaded first, and it is looked whether
- * it would start. Then the old one answers what is in flight, closes the stack cleanly and ends; the
- * new one opens it and serves the same export. A ublk device stays, with all that is open or mounted
- * on it: its driver keeps requests for so long. An NBD server is at the same address again; clients
- * connect anew.
+ * The new server, of the version that this command is of, is loaded first, and it is looked
+ * whether it would start. Then the old one answers what is in flight, closes the stack cleanly and
+ * ends; the new one opens it and serves the same export. A ublk device stays, with all that is open
+ * or mounted on it: its driver keeps requests for so long. An NBD server is at the same address
+ * again; clients connect anew.
  *
  *   load the new server · look · old: hold, finish, close, end · new: open, serve
  *
