@@ -1,6 +1,6 @@
 /**
- * Every shell file passes shellcheck: the guest tests, the guest's init, the CI script, the examples,
- * which are short besides.
+ * Every shell file passes shellcheck: the guest tests, the guest's init, the CI script, and the
+ * examples, which are short besides.
  */
 
 import { execFile } from 'node:child_process';

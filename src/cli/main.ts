@@ -25,14 +25,18 @@ export async function main(
   words: readonly string[],
   streams: Streams = process as unknown as Streams,
 ): Promise<number> {
-  endQuietlyWhenReaderIsGone(streams.stdout);
+  endQuietlyWhenReaderIsGone(streams.stdout, words);
   try {
     return await dispatch(words, streams);
   } catch (error) {
-    const json = before(words, '--').some((word) => word === '--json' || word === '-j');
-    streams.stderr.write(json ? errorJson(error) : errorText(error));
+    streams.stderr.write(errorFor(words, error));
     return exitStatusOf(error);
   }
+}
+
+function errorFor(words: readonly string[], error: unknown): string {
+  const json = before(words, '--').some((word) => word === '--json' || word === '-j');
+  return json ? errorJson(error) : errorText(error);
 }
 
 async function dispatch(words: readonly string[], streams: Streams): Promise<number> {
@@ -145,7 +149,7 @@ function write(streams: Streams, text: string): Promise<void> {
 }
 
 /** `bandstand list | head -1`: the reader has what it wanted; Node would throw EPIPE. */
-function endQuietlyWhenReaderIsGone(stdout: NodeJS.WriteStream): void {
+function endQuietlyWhenReaderIsGone(stdout: NodeJS.WriteStream, words: readonly string[]): void {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     const failure = new BandstandError('BANDSTAND_OUTPUT', {
@@ -153,7 +157,7 @@ function endQuietlyWhenReaderIsGone(stdout: NodeJS.WriteStream): void {
       hint: 'look whether the disk that it goes to is full',
       cause: error,
     });
-    process.stderr.write(errorText(failure));
+    process.stderr.write(errorFor(words, failure));
     process.exit(1);
   });
 }

@@ -19,6 +19,17 @@ export interface CliOutcome {
   readonly stderr: string;
 }
 
+export interface PrintedError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** The error of a command with --json, which stands behind notes for people. */
+export function printedError({ stderr }: CliOutcome): PrintedError {
+  return JSON.parse(stderr.trimEnd().split('\n').at(-1)!).error;
+}
+
 /** A folder of its own with run and state directories; removed after the test. */
 export class CliWorld {
   readonly folder: string;

@@ -4,7 +4,7 @@ import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'n
 import test from 'ava';
 import { loadAddon } from '../../src/native/load.ts';
 import { requires } from '../_helpers/requires.ts';
-import { CliWorld } from '../_helpers/run-cli.ts';
+import { CliWorld, printedError } from '../_helpers/run-cli.ts';
 
 const MIB = 2 ** 20;
 
@@ -348,6 +348,8 @@ test('create refuses a name that is known, and the members of an array', async (
     'bandstand: cannot create tank: a stack of this name is known already\n' +
       '  choose another name, or look at it: bandstand status tank\n',
   );
+  const json = await world.run('create', 'tank', '--raid', 'raid1', a, b, '--json');
+  t.is(printedError(json).code, 'BANDSTAND_STACK_EXISTS');
   const other = await world.run('create', 'other', '--raid', 'raid1', a, b);
   t.is(other.status, 1);
   t.is(
@@ -372,6 +374,7 @@ test('--erase loses the data of the device it names, once it is confirmed', asyn
     `bandstand: cannot create tank: what ${a} holds would be lost, and nobody can be asked\n` +
       '  repeat the command with --confirm tank\n',
   );
+  t.is(printedError(await world.run(...words, '--json')).code, 'BANDSTAND_NOT_CONFIRMED');
   t.true(readFileSync(a).equals(content));
   const made = await world.run(...words, '--confirm', 'tank');
   t.is(made.stderr, '');

@@ -1,12 +1,15 @@
 /** The frame of the command line: verbs, help, streams, exit status, JSON errors. */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import test from 'ava';
 import { COMMANDS } from '../../src/cli/command-table.ts';
 import { commandHelp, programHelp } from '../../src/cli/help.ts';
 import { version } from '../../src/cli/version.ts';
 import { PROGRAM } from '../_helpers/repository.ts';
-import { CliWorld, runMain } from '../_helpers/run-cli.ts';
+import { type CliOutcome, CliWorld, printedError, runMain } from '../_helpers/run-cli.ts';
 
 const LINES_MAX = 24;
 const COLUMNS_MAX = 100;
@@ -109,6 +112,8 @@ test('an unknown stack is an error that names where was looked', async (t) => {
       `bandstand: cannot find a stack called tank: ${world.path('state')} does not know it\n` +
         `  ${hint}\n`,
     );
+    const json = await world.run(verb, 'tank', '--json');
+    t.is(printedError(json).code, 'BANDSTAND_STACK_NOT_FOUND');
   }
 });
 
@@ -192,4 +197,27 @@ test('a reader that goes away ends the program quietly', async (t) => {
   const status = await new Promise((resolve) => child.once('close', resolve));
   t.is(status, 0);
   t.is(stderr, '');
+});
+
+test('an output that cannot be written is an error, in the way that was asked for', async (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.teardown(() => closeSync(full));
+  const run = async (...words: string[]): Promise<CliOutcome> => {
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', full, 'pipe'] });
+    const [stderr, [status]] = await Promise.all([text(child.stderr!), once(child, 'close')]);
+    return { status: status as number, stdout: '', stderr };
+  };
+  const plain = await run('list', ...new CliWorld(t).directories);
+  t.is(plain.status, 1);
+  t.is(
+    plain.stderr,
+    'bandstand: cannot write to standard output: ENOSPC\n' +
+      '  look whether the disk that it goes to is full\n',
+  );
+  const json = await run('features', '--json');
+  t.is(json.status, 1);
+  t.like(printedError(json), {
+    code: 'BANDSTAND_OUTPUT',
+    message: 'cannot write to standard output: ENOSPC',
+  });
 });

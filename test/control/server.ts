@@ -76,6 +76,7 @@ test('an error keeps code, message, hint and details on its way', async (t) => {
 test('a defect of the server is an error, not its end', async (t) => {
   const { control } = await serve(t, () => Promise.reject(new TypeError('x is undefined')));
   await t.throwsAsync(call(control, 'ping', {}, { name: 'tank' }), {
+    code: 'BANDSTAND_DEFECT',
     message: 'stopped by a defect of its own: x is undefined',
   });
   await t.throwsAsync(call(control, 'ping', {}, { name: 'tank' }));
@@ -257,6 +258,7 @@ async function impostor(t: ExecutionContext, text: string | null): Promise<strin
 test('a server that does not answer is given up after the time limit', async (t) => {
   const socketPath = await impostor(t, null);
   await t.throwsAsync(call(socketPath, 'ping', {}, { name: 'tank', timeoutMs: 50 }), {
+    code: 'BANDSTAND_SERVER_TIMEOUT',
     message: 'cannot reach tank: its server did not answer within 50 ms',
   });
 });

@@ -41,6 +41,7 @@ test('a name of 63 bytes fits the sockets of the default directory', (t) => {
   t.notThrows(() => checkSocketPath(controlSocket));
   t.notThrows(() => checkSocketPath(statusSocket));
   t.throws(() => checkSocketPath(`/${'d'.repeat(107)}`), {
+    code: 'BANDSTAND_DIRECTORY_UNUSABLE',
     message: /its path has 108 bytes, the kernel allows 107$/,
   });
 });

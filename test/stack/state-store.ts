@@ -125,6 +125,7 @@ for (const [why, change] of DAMAGE) {
     const file = states.path('tank');
     writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, 'utf8')))));
     t.throws(() => states.load('tank'), {
+      code: 'BANDSTAND_STATE_INVALID',
       message: `cannot read what is remembered of tank in ${file}: ${why}`,
     });
   });

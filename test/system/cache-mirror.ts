@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import type { CacheStatusDocument, StatusDocument } from '../../src/control/schema.ts';
 import { AcknowledgedWrites } from '../_helpers/acknowledged-writes.ts';
+import { printedError } from '../_helpers/run-cli.ts';
 import { eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const MIB = 2 ** 20;
@@ -170,8 +171,10 @@ test.serial('two devices are attached and detached under a load, and are free th
     cache.array!.members.map(({ device }) => device),
     [b, a],
   );
-  const second = await world.spawn('cache', 'attach', 'tank', world.file('c.img', CACHE_BYTES));
-  t.regex(second.stderr, /it has one, tank-cache/);
+  const third = world.file('c.img', CACHE_BYTES);
+  const second = printedError(await world.spawn('cache', 'attach', 'tank', third, '--json'));
+  t.is(second.code, 'BANDSTAND_CACHE_PRESENT');
+  t.regex(second.message, /it has one, tank-cache$/);
   await world.kill();
   await world.export('tank');
   const again = await world.connect('tank');
@@ -373,9 +376,11 @@ test.serial('the array of a cache is no stack, and stands in the way of none', a
   // A stack that is called like the array of the cache, on devices of its own.
   const others = [b, world.file('e.img', CACHE_BYTES)];
   const device = ['--device', a, '--device', larger];
-  const stranger = await world.spawn('export', 'tank-cache', '--via', 'nbd', ...device);
+  const stranger = await world.spawn('export', 'tank-cache', '--via', 'nbd', ...device, '--json');
   t.is(stranger.status, 1);
-  t.regex(stranger.stderr, /cannot export tank-cache: these devices are the mirrored NV cache/);
+  const { code, message } = printedError(stranger);
+  t.is(code, 'BANDSTAND_CACHE_MIRROR');
+  t.regex(message, /^cannot export tank-cache: these devices are the mirrored NV cache/);
   await world.ok('create', 'tank-cache', '--raid', 'raid1', ...others);
   await world.export('tank-cache');
   await world.export('tank');

@@ -7,6 +7,7 @@ import { copyFileSync, readFileSync, renameSync } from 'node:fs';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { AcknowledgedWrites, generator, LOG_BLOCK_BYTES } from '../_helpers/acknowledged-writes.ts';
+import { printedError } from '../_helpers/run-cli.ts';
 import { eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const SEED = Number(process.env['BANDSTAND_SEED'] ?? 20261127);
@@ -93,6 +94,8 @@ test.serial(
     const missing = await world.spawn('export', 'tank', '--via', 'nbd');
     t.is(missing.status, 1);
     t.regex(missing.stderr, /its NV cache .* is not there.*\n.*--discard-cache/);
+    const json = await world.spawn('export', 'tank', '--via', 'nbd', '--json');
+    t.is(printedError(json).code, 'BANDSTAND_CACHE_MISSING');
     await world.export('tank', '--cache', `${ssd}.away`);
     t.deepEqual(await world.read('tank', data.length), data);
     await world.ok('stop', 'tank');

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { NbdClient } from '../_helpers/nbd-client.ts';
+import { printedError } from '../_helpers/run-cli.ts';
 import { DISK_BYTES, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const BYTES = 128 * 1024;
@@ -79,6 +80,8 @@ test('an export is never changed under its clients; one that fails leaves the re
     `bandstand: cannot export tank in another way: it is exported as ${uri}, for reading and writing\n` +
       `  remove that export first: bandstand unexport tank ${uri}\n`,
   );
+  const json = await world.spawn('export', 'tank', '--via', 'nbd', '--read-only', '--json');
+  t.is(printedError(json).code, 'BANDSTAND_STACK_RUNNING');
   const socket = `unix:${world.path('no/such/folder.sock')}`;
   const failed = await world.spawn('export', 'tank', '--nbd', socket);
   t.is(failed.status, 1, failed.stdout);

@@ -5,6 +5,7 @@ import { readFileSync, renameSync } from 'node:fs';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { PROGRAM } from '../_helpers/repository.ts';
+import { printedError } from '../_helpers/run-cli.ts';
 import { DISK_BYTES, eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const BYTES = 256 * 1024;
@@ -100,6 +101,8 @@ test('a server that cannot be replaced goes on', async (t) => {
     'bandstand: cannot replace the server of tank: it is not exported\n' +
       '  end it and start another: bandstand stop tank, then bandstand export tank\n',
   );
+  const json = await world.spawn('upgrade', 'tank', '--json');
+  t.is(printedError(json).code, 'BANDSTAND_HAND_OVER_REFUSED');
   t.is(await world.serverPid('tank'), pid);
   await world.ok('export', 'tank', '--via', 'nbd');
   await world.ok('stop', 'tank');
