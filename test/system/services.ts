@@ -169,7 +169,8 @@ requires('systemd in namespaces', 'nbdcopy')(
     const world = new StackWorld(t);
     const boot = path.join(ROOT, 'test/_fixtures/systemd/boot.sh');
     const namespaces = ['-pfmCiu', '--kill-child', '--propagation', 'private'];
-    const words = [...namespaces, 'bash', boot, world.folder, ROOT, realpathSync(process.execPath)];
+    const node = realpathSync(process.execPath);
+    const words = [...namespaces, 'bash', boot, world.folder, ROOT, node, 'nbd'];
     const { stderr } = await promisify(execFile)('unshare', words, { timeout: 280_000 }).catch(
       (error: { stderr: string }) => error,
     );

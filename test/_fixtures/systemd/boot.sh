@@ -1,9 +1,10 @@
 #!/bin/bash
-# Boots systemd in namespaces of its own, on a root of its own, for one run of trial.sh; called in
-# new mount, PID, cgroup, IPC and UTS namespaces by test/system/services.ts.
-# $1: an empty folder; $2: the clone; $3: Node. Results are left in $1/results.
+# Boots systemd in namespaces of its own, on a root of its own, for one run of a trial; called in new
+# mount, PID, cgroup, IPC and UTS namespaces by test/system/services.ts and test/vm/services.sh.
+# $1: an empty folder; $2: the clone; $3: Node; $4: nbd or ublk, the export and the trial of it.
+# Results are left in $1/results. With ublk the trial has all devices of the machine.
 set -euo pipefail
-folder=$1 clone=$2 node=$3
+folder=$1 clone=$2 node=$3 via=$4
 root=$folder/root
 
 mkdir -p "$root" "$folder/results"
@@ -11,12 +12,16 @@ mount -t tmpfs -o size=256m tmpfs "$root"
 cd "$root"
 mkdir -p usr etc/systemd/system proc sys dev run tmp var/lib root clone results
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
-for name in null zero random urandom full tty; do
-  : >"dev/$name"
-  mount --bind "/dev/$name" "dev/$name"
-done
-mkdir dev/shm
-ln -s /proc/self/fd dev/fd
+if [[ $via == ublk ]]; then
+  mount -t devtmpfs devtmpfs dev
+else
+  for name in null zero random urandom full tty; do
+    : >"dev/$name"
+    mount --bind "/dev/$name" "dev/$name"
+  done
+  mkdir dev/shm
+  ln -s /proc/self/fd dev/fd
+fi
 mount --rbind /usr usr
 mount --bind "$clone" clone
 mount --bind "$folder/results" results
@@ -39,7 +44,7 @@ cat >"$units/bandstand@.service.d/trial.conf" <<-END
 	[Unit]
 	DefaultDependencies=no
 	[Service]
-	Environment="OPTIONS=--via nbd"
+	Environment="OPTIONS=--via $via"
 	StandardOutput=append:/results/servers
 	StandardError=append:/results/servers
 END
@@ -51,7 +56,7 @@ cat >"$units/trial.service" <<-END
 	[Service]
 	Type=oneshot
 	Environment=NODE=$node
-	ExecStart=/bin/bash /clone/test/_fixtures/systemd/trial.sh
+	ExecStart=/bin/bash /clone/test/_fixtures/systemd/$via.sh
 	StandardOutput=file:/results/facts
 	StandardError=file:/results/log
 END

@@ -1,24 +1,8 @@
 #!/bin/bash
-# What a service does under systemd, as facts: one `name: value` per line on standard output. Run by
-# boot.sh; test/system/services.ts knows what they have to be.
-set -x
-cd /root || exit
-
-bandstand() { "$NODE" /clone/bin/bandstand.js "$@"; }
-of() { systemctl show "bandstand@$1" -p "$2" --value; }
-fact() { echo "$1: $2"; }
-
-# $1: seconds; the rest is a condition
-eventually() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS < until)) || return 1
-    sleep 0.2
-  done
-}
-
-again() { [[ $(of "$1" NRestarts) -ge 1 && $(of "$1" ActiveState) == active ]]; }
+# What a service does under systemd: it starts, is killed, hangs, and is stopped. Run by boot.sh for
+# test/system/services.ts.
+# shellcheck source=test/_fixtures/systemd/facts.sh
+. "$(dirname "$0")/facts.sh"
 
 for name in tank stuck; do
   truncate -s 16M "$name.a" "$name.b"
@@ -46,7 +30,7 @@ fact clean "$(bandstand examine --json tank.a tank.b | grep -o '"state":"clean"'
 
 systemctl start bandstand@tank
 bandstand stop tank >&2
-eventually 30 test "$(of tank ActiveState)" = inactive
+eventually 30 is tank ActiveState inactive
 sleep 1
 fact 'stopped by the command' "$(of tank ActiveState) $(of tank Result)"
 
