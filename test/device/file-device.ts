@@ -251,6 +251,12 @@ test.serial(
       `cannot use ${odd} with blocks of 1024 bytes: its own are 512 bytes, and 512 and 4096 are supported`,
       { blockBytes: 1024 },
     );
+    // Nobody may write it, nor may root; where sysfs is mounted read-only, the reason is another one.
+    const fixed = '/sys/devices/system/cpu/online';
+    await t.throwsAsync(reactor.drive(new FileDevice(fixed).open(reactor)), {
+      code: 'BANDSTAND_DEVICE_PERMISSION',
+      message: /^cannot open \S+: (permission denied|it is read-only)$/,
+    });
     await reactor.close();
   },
 );
