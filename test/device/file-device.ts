@@ -251,7 +251,7 @@ test.serial(
       `cannot use ${odd} with blocks of 1024 bytes: its own are 512 bytes, and 512 and 4096 are supported`,
       { blockBytes: 1024 },
     );
-    // Nobody may write it, nor may root; where sysfs is mounted read-only, the reason is another one.
+    // Nobody may write it, root included. A sysfs that is mounted read-only gives another reason.
     const fixed = '/sys/devices/system/cpu/online';
     await t.throwsAsync(reactor.drive(new FileDevice(fixed).open(reactor)), {
       code: 'BANDSTAND_DEVICE_PERMISSION',
