@@ -117,6 +117,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/wipe.ts')).wipe,
   },
   {
+    name: 'forget',
+    summary: 'remember a stack no longer; its devices are left alone',
+    group: 'devices',
+    load: async () => (await import('./commands/forget.ts')).forget,
+  },
+  {
     name: 'features',
     summary: 'what this machine offers: kernel, io_uring, ublk, CPU',
     group: 'measure',

@@ -12,10 +12,10 @@
  * its debugger port in a root process). SIGKILL is always survivable.
  */
 
-import { constants as fileConstants, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
 import { BandstandError } from '../block/errors.ts';
-import { EAGAIN, statusName, statusText } from '../block/status.ts';
+import { statusName } from '../block/status.ts';
 import type { ExportReply, ExportRequest } from '../control/schema.ts';
 import type { NativeAddon } from '../native/addon.ts';
 import { loadAddon } from '../native/load.ts';
@@ -27,6 +27,7 @@ import { wantsUblk } from './match-export.ts';
 import { openFileLog, openStderrLog, type ServerLog } from './server-log.ts';
 import { arenaBytesFor } from './server-memory.ts';
 import { endParts, type ServerParts, serverParts } from './server-parts.ts';
+import { takeStackLock } from './stack-lock.ts';
 import { StackServer } from './stack-server.ts';
 import { version } from './version.ts';
 
@@ -80,7 +81,7 @@ async function serveOn(
   const { plan, runDir, foreground } = options;
   ensureDirectory(runDir, 'run');
   const paths = stackPaths(runDir, plan.name);
-  const lockFd = takeLock(native, paths.lock, plan.name);
+  const lockFd = takeStackLock(native, runDir, plan.name, 'start a server for');
   const log = foreground ? openStderrLog(plan.name) : openFileLog(paths.log, plan.name);
   try {
     return await serveLocked({ native, parts, log }, options, onReady);
@@ -166,35 +167,6 @@ async function exportToo(server: StackServer, request: ExportRequest): Promise<r
     if (!(error instanceof BandstandError)) throw error;
     return [`an export that it had is missing: ${error.message}`];
   }
-}
-
-/** An exclusive flock for the life of the process; the pid inside is for people. */
-function takeLock(native: NativeAddon, path: string, name: string): number {
-  const fd = native.fileOpen(path, fileConstants.O_RDWR | fileConstants.O_CREAT, 0o600);
-  if (fd < 0) throw lockError(name, path, -fd);
-  const result = native.fileLock(fd, true);
-  if (result < 0) {
-    native.fileClose(fd);
-    throw lockError(name, path, -result);
-  }
-  writeFileSync(path, `${process.pid}\n`);
-  return fd;
-}
-
-function lockError(name: string, path: string, errno: number): BandstandError {
-  if (errno !== EAGAIN) {
-    return new BandstandError('BANDSTAND_DIRECTORY_UNUSABLE', {
-      message: `cannot lock ${path} for ${name}: ${statusText(errno)} (${statusName(errno)})`,
-      hint: 'run it with sudo, or choose another place with --run-dir',
-      details: { path, errno },
-    });
-  }
-  const pid = Number.parseInt(readFileSync(path, 'utf8'), 10);
-  return new BandstandError('BANDSTAND_STACK_RUNNING', {
-    message: `cannot start a server for ${name}: one is running or starting${Number.isNaN(pid) ? '' : ` (pid ${pid})`}`,
-    hint: `wait for it, or end it: bandstand stop ${name}`,
-    details: { name, pid: Number.isNaN(pid) ? null : pid },
-  });
 }
 
 /**

@@ -9,6 +9,7 @@
 
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -145,14 +146,27 @@ export class StateStore {
     }
   }
 
+  /** Durably; nothing happens when nothing is remembered. Throws BANDSTAND_DIRECTORY_UNUSABLE. */
   forget(name: string): void {
-    rmSync(this.path(name), { force: true });
+    const path = this.path(name);
+    if (!existsSync(path)) return;
+    try {
+      rmSync(path);
+      syncDirectory(this.directory);
+    } catch (error) {
+      throw new BandstandError('BANDSTAND_DIRECTORY_UNUSABLE', {
+        message: `cannot forget ${name} in ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+        hint: 'run it with sudo, or as the user that the directory belongs to',
+        details: { path },
+        cause: error,
+      });
+    }
   }
 
   #invalid(name: string, why: string): BandstandError {
     return new BandstandError('BANDSTAND_STATE_INVALID', {
       message: `cannot read what is remembered of ${name} in ${this.path(name)}: ${why}`,
-      hint: `name the members with --device, or remove the file; no data is in it`,
+      hint: `have it forgotten (bandstand forget ${name}), then name the members with --device`,
       details: { path: this.path(name) },
     });
   }

@@ -346,7 +346,7 @@ test('create refuses a name that is known, and the members of an array', async (
   t.is(
     again.stderr,
     'bandstand: cannot create tank: a stack of this name is known already\n' +
-      '  choose another name, or look at it: bandstand status tank\n',
+      '  choose another name, or look at it: bandstand status tank; if it is gone for good: bandstand forget tank\n',
   );
   const json = await world.run('create', 'tank', '--raid', 'raid1', a, b, '--json');
   t.is(printedError(json).code, 'BANDSTAND_STACK_EXISTS');

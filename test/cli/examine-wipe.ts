@@ -156,17 +156,21 @@ test('examine refuses what is missing', async (t) => {
 
 test('wipe --dry-run shows what it would take away, and takes nothing', async (t) => {
   const world = new CliWorld(t);
-  const [a] = await mirror(world);
+  const [a, b] = await mirror(world);
   const before = readFileSync(a);
   const { status, stdout } = await world.run('wipe', '--dry-run', a);
   t.is(status, 0);
-  t.is(stdout, `${a}: would erase the superblock and both labels of tank\n`);
+  t.is(
+    stdout,
+    `${a}: would erase the superblock and both labels of tank\n` +
+      `tank is still known: ${b} has its metadata\n`,
+  );
   t.true(readFileSync(a).equals(before));
 });
 
 test('wipe has to be confirmed, and then takes the metadata and nothing else', async (t) => {
   const world = new CliWorld(t);
-  const [a] = await mirror(world);
+  const [a, b] = await mirror(world);
   const fd = openSync(a, 'r+');
   writeSync(fd, Buffer.alloc(4096, 'data'), 0, 4096, 2 * MIB);
   closeSync(fd);
@@ -181,12 +185,16 @@ test('wipe has to be confirmed, and then takes the metadata and nothing else', a
   t.is(wrong.status, 1);
   const wiped = await world.run('wipe', a, '--confirm', 'tank');
   t.is(wiped.status, 0);
-  t.is(wiped.stdout, `${a}: erased the superblock and both labels of tank\n`);
+  const known = `tank is still known: ${b} has its metadata\n`;
+  t.is(wiped.stdout, `${a}: erased the superblock and both labels of tank\n${known}`);
   const now = readFileSync(a);
   t.is(now.indexOf('SPDKRAID'), -1);
   t.is(now.indexOf('BANDSTND'), -1);
   t.is(now.toString('latin1', 2 * MIB, 2 * MIB + 4), 'data');
-  t.is((await world.run('wipe', '--yes', a)).stdout, `${a}: nothing of bandstand's is on it\n`);
+  t.is(
+    (await world.run('wipe', '--yes', a)).stdout,
+    `${a}: nothing of bandstand's is on it\n${known}`,
+  );
 });
 
 test('wipe leaves foreign data alone', async (t) => {

@@ -136,6 +136,19 @@ const STAGED: Readonly<Record<string, Staging>> = {
   'export.8 2': { before: MIRROR.slice(0, 2) },
   'export.8 3': { before: MIRROR.slice(0, 2) },
   'export.8 6': { before: MIRROR.slice(0, 2) },
+  'forget.8 1': {
+    before: [
+      'truncate -s 64M /dev/sdb /dev/sdc /dev/sdd /dev/sde',
+      'bandstand create tank --raid raid1 /dev/sdb /dev/sdc',
+      'rm /dev/sdb /dev/sdc',
+    ],
+  },
+  'forget.8 2': {
+    before: [
+      'truncate -s 64M /dev/sdd /dev/sde',
+      'bandstand create pool --raid raid1 /dev/sdd /dev/sde',
+    ],
+  },
   'list.8 1': { before: EXPORTED_GIB_MIRROR },
   'member.8 1': { before: [...MIRROR, 'bandstand member fail tank 1'] },
   'member.8 2': { before: [...MIRROR, 'bandstand member fail tank 1'], words: SDC },

@@ -62,6 +62,8 @@ test.serial('a mirror: created, exported, broken, mended, checked, wiped', async
   await world.prints('wipe', one, '--dry-run');
   await world.prints('wipe', one, '--confirm', 'tank');
   await world.prints('examine', one);
+  await world.prints('forget', 'tank', '--dry-run');
+  await world.prints('forget', 'tank');
 });
 
 test.serial('parity, an FTL and a mirrored NV cache, whose server is killed', async (t) => {

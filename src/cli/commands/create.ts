@@ -203,7 +203,10 @@ async function refuseKnown(context: CommandContext, name: string): Promise<void>
   if (!known) return;
   throw new BandstandError('BANDSTAND_STACK_EXISTS', {
     message: `cannot create ${name}: a stack of this name is ${running === null ? 'known already' : 'running'}`,
-    hint: `choose another name, or look at it: bandstand status ${name}`,
+    hint:
+      running === null
+        ? `choose another name, or look at it: bandstand status ${name}; if it is gone for good: bandstand forget ${name}`
+        : `choose another name, or look at it: bandstand status ${name}`,
     details: { name, state: new StateStore(stateDir).path(name) },
   });
 }

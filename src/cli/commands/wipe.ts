@@ -3,7 +3,8 @@
  *
  * Removes superblock, member labels and the header of an NV cache, and nothing else: the data stays
  * where it is, but nothing can find it any more. So it is confirmed, device by device: by typing on
- * a terminal, by --confirm or --yes in scripts. A member of a running stack is refused.
+ * a terminal, by --confirm or --yes in scripts. A member of a running stack is refused. A stack of
+ * which nothing is left on any device is forgotten, too (wiped-stacks.ts).
  */
 
 import { BandstandError } from '../../block/errors.ts';
@@ -12,6 +13,7 @@ import { withRing } from '../../stack/offline-ring.ts';
 import type { Arguments } from '../arguments.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
+import { wipedStackJson, wipedStackLines, wipedStacks } from '../wiped-stacks.ts';
 
 export const wipe: Command = {
   name: 'wipe',
@@ -28,19 +30,29 @@ export const wipe: Command = {
   ],
   async run(context, args) {
     const dryRun = args.flag('dry-run');
-    const outcomes = await withRing(async (ring) => {
+    const { outcomes, stacks } = await withRing(async (ring) => {
       const before: WipeOutcome[] = [];
       for (const path of args.many('DEVICE')) before.push(await wipeAt(ring, path, true));
-      if (dryRun) return before;
-      await confirm(context, args, before);
+      if (!dryRun) await confirm(context, args, before);
       const after: WipeOutcome[] = [];
-      for (const { device } of before) after.push(await wipeAt(ring, device, false));
-      return after;
+      for (const { device } of dryRun ? [] : before) {
+        after.push(await wipeAt(ring, device, false));
+      }
+      const stacks = await wipedStacks(ring, context.directories, before, dryRun);
+      return { outcomes: dryRun ? before : after, stacks };
     });
     return {
       schema: 'bandstand.wipe/1',
-      data: { dry_run: dryRun, devices: outcomes.map(outcomeJson) },
-      text: () => outcomes.map((outcome) => outcomeText(outcome, dryRun)).join('\n'),
+      data: {
+        dry_run: dryRun,
+        devices: outcomes.map(outcomeJson),
+        stacks: stacks.map(wipedStackJson),
+      },
+      text: () =>
+        [
+          ...outcomes.map((outcome) => outcomeText(outcome, dryRun)),
+          ...stacks.flatMap((stack) => wipedStackLines(stack, dryRun)),
+        ].join('\n'),
       plain: () =>
         outcomes.map((outcome) => [outcome.device, outcomeJson(outcome).array, parts(outcome)]),
     };
