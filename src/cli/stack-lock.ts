@@ -1,8 +1,8 @@
 /**
  * The lock of a stack: two processes never work on one at the same time.            (control plane)
  *
- * An exclusive flock on RUN_DIR/NAME.lock for the life of the process; the pid inside is for people.
- * A file without a lock on it is nothing: it stays, because whoever waits for it may have it open.
+ * An exclusive flock on RUN_DIR/NAME.lock for the life of the process; the pid inside is for
+ * people. A file without a lock on it is nothing: it stays, because somebody may just open it.
  */
 
 import { constants, readFileSync, writeFileSync } from 'node:fs';
@@ -12,8 +12,8 @@ import type { NativeAddon } from '../native/addon.ts';
 import { stackPaths } from '../stack/directories.ts';
 
 /**
- * The descriptor that holds the lock. `deed`: what it is for, as it is in `cannot DEED NAME`. Throws
- * BANDSTAND_STACK_RUNNING when a server has it, BANDSTAND_DIRECTORY_UNUSABLE when nobody can have it.
+ * The descriptor that holds the lock. `deed`: what it is for, as in `cannot DEED NAME`. Throws
+ * BANDSTAND_STACK_RUNNING when a server has it, BANDSTAND_DIRECTORY_UNUSABLE when nobody can.
  */
 export function takeStackLock(
   native: NativeAddon,

@@ -1,9 +1,9 @@
 /**
  * What this machine has of a stack besides its devices, and how that is removed.    (control plane)
  *
- * The state file, and what a killed server has left in the run directory. What would be lost is
- * told apart from litter. Two things are never taken away in passing: a write buffer, because writes
- * that were answered may be nowhere else, and a ublk device, because its users' I/O waits for it.
+ * The state file, and what a killed server has left in the run directory. Two things are never
+ * taken away in passing: a write buffer, because writes that were answered may be nowhere else, and
+ * a ublk device, because its users' I/O waits for it. The rest is litter.
  */
 
 import { existsSync, rmSync } from 'node:fs';

@@ -75,7 +75,7 @@ test('members that are wiped one after the other are the last of it, too', async
   t.deepEqual(world.names(), []);
 });
 
-test('a member that is merely away keeps its stack known, and how to forget it is told', async (t) => {
+test('a member that is merely away keeps its stack known; how to forget it is told', async (t) => {
   const world = new ForgetWorld(t);
   const [a, b] = await world.mirror();
   renameSync(b, world.path('away.img'));
@@ -93,7 +93,7 @@ test('a member that is merely away keeps its stack known, and how to forget it i
   t.deepEqual(world.names(), []);
 });
 
-test('a path where another array is now says nothing about the member that was there', async (t) => {
+test('where another array is now, the member that was there may be elsewhere', async (t) => {
   const world = new ForgetWorld(t);
   const [a, b] = await world.mirror();
   const pool = ['create', 'pool', '--raid', 'raid1', '--erase', a, '--erase', b, '--yes', a, b];
@@ -123,7 +123,7 @@ test('spares and the NV cache of a stack are looked at as well', async (t) => {
   t.deepEqual(world.names(), []);
 });
 
-test('an array without metadata is not forgotten in passing, and only when confirmed', async (t) => {
+test('an array without metadata is forgotten only when that is confirmed', async (t) => {
   const world = new ForgetWorld(t);
   const [a, b] = await world.mirror('--no-superblock');
   const { stdout } = await world.run('wipe', '--yes', a, b);
@@ -226,7 +226,7 @@ test('a write buffer is given up by its own option only, and wipe leaves it', as
   t.deepEqual(world.names(), []);
 });
 
-test('a device that waits for a server keeps its stack; a note about one that is gone does not', async (t) => {
+test('a device that waits for a server keeps its stack; a note about none does not', async (t) => {
   const world = new ForgetWorld(t);
   const [runDir, stateDir] = [world.path('run'), world.path('state')];
   await world.mirror();
