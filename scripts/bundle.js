@@ -43,7 +43,9 @@ const options = {
   outdir: FOLDER,
   plugins: [parserOfYargs],
 };
-await build({ ...options, entryPoints: ['dist/src/cli/main.js'], splitting: true });
+// The monitor of a foreground server shares its pieces with the command.
+const commands = ['dist/src/cli/main.js', 'dist/src/cli/monitor-entry.js'];
+await build({ ...options, entryPoints: commands, splitting: true });
 for (const program of [
   'dist/src/cli/server-entry.js',
   'dist/src/cli/ublk-helper.js',

@@ -44,6 +44,8 @@ export interface ServeOptions {
   readonly runDir: string;
   readonly stateDir: string;
   readonly foreground: boolean;
+  /** In the foreground, too: something else is on the terminal. */
+  readonly logsToFile: boolean;
   readonly exitWithParent: boolean;
 }
 
@@ -78,11 +80,12 @@ async function serveOn(
   onReady: (reply: ExportReply) => void,
 ): Promise<number> {
   const native = loadAddon();
-  const { plan, runDir, foreground } = options;
+  const { plan, runDir, foreground, logsToFile } = options;
   ensureDirectory(runDir, 'run');
   const paths = stackPaths(runDir, plan.name);
   const lockFd = takeStackLock(native, runDir, plan.name, 'start a server for');
-  const log = foreground ? openStderrLog(plan.name) : openFileLog(paths.log, plan.name);
+  const toFile = logsToFile || !foreground;
+  const log = toFile ? openFileLog(paths.log, plan.name) : openStderrLog(plan.name);
   try {
     return await serveLocked({ native, parts, log }, options, onReady);
   } finally {

@@ -35,6 +35,8 @@ export interface KeySpec {
   /** How help shows them. */
   readonly shown: string;
   readonly meaning: string;
+  /** The same where the server runs in the foreground of the terminal. */
+  readonly withServer?: string;
   /** A word for the bottom line, where it has room: the first ones first. */
   readonly short?: string;
 }
@@ -45,6 +47,7 @@ export const KEYS: readonly KeySpec[] = [
     keys: ['q', 'ctrl-c'],
     shown: 'q, Ctrl-C',
     meaning: 'leave the monitor; the stack keeps running',
+    withServer: 'q leaves the monitor, Ctrl-C stops the stack',
     short: 'quit (the stack keeps running)',
   },
   { action: 'help', keys: ['?'], shown: '?', meaning: 'these keys', short: 'help' },
@@ -107,7 +110,13 @@ export const KEYS: readonly KeySpec[] = [
   { action: 'slower', keys: ['+', '='], shown: '+', meaning: 'look less often' },
   { action: 'stack-next', keys: [']'], shown: '1-9, ]', meaning: 'another stack' },
   { action: 'redraw', keys: ['ctrl-l'], shown: 'Ctrl-L', meaning: 'draw everything again' },
-  { action: 'suspend', keys: ['ctrl-z'], shown: 'Ctrl-Z', meaning: 'suspend; fg comes back' },
+  {
+    action: 'suspend',
+    keys: ['ctrl-z'],
+    shown: 'Ctrl-Z',
+    meaning: 'suspend; fg comes back',
+    withServer: 'nothing: the stack would stand still',
+  },
 ];
 
 export function actionOf(name: string): Action | null {

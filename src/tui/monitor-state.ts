@@ -19,6 +19,8 @@ export interface MonitorState {
   readonly columns: number;
   readonly rows: number;
   readonly intervalMs: number;
+  /** The server runs in the foreground of this terminal. */
+  readonly withServer: boolean;
   /** The newest look; null before the first one. */
   readonly look: Look | null;
   /** Why the newest look failed, and since when; null: it did not. */
@@ -54,6 +56,7 @@ export interface FirstState {
   readonly columns: number;
   readonly rows: number;
   readonly intervalMs: number;
+  readonly withServer: boolean;
 }
 
 export function firstState(first: FirstState): MonitorState {

@@ -27,10 +27,22 @@ export interface MonitorOptions {
   readonly glyphs: GlyphSet;
   readonly isColoured: boolean;
   readonly streams: TerminalStreams;
+  /** The server runs in the foreground of the same terminal: Ctrl-C is meant for it. */
+  readonly withServer: boolean;
 }
 
-/** Returns its last words when somebody quits it; the terminal is as it was then. */
-export async function runMonitor(source: MonitorSource, options: MonitorOptions): Promise<string> {
+export interface MonitorFarewell {
+  /** What was seen last, in one line. */
+  readonly lastWords: string;
+  /** `interrupt`: by Ctrl-C. */
+  readonly leftBy: 'quit' | 'interrupt' | 'signal';
+}
+
+/** Returns when somebody quits it; the terminal is as it was then. */
+export async function runMonitor(
+  source: MonitorSource,
+  options: MonitorOptions,
+): Promise<MonitorFarewell> {
   const monitor = new Monitor(source, options);
   return await monitor.run();
 }
@@ -49,13 +61,16 @@ class Monitor {
   #wake: () => void = () => {};
   readonly #ended: Promise<void>;
   #end: () => void = () => {};
+  #leftBy: MonitorFarewell['leftBy'] = 'signal';
+  readonly #withServer: boolean;
 
   constructor(source: MonitorSource, options: MonitorOptions) {
-    const { glyphs, intervalMs, isColoured, names, streams } = options;
+    const { glyphs, intervalMs, isColoured, names, streams, withServer } = options;
+    this.#withServer = withServer;
     this.#source = source;
     this.#terminal = new Terminal(streams);
     this.#writer = new FrameWriter(this.#terminal.write, this.#terminal.size);
-    this.#store = new MonitorStore({ names, intervalMs, ...this.#terminal.size() });
+    this.#store = new MonitorStore({ names, intervalMs, withServer, ...this.#terminal.size() });
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -79,7 +94,7 @@ class Monitor {
     );
   }
 
-  async run(): Promise<string> {
+  async run(): Promise<MonitorFarewell> {
     const unwatch = this.#terminal.watchSize((size) => {
       // What was drawn for another size does not fit; the next frame is drawn whole.
       this.#writer.forget();
@@ -106,7 +121,8 @@ class Monitor {
     }
     await looking;
     const state = this.#store.state();
-    return lastWords(state, state.look === null ? null : stackView(state.look.status));
+    const view = state.look === null ? null : stackView(state.look.status);
+    return { lastWords: lastWords(state, view), leftBy: this.#leftBy };
   }
 
   // --- looking ----------------------------------------------------------------------------------
@@ -164,7 +180,7 @@ class Monitor {
     const before = this.#store.state();
     const action = before.typing === null || key.startsWith('ctrl-') ? actionOf(key) : null;
     if (action !== null && EFFECTS.includes(action)) {
-      this.#do(action);
+      this.#do(action, key);
       return;
     }
     this.#store.apply({ kind: 'key', key });
@@ -173,8 +189,8 @@ class Monitor {
     if (isOther || after.intervalMs !== before.intervalMs) this.#wake();
   }
 
-  #do(action: Action): void {
-    if (action === 'quit') this.#end();
+  #do(action: Action, key: string): void {
+    if (action === 'quit') this.#quit(key);
     else if (action === 'redraw') this.#writer.redraw();
     else if (action === 'suspend') this.#suspend();
     else this.#copy();
@@ -188,7 +204,17 @@ class Monitor {
     this.#store.apply({ kind: 'notice', text });
   }
 
+  #quit(key: string): void {
+    this.#leftBy = key === 'ctrl-c' ? 'interrupt' : 'quit';
+    this.#end();
+  }
+
   #suspend(): void {
+    if (this.#withServer) {
+      const text = 'not suspended: the stack would stand still, too';
+      this.#store.apply({ kind: 'notice', text });
+      return;
+    }
     this.#writer.isPaused = true;
     this.#terminal.leave();
     // As the terminal itself would do, had it been asked: to whatever was started together.

@@ -133,11 +133,12 @@ function overlayText(state: MonitorState, view: StackView, paint: Paint): PaneTe
   return state.overlay === 'help' ? helpText(state) : detailsPane(state, view, paint);
 }
 
-function helpText({ helpRow }: MonitorState): PaneText {
+function helpText({ helpRow, withServer }: MonitorState): PaneText {
   const width = Math.max(...KEYS.map(({ shown }) => shown.length));
-  const rows = KEYS.slice(helpRow).map(({ meaning, shown }) =>
-    lineOf(span(padEnd(shown, width + 2), 'strong'), meaning),
-  );
+  const rows = KEYS.slice(helpRow).map((key) => {
+    const meaning = withServer ? (key.withServer ?? key.meaning) : key.meaning;
+    return lineOf(span(padEnd(key.shown, width + 2), 'strong'), meaning);
+  });
   return { title: lineOf('keys'), fixed: [], rows, at: 0 };
 }
 

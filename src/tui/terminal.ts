@@ -56,7 +56,11 @@ export class Terminal {
     this.#isEntered = false;
     process.removeListener('exit', this.leave);
     this.write(LEAVE);
-    this.setRaw(false);
+    try {
+      this.setRaw(false);
+    } catch {
+      // The terminal is gone, or a shell has it again, and has set it as it wants it.
+    }
   };
 
   setRaw(isRaw: boolean): void {

@@ -210,7 +210,7 @@ export function stateOf(options: StateOptions = {}): MonitorState {
     status = rebuildStatus(),
     after = [],
   } = options;
-  let state = firstState({ names, columns, rows, intervalMs: 2000 });
+  let state = firstState({ names, columns, rows, intervalMs: 2000, withServer: false });
   const apply = (event: MonitorEvent): void => {
     state = reduce(state, event);
   };

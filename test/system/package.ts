@@ -103,7 +103,7 @@ test.serial('the package has what it needs, and nothing else', (t) => {
   );
   const wanted = [
     ...['package.json', 'README.md', 'LICENSE', 'bin/bandstand.js', ADDON],
-    ...['main', 'server-entry', 'ublk-helper', 'stack-worker', 'tls-worker'].map(
+    ...['main', 'monitor-entry', 'server-entry', 'ublk-helper', 'stack-worker', 'tls-worker'].map(
       (name) => `dist/program/${name}.js`,
     ),
     ...COMMANDS.map(({ name }) => `man/bandstand-${name}.8`),

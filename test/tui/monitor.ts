@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { BandstandError } from '../../src/block/errors.ts';
-import { runMonitor } from '../../src/tui/monitor.tsx';
+import { type MonitorFarewell, runMonitor } from '../../src/tui/monitor.tsx';
 import type { MonitorLook } from '../../src/tui/monitor-source.ts';
 import { statusOf } from '../_helpers/fake-stack.ts';
 import { FakeTerminal } from '../_helpers/fake-terminal.ts';
@@ -21,7 +21,7 @@ const DEGRADED = statusOf('tank', {
 class Session {
   readonly terminal = new FakeTerminal(80, 24);
   readonly asked: string[] = [];
-  readonly ended: Promise<string>;
+  readonly ended: Promise<MonitorFarewell>;
   #isOver = false;
 
   /** Answers each look with the next of `answers`, and the last one from then on. */
@@ -29,6 +29,7 @@ class Session {
     t: ExecutionContext,
     answers: readonly Answer[],
     names: readonly string[] = ['tank'],
+    withServer = false,
   ) {
     const source = {
       look: async (name: string): Promise<MonitorLook> => {
@@ -45,12 +46,13 @@ class Session {
       glyphs: 'ascii',
       isColoured: true,
       streams: this.terminal.streams,
+      withServer,
     }).finally(() => {
       this.#isOver = true;
     });
     t.teardown(async () => {
       if (!this.#isOver) this.terminal.press('q');
-      await this.ended.catch(() => '');
+      await this.ended.catch(() => null);
     });
   }
 
@@ -76,7 +78,10 @@ test.serial('it takes the other screen, and gives everything back when it is qui
   t.false(paper.modes.has('25'), 'there is no cursor');
   t.is(rawModes.at(-1), true);
   session.terminal.press('q');
-  t.is(await session.ended, 'tank is healthy, and keeps running');
+  t.deepEqual(await session.ended, {
+    lastWords: 'tank is healthy, and keeps running',
+    leftBy: 'quit',
+  });
   t.false(paper.modes.has('1049'));
   t.true(paper.modes.has('25'));
   t.is(rawModes.at(-1), false);
@@ -133,6 +138,22 @@ test.serial('keys: help, copy, another stack', async (t) => {
   t.true(session.asked.includes('forget'));
 });
 
+test.serial(
+  'with a server on its terminal, Ctrl-C is told apart, and nothing is suspended',
+  async (t) => {
+    const session = new Session(t, [{}], ['tank'], true);
+    await session.sees(/HEALTHY/);
+    session.terminal.press('?');
+    await session.sees(/q leaves the monitor, Ctrl-C stops the stack/);
+    session.terminal.press('G');
+  await session.sees(/Ctrl-Z +nothing: the stack would stand still/);
+    session.terminal.press('\u001b\u001a');
+    await session.sees(/not suspended: the stack would stand still, too/);
+    session.terminal.press('\u0003');
+    t.is((await session.ended).leftBy, 'interrupt');
+  },
+);
+
 test.serial('keys that come all at once are keys, one after another', async (t) => {
   const session = new Session(t, [{ events: EVENTS }]);
   await session.sees(/17 read errors/);
@@ -179,6 +200,7 @@ test.serial('a defect ends it, after the terminal was given back', async (t) => 
     glyphs: 'ascii',
     isColoured: false,
     streams: terminal.streams,
+    withServer: false,
   } as const;
   await t.throwsAsync(runMonitor(source, options), { message: 'a defect' });
   t.false(terminal.paper.modes.has('1049'));

@@ -25,6 +25,7 @@ import { cacheDevices } from '../cache-devices.ts';
 import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import type * as DiscardCache from '../discard-cache.ts';
+import { checkMonitor, ForegroundMonitor } from '../foreground-monitor.ts';
 import { notFound } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
@@ -68,6 +69,7 @@ export const exportCommand: Command = {
     { ...DRY_RUN, summary: 'with --discard-cache: only list what would be lost' },
     { name: 'yes', kind: 'flag', joined: true, summary: 'do not ask' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
+    { name: 'monitor', kind: 'flag', joined: true, summary: 'and show it here' },
     { name: 'exit-with-parent', kind: 'flag', summary: 'end the server with the calling process' },
   ],
   examples: [
@@ -81,6 +83,7 @@ export const exportCommand: Command = {
       throw usageError('cannot use --cache with --discard-cache', 'choose one of them');
     }
     refuseUnused(args);
+    checkMonitor(context, args, name);
     const request = exportRequest(args);
     const devices = checkDevices(args.list('device'));
     const running = await askRunning(context, name, request);
@@ -101,7 +104,7 @@ export const exportCommand: Command = {
       const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
       await cleanUp(context.directories.runDir, name, { verb: 'export', inUse: false, timeoutMs });
     }
-    if (args.flag('foreground')) return await stay(context, options);
+    if (args.flag('foreground')) return await stay(context, args, options);
     const done = report(context, name, await startOrJoin(context, options));
     if (given === null || loss === null) return done;
     return { ...done, data: { ...(done.data as object), discarded_cache: given.lossJson(loss) } };
@@ -256,6 +259,7 @@ function serveOptions(
     runDir,
     stateDir,
     foreground: args.flag('foreground'),
+    logsToFile: args.flag('monitor'),
     exitWithParent: args.flag('exit-with-parent'),
   };
 }
@@ -277,26 +281,27 @@ function result(name: string, reply: ExportReply): CommandResult {
 }
 
 /** Runs the server in this process; prints the address when it can be used. */
-async function stay(context: CommandContext, options: ServeOptions): Promise<CommandResult> {
+async function stay(
+  context: CommandContext,
+  args: Arguments,
+  options: ServeOptions,
+): Promise<CommandResult> {
   const { serve } = await import('../serve.ts');
-  const { stdout } = context.streams;
+  const { stderr, stdout } = context.streams;
   const { name } = options.plan;
   // The server goes on when nobody reads its output any more.
-  stdout.removeAllListeners('error').on('error', () => {});
-  const exitStatus = await serve(options, (reply) => {
-    for (const note of reply.notes) context.note(`${name}: ${note}`);
-    const done = result(name, reply);
-    if (context.json) {
-      const document = {
-        schema: done.schema,
-        generated_at: new Date().toISOString(),
-        data: done.data,
-      };
-      stdout.write(`${JSON.stringify(document)}\n`);
-    } else {
-      stdout.write(`${reply.address}\n`);
-    }
-  });
+  for (const stream of [stdout, stderr]) stream.removeAllListeners('error').on('error', () => {});
+  const monitor = args.flag('monitor') ? new ForegroundMonitor(context, args, name) : null;
+  let exitStatus: number;
+  try {
+    exitStatus = await serve(options, (reply) => {
+      const print = (): void => printReady(context, name, reply);
+      if (monitor === null) print();
+      else monitor.ready(print);
+    });
+  } finally {
+    await monitor?.end();
+  }
   return {
     schema: 'bandstand.export/1',
     data: null,
@@ -305,4 +310,16 @@ async function stay(context: CommandContext, options: ServeOptions): Promise<Com
     silent: true,
     exitStatus,
   };
+}
+
+function printReady(context: CommandContext, name: string, reply: ExportReply): void {
+  const { stdout } = context.streams;
+  for (const note of reply.notes) context.note(`${name}: ${note}`);
+  const { data, schema } = result(name, reply);
+  if (!context.json) {
+    stdout.write(`${reply.address}\n`);
+    return;
+  }
+  const document = { schema, generated_at: new Date().toISOString(), data };
+  stdout.write(`${JSON.stringify(document)}\n`);
 }

@@ -12,6 +12,7 @@ import { checkStackName } from '../../stack/stack-name.ts';
 import { type Arguments, usageError } from '../arguments.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
+import { isColoured } from '../is-coloured.ts';
 import { readStatus, stackNames } from '../known-stacks.ts';
 import { StackSource } from '../monitor-source.ts';
 import { envelope } from '../render.ts';
@@ -60,12 +61,13 @@ export const monitor: Command = {
     const { runMonitor } = await import('../../tui/monitor.tsx');
     const { likelyGlyphs } = await import('../../tui/glyphs.ts');
     const source = new StackSource(context.directories, lookTimeoutMs(context));
-    const lastWords = await runMonitor(source, {
+    const { lastWords } = await runMonitor(source, {
       names,
       intervalMs,
       glyphs: glyphs ?? likelyGlyphs(process.env),
       isColoured: isColoured(args),
       streams: { stdin, stdout },
+      withServer: false,
     });
     context.note(lastWords);
     return SILENT;
@@ -131,13 +133,6 @@ async function known(context: CommandContext, name: string): Promise<boolean> {
     }
     return true;
   }
-}
-
-/** NO_COLOR is for whoever does not say otherwise. */
-function isColoured(args: Arguments): boolean {
-  const when = args.text('color');
-  if (when === 'always') return true;
-  return when !== 'never' && (process.env['NO_COLOR'] ?? '') === '';
 }
 
 async function printLines(

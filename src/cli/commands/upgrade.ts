@@ -125,6 +125,7 @@ function serveOptions(
     runDir,
     stateDir,
     foreground: false,
+    logsToFile: false,
     exitWithParent: false,
   };
 }
