@@ -146,7 +146,7 @@ test.serial(
     session.terminal.press('?');
     await session.sees(/q leaves the monitor, Ctrl-C stops the stack/);
     session.terminal.press('G');
-  await session.sees(/Ctrl-Z +nothing: the stack would stand still/);
+    await session.sees(/Ctrl-Z +nothing: the stack would stand still/);
     session.terminal.press('\u001b\u001a');
     await session.sees(/not suspended: the stack would stand still, too/);
     session.terminal.press('\u0003');
