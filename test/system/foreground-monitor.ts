@@ -1,12 +1,20 @@
 /** `export --foreground --monitor`: a server and what shows it on one real terminal. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import test, { type ExecutionContext } from 'ava';
+import test, { type ExecutionContext, type ImplementationFn } from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { PROGRAM } from '../_helpers/repository.ts';
-import { requires } from '../_helpers/requires.ts';
+import { missing } from '../_helpers/requires.ts';
 import { DISK_BYTES, eventually, StackWorld } from '../_helpers/running-stack.ts';
 import { quoted, Tmux } from '../_helpers/tmux.ts';
+
+const NO_TMUX = missing('tmux');
+
+/** One at a time: who looks at several terminals again and again has no time for answers. */
+function onTerminal(title: string, implementation: ImplementationFn<[]>): void {
+  if (NO_TMUX === null) test.serial(title, implementation);
+  else test.skip(`${title} (skipped: ${NO_TMUX})`, implementation);
+}
 
 /** A shell on a terminal, in which the server of a mirror is started; `$` comes back at its end. */
 async function started(t: ExecutionContext, world: StackWorld): Promise<Tmux> {
@@ -31,7 +39,7 @@ function monitorPid(serverPid: number): number {
 
 const log = (world: StackWorld): string => readFileSync(world.path('run/tank.log'), 'utf8');
 
-requires('tmux')('q leaves the server, and Ctrl-C then stops it', async (t) => {
+onTerminal('q leaves the server, and Ctrl-C then stops it', async (t) => {
   const world = new StackWorld(t);
   const tmux = await started(t, world);
   await tmux.sees(/^ tank {2}HEALTHY {2}\[2\/2 UU\]/m);
@@ -63,7 +71,7 @@ requires('tmux')('q leaves the server, and Ctrl-C then stops it', async (t) => {
   await tmux.sees(/(?<!-)\bicanon\b/);
 });
 
-requires('tmux')('Ctrl-C on the screen stops the export cleanly', async (t) => {
+onTerminal('Ctrl-C on the screen stops the export cleanly', async (t) => {
   const world = new StackWorld(t);
   const tmux = await started(t, world);
   await tmux.sees(/^ tank {2}HEALTHY/m);
@@ -77,7 +85,7 @@ requires('tmux')('Ctrl-C on the screen stops the export cleanly', async (t) => {
   t.regex(stdout, /state: clean/);
 });
 
-requires('tmux')('the end of the server ends the monitor, however it ends', async (t) => {
+onTerminal('the end of the server ends the monitor, however it ends', async (t) => {
   const world = new StackWorld(t);
   const tmux = await started(t, world);
   await tmux.sees(/^ tank {2}HEALTHY/m);
@@ -100,7 +108,7 @@ requires('tmux')('the end of the server ends the monitor, however it ends', asyn
   t.notRegex(tmux.text, /EIO/, 'that the shell has the keyboard by then is nothing to tell');
 });
 
-requires('tmux')('a start that fails shows its error, and no screen', async (t) => {
+onTerminal('a start that fails shows its error, and no screen', async (t) => {
   const world = new StackWorld(t);
   const tmux = await started(t, world);
   await tmux.sees(/^ tank {2}HEALTHY/m);
@@ -117,7 +125,7 @@ requires('tmux')('a start that fails shows its error, and no screen', async (t) 
   await world.ok('stop', 'tank');
 });
 
-test('without a terminal it is refused, with what to do instead', async (t) => {
+test.serial('without a terminal it is refused, with what to do instead', async (t) => {
   const world = new StackWorld(t);
   await world.ok('create', 'tank', '--raid', 'raid1', ...world.files(2, DISK_BYTES));
   const refused = async (...words: string[]): Promise<string> => {
