@@ -17,6 +17,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [620_141, 'a superblock that could not be read was written again while a check went on'],
   [641_437, 'a start that was cut had written a flushed unit again with other padding and parity'],
   [727_137, 'what ran degraded of an array that was then made anew was expected to be out of it'],
+  [752_876, 'the same, where nobody was lost before'],
   [731_618, 'what a device gained just before it became a member was never used'],
 ];
 
