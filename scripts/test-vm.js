@@ -175,6 +175,7 @@ async function runBoot({ files: all, cuts }, boot, deadline, report) {
       CI: process.env.CI ?? '',
       BANDSTAND_VM_CUTS: process.env.BANDSTAND_VM_CUTS ?? '',
       BANDSTAND_VM_TAKEOVERS: process.env.BANDSTAND_VM_TAKEOVERS ?? '',
+      BANDSTAND_VM_KILLS: process.env.BANDSTAND_VM_KILLS ?? '',
     },
   });
   const cutsBefore = current === files[0] ? cuts : 0;

@@ -26,7 +26,7 @@ const EXPECTED: readonly RegExp[] = [
   /^bin\/bandstand\.js$/,
   /^dist\/program\/[\w-]+\.js$/,
   /^(man|schemas|docs)\/.+\.([78]|json|md)$/,
-  /^docs\/examples\/[\w-]+\.sh$/,
+  /^docs\/(examples\/[\w-]+\.sh|monitor\.svg)$/,
   /^packaging\/.+\.(service|conf|rules)$/,
   // For a machine that the addon was not built for.
   /^(native\/ublk\/(binding\.gyp|src\/[\w-]+\.(cc|h))|scripts\/build-native\.js)$/,

@@ -1,10 +1,12 @@
 #!/bin/bash
 # One server takes over from another while a file system is under a load that verifies itself: it is
-# replaced, or it is killed. BANDSTAND_VM_TAKEOVERS says how often each; twice if it does not.
+# replaced, or it is killed. BANDSTAND_VM_TAKEOVERS says how often each, twice if it does not;
+# BANDSTAND_VM_KILLS says how often it is killed, if that is to be another number.
 # shellcheck source=test/vm/_redundancy.sh
 . "$(dirname "$0")/_redundancy.sh"
 
 takeovers=${BANDSTAND_VM_TAKEOVERS:-2}
+kills=${BANDSTAND_VM_KILLS:-$takeovers}
 members=("$(disk a)" "$(disk b)" "$(disk c)" "$(disk d)")
 
 is_under_load() {
@@ -13,8 +15,8 @@ is_under_load() {
   put_under_load
 }
 
-# Milliseconds between the last answer of one server and the first of the next.
-pauses() { sort -n "$work/pauses" | xargs; }
+# $1: what it is about, of which $work/pauses has the milliseconds
+tell_pauses() { echo "$1: $(sort -n "$work/pauses" | xargs) ms" >>"$work/told"; }
 
 is_replaced() {
   local n pid
@@ -26,16 +28,23 @@ is_replaced() {
     [[ $(server_pid tank) != "$pid" ]]
     load_goes_on
   done
-  pauses >"$work/told"
+  # Between the last answer of one server and the first of the next.
+  tell_pauses upgrades
 }
 
 is_killed() {
-  local n
-  for ((n = 1; n <= takeovers; n++)); do
-    kill -9 "$(server_pid tank)"
+  local n pid begin
+  : >"$work/pauses"
+  for ((n = 1; n <= kills; n++)); do
+    pid=$(server_pid tank)
+    begin=$(date +%s%3N)
+    kill -9 "$pid"
     equal $device "$(bandstand export tank)" stdout
+    echo $(($(date +%s%3N) - begin)) >>"$work/pauses"
     load_goes_on
   done
+  # With the start of the command, of the server, and of its helper.
+  tell_pauses 'kills, until the next server was there'
 }
 
 is_well() {
@@ -52,6 +61,6 @@ is_well() {
 
 foundation 'raid5f with an FTL and a cache is under load' is_under_load
 scenario 'its server is replaced again and again, and no I/O fails' is_replaced
-[[ ! -e $work/told ]] || echo "# pauses in ms: $(<"$work/told")"
 scenario 'its server is killed again and again, and no I/O fails' is_killed
+[[ ! -e $work/told ]] || sed 's/^/# /' "$work/told"
 scenario 'everything is there, and a check finds nothing wrong' is_well
