@@ -176,6 +176,7 @@ async function runBoot({ files: all, cuts }, boot, deadline, report) {
       BANDSTAND_VM_CUTS: process.env.BANDSTAND_VM_CUTS ?? '',
       BANDSTAND_VM_TAKEOVERS: process.env.BANDSTAND_VM_TAKEOVERS ?? '',
       BANDSTAND_VM_KILLS: process.env.BANDSTAND_VM_KILLS ?? '',
+      BANDSTAND_VM_PRESSURE: process.env.BANDSTAND_VM_PRESSURE ?? '',
     },
   });
   const cutsBefore = current === files[0] ? cuts : 0;
