@@ -30,7 +30,7 @@ import { TapReport } from './vm/tap.js';
 import { copyDisk, loseUnflushed } from './vm/write-log.js';
 
 const folder = path.join(clone, 'test/vm');
-const fileSeconds = 600;
+const fileSeconds = Number(process.env.BANDSTAND_VM_FILE_SECONDS ?? 600);
 const totalSeconds = Number(process.env.BANDSTAND_VM_SECONDS ?? 1500);
 const hangStatus = 99;
 const cutLine = '# power cut';
