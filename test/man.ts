@@ -17,7 +17,7 @@ import { ROOT } from './_helpers/repository.ts';
 import { requires } from './_helpers/requires.ts';
 import { listFiles } from './_helpers/source-text.ts';
 
-const PAGES = listFiles(['man'], ['.7', '.8']);
+const PAGES = listFiles(['man'], ['.5', '.7', '.8']);
 const readPage = (name: string): string => readFileSync(path.join(ROOT, 'man', name), 'utf8');
 
 /** The text of `.Sh title` up to the next section. */

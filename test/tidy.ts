@@ -46,7 +46,7 @@ const NATIVE = listFiles(['native'], ['.cc', '.h']).map(readSource);
 const CODE = [...SOURCES, ...TESTS, ...SCRIPTS, ...NATIVE];
 const PROSE = listFiles(
   ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'docs', 'man', '.ci', 'contrib'],
-  ['.md', '.7', '.8', '.sh', '.yml', 'run', '.service'],
+  ['.md', '.5', '.7', '.8', '.sh', '.yml', 'run', '.service'],
 ).map(readSource);
 
 const HEADER = `/**

@@ -56,7 +56,7 @@ export function readmeBlocks(): DocumentedBlock[] {
 
 export function pageBlocks(): DocumentedBlock[] {
   const found: DocumentedBlock[] = [];
-  for (const file of listFiles(['man'], ['.7', '.8'])) {
+  for (const file of listFiles(['man'], ['.5', '.7', '.8'])) {
     const [, examples = ''] = readText(file).split('\n.Sh EXAMPLES\n');
     const text = examples.split('\n.Sh ')[0]!;
     const blocks = [...text.matchAll(/^\.Bd -literal.*\n([\s\S]*?)\n\.Ed$/gm)];

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type RememberedStack, StateStore } from '../../src/stack/state-store.ts';
+import { ROOT } from '../_helpers/repository.ts';
 
 const STACK: RememberedStack = {
   name: 'tank',
@@ -42,6 +43,18 @@ test('what was saved is loaded, and nothing else lies about', (t) => {
   t.deepEqual(readdirSync(states.directory), ['tank.json']);
   states.forget('tank');
   t.is(states.load('tank'), null);
+});
+
+test('bandstand-files(5) has every field of a file', (t) => {
+  const states = store(t);
+  states.save(STACK);
+  const saved = JSON.parse(readFileSync(states.path('tank'), 'utf8'));
+  const page = readFileSync(path.join(ROOT, 'man/bandstand-files.5'), 'utf8');
+  const words = new Set(page.split(/\s+/));
+  const parts = [saved, ...saved.members, ...saved.spares];
+  const missing = parts.flatMap((part) => Object.keys(part)).filter((key) => !words.has(key));
+  t.deepEqual(missing, []);
+  t.true(words.has(saved.schema));
 });
 
 test('members in a file of a version that did not know their health count as ok', (t) => {

@@ -25,7 +25,7 @@ const EXPECTED: readonly RegExp[] = [
   /^(package\.json|README\.md|LICENSE)$/,
   /^bin\/bandstand\.js$/,
   /^dist\/program\/[\w-]+\.js$/,
-  /^(man|schemas|docs)\/.+\.([78]|json|md)$/,
+  /^(man|schemas|docs)\/.+\.([578]|json|md)$/,
   /^docs\/(examples\/[\w-]+\.sh|monitor\.svg)$/,
   /^packaging\/.+\.(service|conf|rules)$/,
   // For a machine that the addon was not built for.
