@@ -15,8 +15,8 @@ is_under_load() {
   put_under_load
 }
 
-# $1: what it is about, of which $work/pauses has the milliseconds
-tell_pauses() { echo "$1: $(sort -n "$work/pauses" | xargs) ms" >>"$work/told"; }
+# $1: what the milliseconds in $work/pauses are about; also as far as a scenario came that failed
+tell() { [[ ! -s $work/pauses ]] || echo "# $1: $(sort -n "$work/pauses" | xargs) ms"; }
 
 is_replaced() {
   local n pid
@@ -28,8 +28,6 @@ is_replaced() {
     [[ $(server_pid tank) != "$pid" ]]
     load_goes_on
   done
-  # Between the last answer of one server and the first of the next.
-  tell_pauses upgrades
 }
 
 is_killed() {
@@ -43,8 +41,6 @@ is_killed() {
     echo $(($(date +%s%3N) - begin)) >>"$work/pauses"
     load_goes_on
   done
-  # With the start of the command, of the server, and of its helper.
-  tell_pauses 'kills, until the next server was there'
 }
 
 is_well() {
@@ -61,6 +57,7 @@ is_well() {
 
 foundation 'raid5f with an FTL and a cache is under load' is_under_load
 scenario 'its server is replaced again and again, and no I/O fails' is_replaced
+tell 'between the last answer of one server and the first of the next'
 scenario 'its server is killed again and again, and no I/O fails' is_killed
-[[ ! -e $work/told ]] || sed 's/^/# /' "$work/told"
+tell 'from a kill until the next server was there, with the start of the command'
 scenario 'everything is there, and a check finds nothing wrong' is_well
