@@ -1,5 +1,5 @@
 /**
- * Would the next server of a running stack start?                                   (control plane)
+ * Would a server of a stack start?                                                  (control plane)
  *
  * A device that has gone from its place does no harm to a server that holds it open, and keeps the
  * next one from starting. So before a server lets go, what a start does is done, as far as nothing
@@ -9,7 +9,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BandstandError } from '../block/errors.ts';
-import { lookAtAssembly } from '../stack/assembly-look.ts';
+import { type AssemblyLook, lookAtAssembly } from '../stack/assembly-look.ts';
 import { withRing } from '../stack/offline-ring.ts';
 import type { RememberedStack } from '../stack/state-store.ts';
 import { arenaBytesFor } from './server-memory.ts';
@@ -36,10 +36,15 @@ export async function refuseUnstartable(remembered: RememberedStack): Promise<vo
 }
 
 async function startError(remembered: RememberedStack): Promise<BandstandError | null> {
+  const { error, ftl, cache } = await lookAtStart(remembered);
+  return error ?? ftl.error ?? cache.error;
+}
+
+/** With as much memory as a server has. Throws where there is no io_uring to look with. */
+export async function lookAtStart(remembered: RememberedStack): Promise<AssemblyLook> {
   const { name, uuid } = remembered;
   const plan = { name, uuid, devices: [], remembered, degraded: false, readOnly: true } as const;
   const requests = [{ via: 'nbd', nbd: null, queues: null, depth: null } as const];
   const bytes = arenaBytesFor({ remembered, requests, bufferSurvives: true });
-  const { error, ftl, cache } = await withRing((ring) => lookAtAssembly(ring, plan), bytes);
-  return error ?? ftl.error ?? cache.error;
+  return await withRing((ring) => lookAtAssembly(ring, plan), bytes);
 }

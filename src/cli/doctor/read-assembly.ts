@@ -5,22 +5,15 @@
 import { existsSync } from 'node:fs';
 import type { BandstandError } from '../../block/errors.ts';
 import { isRecord } from '../../control/schema.ts';
-import {
-  type AssemblyLook,
-  type DeviceLook,
-  type LayerLook,
-  lookAtAssembly,
-  type StoppedPlan,
-} from '../../stack/assembly-look.ts';
+import type { AssemblyLook, DeviceLook, LayerLook } from '../../stack/assembly-look.ts';
 import { bootId } from '../../stack/boot-id.ts';
 import { bufferFile } from '../../stack/buffer-file.ts';
 import type { Directories } from '../../stack/directories.ts';
 import type { ExaminedDevice } from '../../stack/examine-device.ts';
 import { presentPath } from '../../stack/find-members.ts';
-import { withRing } from '../../stack/offline-ring.ts';
 import type { RememberedStack } from '../../stack/state-store.ts';
 import { headline } from '../commands/examine.ts';
-import { arenaBytesFor } from '../server-memory.ts';
+import { lookAtStart } from '../next-start.ts';
 import type {
   AssemblyFacts,
   DamageFacts,
@@ -35,18 +28,8 @@ export async function readAssembly(
   { runDir }: Directories,
   remembered: RememberedStack,
 ): Promise<AssemblyFacts> {
-  const { name, uuid } = remembered;
-  const requests = [{ via: 'nbd', nbd: null, queues: null, depth: null } as const];
-  const bytes = arenaBytesFor({ remembered, requests, bufferSurvives: true });
-  const plan: StoppedPlan = {
-    name,
-    uuid,
-    devices: [],
-    remembered,
-    degraded: false,
-    readOnly: true,
-  };
-  const look = await withRing((ring) => lookAtAssembly(ring, plan), bytes);
+  const { name } = remembered;
+  const look = await lookAtStart(remembered);
   const buffer = bufferFile({ name, remembered }, runDir);
   const isThere = buffer !== null && existsSync(buffer.path);
   return {
