@@ -86,6 +86,8 @@ export class FoundRecords {
   readonly #lost = new Map<number, number[]>();
   #tailSequence: number;
   readonly #torn: { readonly address: number; readonly sequence: number }[] = [];
+  /** Records of which something newer has taken the place, in part. */
+  #overwritten = 0;
   /** What the header says to be lost. */
   readonly #lostBefore: LostBlocks;
   readonly report: FoundReport = {
@@ -125,6 +127,11 @@ export class FoundRecords {
       this.report.torn += 1;
       this.#phaseOf(header.phase).torn += 1;
       this.#torn.push({ address, sequence });
+      return;
+    }
+    if (this.#isWithinNewer(address, sequence)) {
+      this.#phaseOf(header.phase).old += 1;
+      this.#overwritten += 1;
       return;
     }
     const { blockCount, map, reactor } = this.#parts;
@@ -180,6 +187,22 @@ export class FoundRecords {
     return this.report.phases[Math.min(phase, 3)]!;
   }
 
+  /**
+   * A record that begins among the blocks of a newer one is of an earlier lap: it shows where the
+   * newer one could not be written. What the newer one says of those blocks has to stand.
+   */
+  #isWithinNewer(address: number, sequence: number): boolean {
+    for (let record = this.#sequence.length - 1; record >= 0; record -= 1) {
+      const start = this.#address[record]!;
+      // Further back nothing reaches this far; and a scan that goes over the end begins anew.
+      if (start + RECORD_BLOCKS_MAX <= address || start > address) return false;
+      if (address <= start + this.#dataCount[record]! && this.#sequence[record]! > sequence) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** It had been complete, and the header says so. */
   #wasWhole(sequence: number): boolean {
     return sequence <= this.#parts.header.headSequence;
@@ -211,7 +234,7 @@ export class FoundRecords {
     );
     if (!isSorted) order.sort((a, b) => sequence[a]! - sequence[b]!);
     this.report.counting = order.length;
-    this.report.old = sequence.length - order.length;
+    this.report.old = sequence.length - order.length + this.#overwritten;
     for (const [index, value] of sequence.entries()) {
       if (value < this.#tailSequence) this.#phaseOf(this.#phase[index]!).old += 1;
     }
@@ -227,7 +250,6 @@ export class FoundRecords {
     const order = this.#order();
     const place = this.#place(order);
     const trims: TrimRange[] = [];
-    const everLost = lost.everLost;
     const { lostSequence } = this.#parts.header;
     for (const record of order) {
       const isOlder = this.#sequence[record]! <= lostSequence;
@@ -242,7 +264,8 @@ export class FoundRecords {
       }
       this.#applyData(record, lost, isOlder);
     }
-    this.report.lost = lost.everLost - everLost;
+    const found = new Set([...this.#lost.values()].flat());
+    this.report.lost = [...found].filter((block) => lost.has(block)).length;
     this.report.trims = trims.length;
     return { place, trims };
   }
