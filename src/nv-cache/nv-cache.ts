@@ -351,6 +351,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     engine.drainAll();
     const isOver = () => engine.isDrained && drainer.idle && core.trims.active === 0;
     await this.#until(() => isOver() || core.state === STATE_STOPPED);
+    // An owner that is told of an epoch after it was told to forget would not forget.
+    await this.#renewal;
     if (core.state === STATE_RETIRING) await this.#leaveRing(engine);
     engine.letGo();
     engine.wake();

@@ -184,11 +184,13 @@ export class Administrator {
   async #checkAlone(repair: boolean): Promise<boolean> {
     const world = this.#world;
     const { strikes } = world.ios;
+    await world.look.settle();
+    // What an FTL has still written may have cost a member: a spare takes its place now.
+    if (this.#admin.process !== null || world.settling) return false;
     const { slots } = world.subject.health();
     const inService = slots.filter((state) => state === 'in-service').length;
     const least = world.options.config.level === 'raid1' ? 2 : slots.length;
     const expected = inService < least ? 'BANDSTAND_ARRAY_DEGRADED' : null;
-    await world.look.settle();
     const differ = world.look.mismatches();
     if (!(await this.#ask('check', () => this.#admin.startCheck(repair), expected))) return false;
     await world.life.until(() => this.#admin.process === null && !world.settling, 'a check');

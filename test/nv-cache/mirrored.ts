@@ -109,6 +109,32 @@ test('a copy that was left behind is old once the epoch was renewed', async (t) 
   await bench.close();
 });
 
+test('a cache is detached when its owner knows of the last epoch, not before', async (t) => {
+  const bench = await NvBench.make();
+  const told: string[] = [];
+  let goOn = (): void => {};
+  const epochBegins = async (epoch: number): Promise<void> => {
+    if (epoch > 1) {
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    }
+    told.push(`epoch ${epoch}`);
+  };
+  await bench.open({ epochBegins });
+  await bench.write(1, 1, 0x11);
+  const { cache, reactor } = bench;
+  const renewal = cache.renewEpoch();
+  const detach = cache.detach().then((isEmpty) => told.push(`detached ${isEmpty}`));
+  await bench.rest();
+  t.deepEqual(told, ['epoch 1']);
+  goOn();
+  await reactor.drive(Promise.all([renewal, detach]));
+  t.deepEqual(told, ['epoch 1', 'epoch 2', 'detached true']);
+  t.is(bench.backing.byteOf(1), 0x11);
+  await bench.close();
+});
+
 test('what leaves while the header of a start is written is old when that has ended', async (t) => {
   const bench = await NvBench.make();
   const told: number[] = [];
