@@ -11,11 +11,19 @@ import type { Geometry } from '../block/block-device.ts';
 import { BandstandError } from '../block/errors.ts';
 import type { UblkControl } from '../exporter/ublk/control.ts';
 import { ublkParamsFor } from '../exporter/ublk/control-params.ts';
+import { processAlive } from './process-alive.ts';
 import type { UblkAddReply } from './ublk-helper.ts';
 import type { UblkRecord } from './ublk-record.ts';
 
-/** The driver notices the death of a server within a second or so. */
-const QUIESCE_WAIT_MS = 5000;
+/** How long the driver may say that a device is served, in milliseconds. */
+export interface RecoveryWaits {
+  /** By a process that lives: it may be about to end. */
+  readonly alive: number;
+  /** By one that is gone: the driver notices within a second or so, on a busy machine later. */
+  readonly gone: number;
+}
+
+const WAITS: RecoveryWaits = { alive: 5000, gone: 60_000 };
 const RETRY_MS = 50;
 
 /**
@@ -28,8 +36,9 @@ export async function beginRecovery(
   record: UblkRecord,
   geometry: Geometry,
   readOnly: boolean,
+  waits = WAITS,
 ): Promise<UblkAddReply | null> {
-  const info = await settled(control, record);
+  const info = await settled(control, record, waits);
   if (info === null) return null;
   const { id, queues, depth, maxIoBytes } = info;
   const params = await control.getParams(id);
@@ -46,13 +55,14 @@ export async function beginRecovery(
       details: { id },
     });
   }
-  await retryWhileBusy(() => control.startRecovery(id));
+  const waitMs = processAlive(info.serverPid) ? waits.alive : waits.gone;
+  await retryWhileBusy(() => control.startRecovery(id), waitMs);
   const { attributes } = params;
   return { id, queues, depth, bufferBytes: maxIoBytes, attributes, missing: [] };
 }
 
-async function settled(control: UblkControl, record: UblkRecord) {
-  const deadline = Date.now() + QUIESCE_WAIT_MS;
+async function settled(control: UblkControl, record: UblkRecord, waits: RecoveryWaits) {
+  const begin = Date.now();
   for (;;) {
     const info = (await control.list()).find((one) => one.id === record.id);
     if (info === undefined || !control.isOurs(info)) return null;
@@ -62,10 +72,14 @@ async function settled(control: UblkControl, record: UblkRecord) {
       await control.delete(info.id);
       return null;
     }
-    if (Date.now() > deadline) {
+    const isAlive = processAlive(info.serverPid);
+    if (Date.now() - begin > (isAlive ? waits.alive : waits.gone)) {
+      const server = `a server of pid ${info.serverPid}${isAlive ? '' : ', which is gone'}`;
       throw new BandstandError('BANDSTAND_STACK_RUNNING', {
-        message: `cannot recover /dev/ublkb${info.id}: it is ${info.state}, with a server of pid ${info.serverPid}`,
-        hint: 'end that server first',
+        message: `cannot recover /dev/ublkb${info.id}: it is ${info.state}, with ${server}`,
+        hint: isAlive
+          ? 'end that server first'
+          : 'look at the kernel log (dmesg) for what the driver waits for, and try again',
         details: { id: info.id, state: info.state, server_pid: info.serverPid },
       });
     }
@@ -73,8 +87,8 @@ async function settled(control: UblkControl, record: UblkRecord) {
   }
 }
 
-async function retryWhileBusy(work: () => Promise<void>): Promise<void> {
-  const deadline = Date.now() + QUIESCE_WAIT_MS;
+async function retryWhileBusy(work: () => Promise<void>, waitMs: number): Promise<void> {
+  const deadline = Date.now() + waitMs;
   for (;;) {
     try {
       await work();

@@ -52,7 +52,7 @@ test('of writes on their way when one fails, the last one wins, also after a cra
   await bench.close();
 });
 
-test('what a write that failed has left in the ring gives nothing old back after a stop', async (t) => {
+test('what a failed write has left in the ring gives nothing old back after a stop', async (t) => {
   const bench = await NvBench.make();
   const data = [6, 7, 8, 9, 10, 11].map((block) => [block, 0x60] as const);
   bench.putHeader({

@@ -17,7 +17,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
     'a detach waited for ever for a header that was written when half of a mirror was lost',
   ],
   [500_388, 'an array was small again whose FTL had grown into what a failed flush had lost'],
-  [900_426, 'a write to the cache had failed in part, and gave data of an earlier lap after a stop'],
+  [900_426, 'a write to the cache that had failed gave data of an earlier lap after a stop'],
   [900_712, 'the simulator expected a check while a spare took the place of a member'],
   [901_619, 'the FTL named a cache again that was detached just when half of its mirror was lost'],
   [500_864, 'what was read from a half that was lost then counted, and the other had other data'],
