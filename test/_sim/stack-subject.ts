@@ -39,6 +39,14 @@ export const CACHED_PROMISES: Promises = { ...STACK_PROMISES, cached: true };
 const FLUSH_UNITS = [2, 7, 1000];
 const NOTHING: LiveRanges = { nextLive: () => -1, nextDead: (from) => from };
 
+/** What a check has to expect of a member. */
+interface DiskLook {
+  readonly disk: SimDisk;
+  readonly failures: number;
+  /** Some blocks of it cannot be read. */
+  readonly isBad: boolean;
+}
+
 export class StackSubject implements Subject, DeviceObserver {
   readonly promises: Promises;
   readonly cache: SubjectCache | null;
@@ -267,38 +275,24 @@ export class StackSubject implements Subject, DeviceObserver {
   }
 
   async check(): Promise<string | null> {
-    const before = this.#failures();
+    const before = this.#looks();
     const report = await this.#ftl!.check();
+    const after = this.#looks();
     // What has ended all changes may have been the write of a superblock.
     const { readOnly } = this.health();
     const wrong = report.wrong
       .filter(({ part }) => part !== 'superblock' || !readOnly)
-      .filter((finding) => !this.#isLatent(finding, before));
+      .filter((finding) => !isLatent(finding, before, after));
     return wrong.length === 0 ? null : `wrong blocks: ${JSON.stringify(wrong.slice(0, 3))}`;
   }
 
-  /** Of each member. */
-  #failures(): number[] {
+  /** Of each member, with the failures that its disk has shown so far. */
+  #looks(): (DiskLook | null)[] {
     const { members } = this.#array.device;
-    return members.map(({ device }) => (device instanceof SimDisk ? device.failures : 0));
-  }
-
-  /**
-   * A member cannot read it, or could not when the check began with so many `failures`, as it may:
-   * another one can, which is all that redundancy promises.
-   */
-  #isLatent({ outcome, slots, status }: Finding, failures: readonly number[]): boolean {
-    const now = this.#failures();
-    const { members } = this.#array.device;
-    return (
-      status === EIO &&
-      outcome === 'repairable' &&
-      slots.every((slot) => {
-        const { device } = members[slot]!;
-        if (!(device instanceof SimDisk)) return false;
-        return device.medium.bad.size > 0 || now[slot]! > failures[slot]!;
-      })
-    );
+    return members.map(({ device }) => {
+      if (!(device instanceof SimDisk)) return null;
+      return { disk: device, failures: device.failures, isBad: device.medium.bad.size > 0 };
+    });
   }
 
   async compared(): Promise<LiveRanges | null> {
@@ -323,4 +317,19 @@ export class StackSubject implements Subject, DeviceObserver {
   close(): Promise<void> {
     return this.#steps.undo();
   }
+}
+
+/**
+ * A member cannot read it, or could not while the check went on, as it may: another one can, which
+ * is all that redundancy promises. The member may have left meanwhile.
+ */
+function isLatent(
+  { outcome, slots, status }: Finding,
+  before: readonly (DiskLook | null)[],
+  after: readonly (DiskLook | null)[],
+): boolean {
+  const couldNot = (look: DiskLook | null): boolean =>
+    look !== null && (look.isBad || look.disk.failures > look.failures);
+  const cannot = (slot: number): boolean => couldNot(before[slot]!) || couldNot(after[slot]!);
+  return status === EIO && outcome === 'repairable' && slots.every(cannot);
 }
