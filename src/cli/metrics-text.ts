@@ -25,7 +25,7 @@ interface Family {
 }
 
 const FAMILIES: Readonly<Record<string, Family>> = {
-  stack_up: { type: 'gauge', help: '1 while the stack has a server.' },
+  stack_up: { type: 'gauge', help: '1 while the stack has a server that answers.' },
   stack_health: { type: 'gauge', help: '1 for the health that the stack has, else 0.' },
   stack_size_bytes: { type: 'gauge', help: 'Usable size.' },
   stack_start_time_seconds: { type: 'gauge', help: 'When its server was started, in Unix time.' },
@@ -97,6 +97,8 @@ function addState(add: Add, name: string, is: string, words: readonly string[]):
 function addStack(add: Add, { server, health, size_bytes, exports, activity }: StatusDocument) {
   add('stack_up', server === null ? 0 : 1);
   addState(add, 'stack_health', health, HEALTHS);
+  // What is known of a stack that is down is remembered. Of one that cannot be asked nothing is.
+  if (server === null && health === 'failed') return;
   add('stack_size_bytes', size_bytes);
   if (server !== null) add('stack_start_time_seconds', Date.parse(server.started_at) / 1000);
   add('exports', exports.length);

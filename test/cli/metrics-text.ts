@@ -47,7 +47,7 @@ test('a family has its HELP and TYPE once, before the samples of all stacks', (t
   const stopped = { ...TANK, name: 'pond', server: null, health: 'stopped', io: null } as const;
   const text = metricsText(samplesOf([TANK, stopped]));
   t.deepEqual(linesAbout(text, 'stack_up'), [
-    '# HELP bandstand_stack_up 1 while the stack has a server.',
+    '# HELP bandstand_stack_up 1 while the stack has a server that answers.',
     '# TYPE bandstand_stack_up gauge',
     'bandstand_stack_up{stack="tank"} 1',
     'bandstand_stack_up{stack="pond"} 0',
@@ -81,6 +81,13 @@ test('quotes, backslashes and line feeds in names are escaped', (t) => {
     'bandstand_member_up{stack="tank",slot="0",device="/dev/\\"odd\\"\\\\disk\\n"} 1',
     'bandstand_member_up{stack="tank",slot="1",device=""} 0',
   ]);
+});
+
+test('of a stack that cannot be asked nothing is said but that it is down', (t) => {
+  const silent = { ...TANK, server: null, health: 'failed', array: null, io: null } as const;
+  const names = samplesOf([silent]).map(({ name, value }) => [name, value]);
+  const words = [0, 0, 1, 0].map((value) => ['stack_health', value]);
+  t.deepEqual(names, [['stack_up', 0], ...words]);
 });
 
 test('an activity and a cache are told with their sizes', (t) => {
