@@ -40,6 +40,7 @@ export const LONG = compiled([
   'system/live-ranges',
   'system/members',
   'system/membership',
+  'system/metrics-listener',
   'system/monitor',
   'system/nbd-hostile',
   'system/nbd-tls',

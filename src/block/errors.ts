@@ -31,8 +31,8 @@ export const ERROR_CODES = {
   BANDSTAND_DEVICE_PERMISSION: 'no permission to open the device',
   BANDSTAND_DEVICE_TOO_SMALL: 'the device is too small',
   // exports
-  BANDSTAND_EXPORT_ADDRESS_BUSY: 'something else is at the address of the export',
-  BANDSTAND_EXPORT_ADDRESS_INVALID: 'the address of the export cannot or must not be listened on',
+  BANDSTAND_EXPORT_ADDRESS_BUSY: 'something else is at the address to listen at',
+  BANDSTAND_EXPORT_ADDRESS_INVALID: 'the address cannot or must not be listened at',
   BANDSTAND_EXPORT_NAME_INVALID: 'the name or the description of the export cannot be used',
   BANDSTAND_EXPORT_TLS_INVALID: 'a certificate or a key for TLS cannot be used',
   // stacks and their servers

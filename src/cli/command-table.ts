@@ -70,7 +70,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'metrics',
-    summary: 'the numbers of one stack or of all, for Prometheus',
+    summary: 'the numbers of stacks, printed or served, for Prometheus',
     group: 'look',
     load: async () => (await import('./commands/metrics.ts')).metrics,
   },

@@ -71,6 +71,8 @@ const SKIPPED: Readonly<Record<string, string>> = {
   'export.8 5': 'the second machine is missing; over one: test/system/nbd-tls.ts',
   'features.8 1': 'shows another machine; the command is run by test/system/json-documents.ts',
   'list.8 2': `${ORPHAN}: test/vm/doctor.sh`,
+  'metrics.8 3': `${FOLLOWS}: test/system/metrics-listener.ts`,
+  'metrics.8 4': 'asks the one before: test/system/metrics-listener.ts',
   'monitor.8 1': PICTURE,
   'monitor.8 2': `${FOLLOWS}: test/system/monitor.ts`,
   'rebuild.8 1': 'needs disks that take an hour; its texts are in test/cli/member-commands.ts',

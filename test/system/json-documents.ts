@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { processAlive } from '../../src/cli/process-alive.ts';
 import { schemaName, schemaNames, whyInvalid } from '../_helpers/json-schemas.ts';
+import { MetricsListener } from '../_helpers/metrics-listener.ts';
 import { eventually, noise, StackWorld } from '../_helpers/running-stack.ts';
 
 const MIB = 2 ** 20;
@@ -76,6 +77,9 @@ test.serial('parity, an FTL and a mirrored NV cache, whose server is killed', as
   await world.write('tank', noise(MIB, 2));
   await world.prints('status', 'tank');
   await world.prints('metrics', 'tank');
+  const listener = await MetricsListener.start(t, world, '--listen', 'tcp:127.0.0.1:0', '--json');
+  seen.add(schemaName(JSON.parse(listener.stdout).schema));
+  t.is(await listener.end(), 0);
   const pid = await world.serverPid('tank');
   process.kill(pid, 'SIGKILL');
   await eventually('the server is gone', () => !processAlive(pid));

@@ -4,6 +4,7 @@
 
 import { BandstandError } from '../../block/errors.ts';
 import { IDLE, type StatusDocument } from '../../control/schema.ts';
+import type { Directories } from '../../stack/directories.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { orphansOf, readStatus, stackNames } from '../known-stacks.ts';
@@ -55,13 +56,22 @@ export function listLines(stacks: readonly StatusDocument[], orphans: readonly O
   return [listText(stacks), ...orphanLines(orphans)].join('\n');
 }
 
-/** One damaged stack does not hide the others: it is shown as failed, with the reason. */
 export async function allStatuses(context: CommandContext): Promise<StatusDocument[]> {
   const { directories, timeoutMs } = context;
+  return await statusesOf(directories, stackNames(directories), timeoutMs ?? undefined);
+}
+
+/** One damaged stack does not hide the others: it is shown as failed, with the reason. */
+export async function statusesOf(
+  directories: Directories,
+  names: readonly string[],
+  timeoutMs?: number,
+  signal?: AbortSignal,
+): Promise<StatusDocument[]> {
   return await Promise.all(
-    stackNames(directories).map(async (name) => {
+    names.map(async (name) => {
       try {
-        return await readStatus(directories, name, timeoutMs ?? undefined);
+        return await readStatus(directories, name, timeoutMs, signal);
       } catch (error) {
         if (!(error instanceof BandstandError)) throw error;
         return failedStatus(name, error);
