@@ -38,7 +38,18 @@ cp -a /etc/ld.so.* /etc/alternatives etc 2>/dev/null || true
 units=etc/systemd/system
 sed "s|^ExecStart=bandstand |ExecStart=$node /clone/bin/bandstand.js |" \
   "$clone/packaging/systemd/bandstand@.service" >"$units/bandstand@.service"
-mkdir "$units/bandstand@.service.d" "$units/bandstand@stuck.service.d"
+# The unit that bandstand-metrics(8) shows, at a port that is free.
+sed -n '/^\[Unit\]$/,/^\.Ed$/p' "$clone/man/bandstand-metrics.8" | sed "\$d
+  s|^ExecStart=bandstand \(.*\):[0-9]*$|ExecStart=$node /clone/bin/bandstand.js \1:0|" \
+  >"$units/bandstand-metrics.service"
+mkdir "$units"/bandstand{@,@stuck,-metrics}.service.d
+cat >"$units/bandstand-metrics.service.d/trial.conf" <<-END
+	[Unit]
+	DefaultDependencies=no
+	[Service]
+	StandardOutput=append:/results/metrics
+	StandardError=append:/results/metrics
+END
 # Nothing else of a system is there to wait for.
 cat >"$units/bandstand@.service.d/trial.conf" <<-END
 	[Unit]

@@ -15,6 +15,17 @@ fact status "$(of tank StatusText)"
 pid=$(of tank MainPID)
 fact privileges "$(sed -n 's/^NoNewPrivs:\t//p' "/proc/$pid/status")"
 fact filter "$(sed -n 's/^Seccomp:\t//p' "/proc/$pid/status")"
+
+systemctl start bandstand-metrics
+fact metrics "$(systemctl show bandstand-metrics -p ActiveState --value)"
+owner=$(stat -c %u "/proc/$(systemctl show bandstand-metrics -p MainPID --value)")
+fact 'metrics by root' "$( ((owner == 0)) && echo yes || echo no)"
+read -r url </results/metrics
+asks='fetch(process.argv[1]).then((answer) => answer.text()).then((text) => console.log(text))'
+fact 'metrics of tank' "$("$NODE" -e "$asks" "$url" | grep '^bandstand_stack_up{stack="tank"}')"
+systemctl stop bandstand-metrics
+fact 'metrics stopped' "$(systemctl show bandstand-metrics -p Result --value)"
+
 head -c 1M /dev/urandom >data
 nbdcopy data "$(bandstand export tank)"
 kill -9 "$pid"
