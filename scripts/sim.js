@@ -8,6 +8,7 @@
  *                    short if it fails
  *   --seconds N      no new work after so long; default 240, or BANDSTAND_SIM_SECONDS; what has not
  *                    ended 45 s later fails: it waits for ever, or is too large a piece
+ *   --steps N        only the first N steps of each history, and its end
  *   --scenario TEXT  only the scenarios whose name contains this; with --kind and --at one place
  *   --places N       member I/Os of each scenario at which something happens; default 8
  *   --kind KIND      only one kind of sweep: calm, fail, power, kill, tear or subsets
@@ -26,9 +27,9 @@ import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { playSeed } from '../test/_sim/campaign.ts';
-import { generate } from '../test/_sim/generator.ts';
+import { historyOf } from '../test/_sim/campaign.ts';
 import { runJob } from '../test/_sim/job.ts';
+import { play } from '../test/_sim/player.ts';
 import {
   configText,
   failureText,
@@ -48,6 +49,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string' },
     seed: { type: 'string' },
+    steps: { type: 'string' },
     seconds: { type: 'string', default: process.env.BANDSTAND_SIM_SECONDS ?? '240' },
     scenario: { type: 'string' },
     places: { type: 'string', default: '8' },
@@ -63,6 +65,7 @@ const { values } = parseArgs({
 
 const failuresMax = values['first-failure'] ? 1 : 5;
 const subject = subjectByName(values.subject);
+const stepsMax = values.steps === undefined ? null : wholeNumber('steps', values.steps);
 
 function wholeNumber(option, text) {
   const number = Number(text);
@@ -84,7 +87,7 @@ function jobText({ kind, first, count, scenario, what }) {
 function jobCommand({ kind, subject, first, count, scenario, what }) {
   const which =
     kind === 'seeds'
-      ? `--seed ${first} --seeds ${count}`
+      ? `--seed ${first} --seeds ${count}${stepsMax === null ? '' : ` --steps ${stepsMax}`}`
       : `--scenario '${scenario}' --kind ${what}`;
   return `npm run test:sim -- --subject ${subject} ${which} --jobs 1`;
 }
@@ -151,6 +154,7 @@ function seedBatches() {
     subject: subject.name,
     first: first + index * batchSeeds,
     count: Math.min(batchSeeds, count - index * batchSeeds),
+    stepsMax,
   }));
 }
 
@@ -209,14 +213,16 @@ async function campaign() {
 
 /** One seed: what happens, and if it fails, the shortest history that fails too. */
 async function replaySeed(seed) {
-  const history = generate(seed, subject.promises);
-  const outcome = await playSeed(seed, subject, values.verbose);
+  const history = historyOf(seed, subject, stepsMax ?? undefined);
+  const outcome = await play(history, { subject, verbose: values.verbose });
   if (values.verbose) console.log(`${configText(history.config)}\n${outcome.lines.join('\n')}`);
   const { ios, operations, crashes, hash } = outcome;
   const what = `${ios} member I/Os, ${operations} operations, ${crashes} crashes`;
   console.log(`seed ${seed}: ${what}, hash ${hash.toString(16)}`);
   if (outcome.violation === null) return { passed: 1, failed: 0, skipped: 0 };
-  console.log(failureText(`seed ${seed}`, outcome.violation, replayCommand(subject, seed)));
+  console.log(
+    failureText(`seed ${seed}`, outcome.violation, replayCommand(subject, seed, stepsMax)),
+  );
   if (!values.verbose) console.log(historyText(history));
   console.log(shrunkText(await shrink(history, { subject })));
   return { passed: 0, failed: 1, skipped: 0 };

@@ -14,6 +14,8 @@ export type Job =
       readonly subject: string;
       readonly first: number;
       readonly count: number;
+      /** Steps of each history that are played; null: all. */
+      readonly stepsMax: number | null;
     }
   | {
       readonly kind: 'sweep';
@@ -42,12 +44,18 @@ export interface JobResult {
 export async function runJob(job: Job): Promise<JobResult> {
   const subject = subjectByName(job.subject);
   if (job.kind === 'seeds') {
-    const { first, count } = job;
-    const result = await runCampaign({ subject, firstSeed: first, count, failuresMax: 1 });
+    const { first, count, stepsMax } = job;
+    const result = await runCampaign({
+      subject,
+      firstSeed: first,
+      count,
+      failuresMax: 1,
+      ...(stepsMax === null ? {} : { stepsMax }),
+    });
     const failures = result.failures.map(({ seed, outcome }) => ({
       title: `seed ${seed}`,
       violation: outcome.violation!,
-      replay: replayCommand(subject, seed),
+      replay: replayCommand(subject, seed, stepsMax),
     }));
     return { ...result, plays: result.seeds, sampled: 0, failures };
   }

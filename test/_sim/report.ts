@@ -22,8 +22,14 @@ export function historyText({ config, steps }: History): string {
   return [`  ${configText(config)}`, ...lines].join('\n');
 }
 
-export function replayCommand(subject: SubjectKind, seed: number): string {
-  return `npm run test:sim -- --subject ${subject.name} --seed ${seed} --verbose`;
+/** `stepsMax`: steps of the history that were played; null: all. */
+export function replayCommand(
+  subject: SubjectKind,
+  seed: number,
+  stepsMax: number | null = null,
+): string {
+  const steps = stepsMax === null ? '' : ` --steps ${stepsMax}`;
+  return `npm run test:sim -- --subject ${subject.name} --seed ${seed}${steps} --verbose`;
 }
 
 export function replayPlaceCommand(

@@ -10,6 +10,9 @@ import { CACHED, scenariosOf } from '../_sim/subjects.ts';
 import { sweep } from '../_sim/sweep.ts';
 
 const SEEDS = 14;
+/** Of these the first steps only: a crash, or a turn round the ring, is in most of them. */
+const SHORT_SEEDS = 1000;
+const SHORT_STEPS = 40;
 const PLACES = 1;
 /** A write that is torn, and every outcome of a power cut, are in `npm run test:sim:cache`. */
 const KINDS = ['fail', 'power', 'kill'] as const;
@@ -25,6 +28,24 @@ test.serial(`an NV cache keeps its promises in ${SEEDS} random histories`, async
   t.deepEqual(failures, []);
   t.true(result.crashes > SEEDS, 'the histories contain crashes');
   t.true(result.ios > SEEDS * 200, 'the histories do something');
+});
+
+test.serial(`an NV cache keeps its promises in ${SHORT_SEEDS} short histories`, async (t) => {
+  t.timeout(600_000);
+  const firstSeed = Number(process.env['BANDSTAND_SEED'] ?? 1);
+  const result = await runCampaign({
+    subject: CACHED,
+    firstSeed,
+    count: SHORT_SEEDS,
+    stepsMax: SHORT_STEPS,
+    failuresMax: 1,
+  });
+  const failures = result.failures.map(({ seed, outcome }) => {
+    return `seed ${seed}: ${outcome.violation}\n${replayCommand(CACHED, seed, SHORT_STEPS)}`;
+  });
+  t.deepEqual(failures, []);
+  t.true(result.crashes > SHORT_SEEDS / 2, 'the histories contain crashes');
+  t.true(result.ios > SHORT_SEEDS * 200, 'the histories do something');
 });
 
 test.serial('a history of an NV cache is the same each time', async (t) => {
