@@ -10,6 +10,7 @@
 
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { BandstandError } from '../block/errors.ts';
 
 export interface DeviceIdentity {
@@ -83,12 +84,17 @@ function accessError(path: string, error: NodeJS.ErrnoException): BandstandError
       details: { device: path },
     });
   }
-  return new BandstandError('BANDSTAND_DEVICE_PERMISSION', {
-    message: `cannot use ${path}: ${error.code === 'EACCES' ? 'permission denied' : error.code}`,
-    hint: 'run it with sudo',
-    details: { device: path, errno: error.code ?? null },
-    cause: error,
-  });
+  const isRefused = error.code === 'EACCES' || error.code === 'EPERM';
+  const [name, text] = getSystemErrorMap().get(error.errno ?? 0) ?? [error.code, error.message];
+  return new BandstandError(
+    isRefused ? 'BANDSTAND_DEVICE_PERMISSION' : 'BANDSTAND_DEVICE_INVALID',
+    {
+      message: `cannot use ${path}: ${text} (${name})`,
+      hint: isRefused ? 'run it with sudo' : 'name a block device or a regular file',
+      details: { device: path, errno: error.code ?? null },
+      cause: error,
+    },
+  );
 }
 
 /** `8:16`: how /sys and mountinfo name a device number. */
