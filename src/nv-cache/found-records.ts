@@ -86,6 +86,8 @@ export class FoundRecords {
   readonly #lost = new Map<number, number[]>();
   #tailSequence: number;
   readonly #torn: { readonly address: number; readonly sequence: number }[] = [];
+  /** The last block that records have which were found in the range that is being scanned. */
+  #reach = 0;
   /** Records of which something newer has taken the place, in part. */
   #overwritten = 0;
   /** What the header says to be lost. */
@@ -129,6 +131,8 @@ export class FoundRecords {
       this.#torn.push({ address, sequence });
       return;
     }
+    // A scan that goes over the end of the ring begins anew.
+    if ((this.#address.at(-1) ?? 0) > address) this.#reach = 0;
     if (this.#isWithinNewer(address, sequence)) {
       this.#phaseOf(header.phase).old += 1;
       this.#overwritten += 1;
@@ -141,6 +145,7 @@ export class FoundRecords {
     this.#address.push(address);
     this.#phase.push(header.phase);
     this.#dataCount.push(dataCount);
+    this.#reach = Math.max(this.#reach, address + dataCount);
     map.nameRecord(address, dataCount);
     const lost: number[] = [];
     for (let index = 0; index < dataCount; index += 1) {
@@ -192,9 +197,9 @@ export class FoundRecords {
    * newer one could not be written. What the newer one says of those blocks has to stand.
    */
   #isWithinNewer(address: number, sequence: number): boolean {
+    if (address > this.#reach) return false;
     for (let record = this.#sequence.length - 1; record >= 0; record -= 1) {
       const start = this.#address[record]!;
-      // Further back nothing reaches this far; and a scan that goes over the end begins anew.
       if (start + RECORD_BLOCKS_MAX <= address || start > address) return false;
       if (address <= start + this.#dataCount[record]! && this.#sequence[record]! > sequence) {
         return true;
