@@ -18,6 +18,7 @@ import { refuseInUse } from '../export-in-use.ts';
 import { notFound, runningStatus } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { processAlive } from '../process-alive.ts';
+import { stopWork, whileWaiting } from '../server-progress.ts';
 import { readUblkRecord } from '../ublk-record.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
@@ -56,8 +57,11 @@ export const stop: Command = {
       return done(name, was, removed);
     }
     if (!args.flag('stop-in-use')) refuseInUse('stop', name, await exportsOf(runDir, name), pid);
-    await askToStop(paths.controlSocket, name, pid, timeoutMs);
-    await waitForEnd(paths.controlSocket, name, pid, timeoutMs);
+    const end = async (): Promise<void> => {
+      await askToStop(paths.controlSocket, name, pid, timeoutMs);
+      await waitForEnd(paths.controlSocket, name, pid, timeoutMs);
+    };
+    await whileWaiting(context, name, stopWork(name), end());
     return done(name, 'running', []);
   },
 };
