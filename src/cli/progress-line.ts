@@ -16,6 +16,8 @@ export const DELAY_MS = 500;
 export const REDRAW_MS = 100;
 export const TICK_MS = 1000;
 const COLUMNS_DEFAULT = 80;
+/** A terminal that has written its last column may wrap, and before that it echoes ^C. */
+const MARGIN_COLUMNS = 3;
 const CLEAR = '\r\u001b[K';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -98,7 +100,7 @@ export class ProgressLine {
     if (nowMs - this.#startMs < DELAY_MS) return;
     const { columns = COLUMNS_DEFAULT } = this.#terminal!;
     const text = progressText(work, {
-      columns: columns - 1,
+      columns: Math.max(0, columns - MARGIN_COLUMNS),
       isUnicode: this.#isUnicode,
       elapsedMs: nowMs - this.#whatMs,
     });

@@ -8,6 +8,7 @@
 import { writeSync } from 'node:fs';
 import type { StatusDocument } from '../control/schema.ts';
 import { activityWork } from './activity-work.ts';
+import { isStarting } from './cache-progress.ts';
 import type { ProgressLine } from './progress-line.ts';
 import { shareOf } from './progress-text.ts';
 
@@ -22,9 +23,10 @@ export class ProgressReport {
     this.#write = write;
   }
 
-  show({ activity, name }: StatusDocument): void {
-    const work = activityWork(name, activity);
-    this.#tell(Math.min(99, Math.floor(shareOf(work) * 100)));
+  show(status: StatusDocument): void {
+    const work = activityWork(status.name, status.activity);
+    const share = isStarting(status) ? 0 : shareOf(work);
+    this.#tell(Math.min(99, Math.floor(share * 100)));
     this.#line.show(work);
   }
 

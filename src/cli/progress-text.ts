@@ -60,7 +60,7 @@ export function shareOf({ doneBytes, totalBytes }: Pick<Work, 'doneBytes' | 'tot
 }
 
 export interface LineShape {
-  /** At most so long: a terminal that has written its last column may wrap. */
+  /** At most so long. */
   readonly columns: number;
   readonly isUnicode: boolean;
   /** Since it began. */

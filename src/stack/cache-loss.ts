@@ -26,7 +26,7 @@ export const LOSS_BLOCK_BYTES = 4096;
 /** Ranges that are named; the others are counted. */
 const RANGES_MAX = 64;
 const RUN_BLOCKS_MAX = 64;
-const COMPARING = 'Compare the NV cache with the FTL';
+const COMPARING = 'Compare with the FTL';
 
 export interface CacheLoss {
   /** Of the cache that is given up: its content, and how often that was started. */

@@ -96,7 +96,7 @@ async function checkAssembled(
 }
 
 function comparing({ advanced }: OfflineLook) {
-  return (done: number, total: number) => advanced('comparing members', done, total);
+  return (done: number, total: number) => advanced('Compare members', done, total);
 }
 
 /** The FTL is open meanwhile: it knows what has to be the same on all members. */
@@ -124,7 +124,7 @@ async function checkFtl(
   starts = false;
   try {
     const checksums = await ftl.check({
-      advanced: (done, total) => watch.advanced('verifying checksums', done, total),
+      advanced: (done, total) => watch.advanced('Verify checksums', done, total),
     });
     const written = await ftl.space!.writtenRanges();
     const comparison = await compareMembers(array, written, comparing(watch));

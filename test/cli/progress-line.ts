@@ -61,6 +61,10 @@ class Desk {
   }
 }
 
+const starting = statusOf('tank', {
+  health: 'stopped',
+  activity: { ...IDLE, kind: 'recovery', step: 'Scan', done_bytes: 90, total_bytes: 100 },
+});
 const rebuilding = (done: number): StatusDocument =>
   statusOf('tank', {
     activity: { ...IDLE, kind: 'rebuild', pace: 'running', done_bytes: done, total_bytes: 100 },
@@ -110,6 +114,18 @@ test.serial('at the end nothing of it is left, and nobody is kept waiting', (t) 
   desk.line.end();
 });
 
+test.serial('the echo of Ctrl-C fits behind it, on a terminal of whatever width', (t) => {
+  for (const columns of [3, 4, 12, 30, 200]) {
+    const desk = new Desk(columns);
+    const work = { ...unmeasured('tank', 'check'), doneBytes: 5, totalBytes: 10 };
+    desk.line.show(work);
+    desk.tick(1);
+    desk.paper.write('^C');
+    desk.line.end();
+    t.deepEqual(desk.paper.lines, ['', '', ''], `${columns}`);
+  }
+});
+
 test.serial('who writes something else gets an empty line, and it comes back below', (t) => {
   const desk = new Desk();
   desk.line.show(unmeasured('tank', 'check'));
@@ -131,20 +147,17 @@ test.serial('work in this process has a rate of its own for each step', (t) => {
   t.is(desk.shown, 'tank: Load the map, 1 s');
   const gib = 2 ** 30;
   for (let second = 0; second <= 40; second += 1) {
-    work.advanced('verifying checksums', (second * gib) / 4, 100 * gib);
+    work.advanced('Verify checksums', (second * gib) / 4, 100 * gib);
     desk.pass(1000);
   }
   desk.tick(1);
-  t.is(
-    desk.shown,
-    'tank: verifying checksums ▊······· 10.0 % of 100 GiB at 247 MiB/s, ~6 min 10 s',
-  );
+  t.is(desk.shown, 'tank: Verify checksums ▊······· 10.0 % of 100 GiB at 247 MiB/s, ~6 min 10 s');
   desk.tick(24);
   t.regex(desk.shown, / 10\.0 % of 100 GiB, stalled$/);
-  work.advanced('comparing members', 0, 8 * gib);
+  work.advanced('Compare members', 0, 8 * gib);
   desk.tick(2);
-  t.regex(desk.shown, /^tank: comparing members ·+ 0\.0 % of 8 GiB, estimating$/);
-  t.deepEqual(told, ['tank: Load the map', 'tank: verifying checksums', 'tank: comparing members']);
+  t.regex(desk.shown, /^tank: Compare members ·+ 0\.0 % of 8 GiB, estimating$/);
+  t.deepEqual(told, ['tank: Load the map', 'tank: Verify checksums', 'tank: Compare members']);
   work.starting(() => ({ ...IDLE, kind: 'recovery', step: 'Scan the NV cache' }));
   desk.tick(2);
   t.is(desk.shown, 'tank: Scan the NV cache, 0 s');
@@ -155,7 +168,8 @@ test.serial('lines for programs only grow, and only success is 100', (t) => {
   const desk = new Desk(50);
   const lines: string[] = [];
   const report = new ProgressReport(desk.line, (line) => lines.push(line));
-  for (const done of [0, 10, 10, 5, 50, 100]) report.show(rebuilding(done));
+  report.show(starting);
+  for (const done of [10, 10, 5, 50, 100]) report.show(rebuilding(done));
   t.deepEqual(lines, ['0/100\n', '10/100\n', '50/100\n', '99/100\n']);
   desk.tick(1);
   t.is(desk.shown, `tank: rebuild ${'█'.repeat(16)} 100.0 % of 100 B`);
