@@ -1,7 +1,7 @@
 /**
  * MeteredWork: what is done in this process, told piece by piece, as a line.        (control plane)
  *
- * Each step has a rate and an estimate of its own, by the rules of all estimates (block/progress.ts).
+ * Each step has a rate and an estimate of its own, by the rules of block/progress.ts.
  */
 
 import { ProgressMeter } from '../block/progress.ts';

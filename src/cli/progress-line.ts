@@ -1,5 +1,5 @@
 /**
- * ProgressLine: the last line of a terminal, drawn in place while something goes on. (control plane)
+ * ProgressLine: the last line of a terminal, drawn in place while work goes on.     (control plane)
  *
  * Work that is over in half a second draws nothing. After that the line is drawn again when there
  * is news, at most ten times a second, and once a second where there is none, so that a time that

@@ -51,6 +51,7 @@ export async function checkOffline(
   plan: StackPlan,
   watch: OfflineLook,
 ): Promise<OfflineReport> {
+  watch.begin('Find the members');
   const found = await findMembers(ring, plan);
   const held = hold(ring, plan.name, found);
   const devices = new Map<string, BlockDevice>();
@@ -63,6 +64,7 @@ export async function checkOffline(
       devices.set(name, leaf);
     }
     // Again, now that nobody else can write to the members.
+    watch.begin('Read the superblocks');
     const examinations = [];
     for (const device of devices.values()) examinations.push(await examineDevice(ring, device));
     const assembly = assembleArray(examinations, found.options);
