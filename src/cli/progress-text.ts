@@ -6,8 +6,7 @@
  *   tank: Load the map, 12 s
  *
  * On a narrow line what matters least goes first: the remarks, the rate, the total, the bar, the
- * estimate; the share stays. There are no colours, and so nothing for NO_COLOR to turn
- * off.
+ * estimate; the share stays. There are no colours, and so nothing for NO_COLOR to turn off.
  */
 
 import { formatDuration, formatEstimate, formatSize } from '../block/quantities.ts';

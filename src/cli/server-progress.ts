@@ -16,8 +16,9 @@ import { runningStatus } from './known-stacks.ts';
 import { unmeasured, type Work } from './progress-text.ts';
 
 const LOOK_MS = 500;
+const DRAIN = 'Drain the NV cache';
 
-/** `status`: null where there is no server, or none that answers. */
+/** `status`: null where there is no server, or none yet. */
 export type WorkOf = (status: StatusDocument | null) => Work;
 
 /** Resolves and throws as `answer` does. `work`: of which a function asks the server. */
@@ -34,7 +35,7 @@ export async function whileWaiting<T>(
   if (typeof work === 'function') {
     watching = watch(async () => {
       const status = await look(directories.runDir, name, over.signal);
-      if (!over.signal.aborted) progress.show(work(status));
+      if (status !== undefined && !over.signal.aborted) progress.show(work(status));
     }, over.signal);
     // It is looked at below.
     watching.catch(() => {});
@@ -56,15 +57,16 @@ async function watch(once: () => Promise<void>, signal: AbortSignal): Promise<vo
   }
 }
 
+/** Null where there is no server; undefined where there is one that does not answer. */
 async function look(
   runDir: string,
   name: string,
   signal: AbortSignal,
-): Promise<StatusDocument | null> {
+): Promise<StatusDocument | null | undefined> {
   try {
     return await runningStatus(runDir, name, undefined, signal);
   } catch (error) {
-    if (error instanceof BandstandError) return null;
+    if (error instanceof BandstandError) return undefined;
     throw error;
   }
 }
@@ -83,13 +85,18 @@ export function stopWork(name: string): Work {
   return unmeasured(name, 'Close the stack');
 }
 
+/** What a killed server has left, such as a block device that still has users. */
+export function cleanUpWork(name: string): Work {
+  return unmeasured(name, 'Clean up after a killed server');
+}
+
 /** An NV cache that is emptied, whatever its array does meanwhile. */
 export function detachWork(name: string): WorkOf {
   return (status) => {
     const { activity, cache = null } = status ?? {};
-    if (activity?.kind === 'drain') return activityWork(name, activity);
+    if (activity?.kind === 'drain') return { ...activityWork(name, activity), what: DRAIN };
     const left = cache?.undrained_bytes ?? null;
-    return unmeasured(name, 'drain', left === null ? [] : [`${formatSize(left)} left`]);
+    return unmeasured(name, DRAIN, left === null ? [] : [`${formatSize(left)} left`]);
   };
 }
 

@@ -82,7 +82,7 @@ export async function cacheLoss(
 }
 
 async function opened<T>(stack: Stack, watch: OfflineWatch, work: () => Promise<T>): Promise<T> {
-  watch.starting(() => stack.status().activity);
+  watch.starting(() => stack.startActivity);
   await stack.open();
   try {
     watch.begin('Look at the NV cache');

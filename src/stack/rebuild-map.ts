@@ -40,7 +40,7 @@ export async function rebuildMap(
     else if (event.event === 'step-advanced') {
       watch.advanced(event.step, event.doneBytes, event.totalBytes);
     } else {
-      if (event.event === 'step-started') watch.starting(() => stack.status().activity);
+      if (event.event === 'step-started') watch.starting(() => stack.startActivity);
       emit(event);
     }
   };

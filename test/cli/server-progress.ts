@@ -62,14 +62,17 @@ test('a start is the step at which it is', (t) => {
 
 test('a detach counts what is drained, or what is left where the array is busy', (t) => {
   const work = detachWork('tank');
-  t.is(text(work(null)), 'tank: drain, 3 s');
+  t.is(text(work(null)), 'tank: Drain the NV cache, 3 s');
   const activity = { ...IDLE, kind: 'drain' as const, done_bytes: 2 ** 20, total_bytes: 2 ** 22 };
-  t.regex(text(work(statusOf('tank', { activity }))), /^tank: drain \[.*\] 25\.0 % of 4 MiB$/);
+  t.regex(
+    text(work(statusOf('tank', { activity }))),
+    /^tank: Drain the NV cache \[.*\] 25\.0 % of 4 MiB$/,
+  );
   const busy = statusOf('tank', {
     activity: { ...activity, kind: 'resync' },
     cache: cacheOf({ undrained_bytes: 2 ** 25 }),
   });
-  t.is(text(work(busy)), 'tank: drain, 32 MiB left, 3 s');
+  t.is(text(work(busy)), 'tank: Drain the NV cache, 32 MiB left, 3 s');
 });
 
 test('what the server says is shown until it has answered, and then nothing', async (t) => {

@@ -30,7 +30,7 @@ import { notFound } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
 import type { ServeOptions } from '../serve.ts';
-import { startWork, whileWaiting } from '../server-progress.ts';
+import { cleanUpWork, startWork, whileWaiting } from '../server-progress.ts';
 import { startServer } from '../start-server.ts';
 import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 
@@ -103,7 +103,9 @@ export const exportCommand: Command = {
     if (request.via === 'nbd' || request.nbd !== null) {
       // A ublk device that a killed server left would wait for ever for one that serves it.
       const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
-      await cleanUp(context.directories.runDir, name, { verb: 'export', inUse: false, timeoutMs });
+      const { runDir } = context.directories;
+      const cleaning = cleanUp(runDir, name, { verb: 'export', inUse: false, timeoutMs });
+      await whileWaiting(context, name, cleanUpWork(name), cleaning);
     }
     if (args.flag('foreground')) return await stay(context, args, options);
     const starting = startOrJoin(context, options);

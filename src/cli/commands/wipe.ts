@@ -68,7 +68,7 @@ async function wipeAll(
   try {
     for (const [index, device] of devices.entries()) {
       const place = devices.length === 1 ? [] : [`${index + 1} of ${devices.length}`];
-      progress.show(unmeasured(dryRun ? 'look at' : 'wipe', device, place));
+      progress.show(unmeasured(device, dryRun ? 'Look for metadata' : 'Wipe it', place));
       outcomes.push(await wipeAt(ring, device, dryRun));
     }
   } finally {
