@@ -18,6 +18,8 @@ export interface Step<Context> {
 export interface StepObserver {
   stepStarted(name: string, index: number, count: number): void;
   stepEnded(name: string, error: unknown): void;
+  /** How far a step is that may take long, and that counts what it does. */
+  stepAdvanced?(name: string, doneBytes: number, totalBytes: number): void;
 }
 
 const SILENT: StepObserver = { stepStarted: () => {}, stepEnded: () => {} };

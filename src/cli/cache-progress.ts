@@ -24,7 +24,8 @@ export function isDraining(status: StatusDocument): boolean {
   return cache.state === 'draining' || cache.state === 'recover';
 }
 
-function isStarting({ health, server }: StatusDocument): boolean {
+/** Its steps are counted one by one: how much there will be to do in all is not known yet. */
+export function isStarting({ health, server }: StatusDocument): boolean {
   return health === 'stopped' && server !== null;
 }
 
@@ -36,8 +37,7 @@ export function cacheProgress(status: StatusDocument, kind: string): StatusDocum
 
 function activityOf(status: StatusDocument, kind: 'recovery' | 'drain'): ActivityStatus {
   const { activity, cache } = status;
-  // Before it is over nobody knows how much there will be to do.
-  if (isStarting(status)) return { ...activity, done_bytes: null, total_bytes: null };
+  if (isStarting(status)) return activity;
   if (activity.kind === 'recovery' || activity.kind === 'drain') return activity;
   const recovery = cache?.recovery ?? null;
   if (recovery === null || recovery.over) return { ...IDLE, kind };

@@ -7,6 +7,7 @@
 
 import { createInterface } from 'node:readline/promises';
 import type { Directories } from '../stack/directories.ts';
+import { ProgressLine } from './progress-line.ts';
 
 export interface Streams {
   readonly stdin: NodeJS.ReadStream;
@@ -21,6 +22,8 @@ export class CommandContext {
   readonly verbose: boolean;
   /** Time limit for kernel and server, or null for the command's own default. */
   readonly timeoutMs: number | null;
+  /** How far a long work is; drawn where there is a terminal to draw on, and only for people. */
+  readonly progress: ProgressLine;
   readonly #quiet: boolean;
   readonly #input: boolean;
 
@@ -40,11 +43,14 @@ export class CommandContext {
     this.timeoutMs = options.timeoutMs;
     this.#quiet = options.quiet;
     this.#input = options.input;
+    this.progress = new ProgressLine(this.#drawingTerminal);
   }
 
   /** A line on stderr that is not an error; --quiet drops it. */
   note(line: string): void {
-    if (!this.#quiet) this.streams.stderr.write(`${line}\n`);
+    if (this.#quiet) return;
+    this.progress.clear();
+    this.streams.stderr.write(`${line}\n`);
   }
 
   /** A note that only --verbose shows. */
@@ -52,11 +58,11 @@ export class CommandContext {
     if (this.verbose) this.note(line);
   }
 
-  /** Where progress may be drawn in place, or null: no terminal, a dumb one, or --quiet. */
-  get drawingTerminal(): NodeJS.WriteStream | null {
+  /** Null: no terminal, a dumb one, --quiet, or --json, which is for programs. */
+  get #drawingTerminal(): NodeJS.WriteStream | null {
     const { stderr } = this.streams;
     const can = stderr.isTTY === true && process.env['TERM'] !== 'dumb';
-    return can && !this.#quiet ? stderr : null;
+    return can && !this.#quiet && !this.json ? stderr : null;
   }
 
   /** True when a person can be asked. */
@@ -66,6 +72,7 @@ export class CommandContext {
 
   /** Asks on stderr; the answer without surrounding blanks. Only when `interactive`. */
   async ask(question: string): Promise<string> {
+    this.progress.end();
     const reader = createInterface({ input: this.streams.stdin, output: this.streams.stderr });
     try {
       return (await reader.question(question)).trim();

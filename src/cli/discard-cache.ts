@@ -13,17 +13,26 @@ import type { StackPlan } from '../stack/worker-messages.ts';
 import type { Arguments } from './arguments.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './command-context.ts';
+import { MeteredWork } from './metered-work.ts';
 import { arenaBytesFor } from './server-memory.ts';
 
 /** Ranges in the text; JSON has more. */
 const RANGES_SHOWN = 16;
 
 /** What would be lost with the cache of a stack that does not run; null: it has none. */
-export async function findLoss(plan: StackPlan): Promise<CacheLoss | null> {
+export async function findLoss(
+  context: CommandContext,
+  plan: StackPlan,
+): Promise<CacheLoss | null> {
   const requests = [{ via: 'nbd' as const, nbd: null, queues: null, depth: null }];
   const { remembered } = plan;
   const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: false });
-  return await withRing((ring) => cacheLoss(ring, plan), arenaBytes);
+  const watch = new MeteredWork(context, plan.name);
+  try {
+    return await withRing((ring) => cacheLoss(ring, plan, watch), arenaBytes);
+  } finally {
+    context.progress.end();
+  }
 }
 
 /** Throws BANDSTAND_NOT_CONFIRMED. */

@@ -21,6 +21,7 @@ import type { StackPlan } from '../stack/worker-messages.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './command-context.ts';
 import { notFound } from './known-stacks.ts';
+import { MeteredWork } from './metered-work.ts';
 import { arenaBytesFor } from './server-memory.ts';
 
 /** Something is wrong and was left so, as `wait --exit-code` says it. */
@@ -73,14 +74,9 @@ export async function checkStopped(
   const { remembered } = plan;
   const requests = [{ via: 'nbd' as const, nbd: null, queues: null, depth: null }];
   const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: true });
-  let told = '';
-  const report = await withRing(
-    (ring) =>
-      checkOffline(ring, plan, (what) => {
-        if (what !== told) context.detail(`${plan.name}: ${what}`);
-        told = what;
-      }),
-    arenaBytes,
+  const watch = new MeteredWork(context, plan.name);
+  const report = await withRing((ring) => checkOffline(ring, plan, watch), arenaBytes).finally(() =>
+    context.progress.end(),
   );
   const notes = [...report.warnings, ...bufferNote(context, plan, report.bufferLost)];
   for (const note of notes) context.note(`note: ${note}`);

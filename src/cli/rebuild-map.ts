@@ -9,11 +9,12 @@ import { BandstandError } from '../block/errors.ts';
 import { formatCount } from '../block/quantities.ts';
 import { bufferFile } from '../stack/buffer-file.ts';
 import { type RebuiltMap, rebuildMap, withoutMap } from '../stack/rebuild-map.ts';
-import type { StackPlan } from '../stack/worker-messages.ts';
+import type { StackEvent, StackPlan } from '../stack/worker-messages.ts';
 import type { Arguments } from './arguments.ts';
 import type { CommandResult } from './command.ts';
 import type { CommandContext } from './command-context.ts';
 import { runningStatus } from './known-stacks.ts';
+import { MeteredWork } from './metered-work.ts';
 import { arenaBytesFor } from './server-memory.ts';
 import { eventOf } from './stack-events.ts';
 
@@ -42,11 +43,16 @@ export async function rebuildStopped(
   const arenaBytes = arenaBytesFor({ remembered, requests, bufferSurvives: false });
   const discardBuffer = args.flag('discard-buffer');
   const strict = { ...plan, degraded: false, discardBuffer };
-  const rebuilt = await rebuildMap(strict, arenaBytes, bufferFile(plan, runDir), (event) => {
-    if (event.event === 'step-started') context.detail(`${name}: ${event.step}`);
+  const work = new MeteredWork(context, name);
+  const hear = (event: StackEvent): void => {
+    if (event.event === 'step-started') work.tell(event.step);
     const told = eventOf(event, name);
     if (told !== null && told.severity !== 'info') context.note(`note: ${told.message}`);
-  });
+  };
+  const buffer = bufferFile(plan, runDir);
+  const rebuilt = await rebuildMap(strict, arenaBytes, buffer, hear, work).finally(() =>
+    context.progress.end(),
+  );
   const { outdatedBlocks, usedBlocks, wrongBlocks } = rebuilt;
   return {
     schema: 'bandstand.check/1',

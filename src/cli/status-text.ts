@@ -164,6 +164,12 @@ export function activityLine(activity: ActivityStatus): string {
   if (pace === 'running' && rate !== null) parts[0] += ` at ${formatSize(rate)}/s`;
   if (pace === 'running' && eta !== null) parts.push(`about ${formatEstimate(eta)} left`);
   else if (pace !== null && pace !== 'running') parts.push(pace);
+  return [...parts, ...activityRemarks(activity)].join(', ');
+}
+
+/** Its limit, and what it has found: `limited to 200 MiB/s`, `2 blocks repaired`. */
+export function activityRemarks(activity: ActivityStatus): string[] {
+  const parts: string[] = [];
   const limit = activity.limit_bytes_per_second;
   if (limit !== null) parts.push(`limited to ${formatSize(limit)}/s`);
   const counts = [
@@ -174,7 +180,7 @@ export function activityLine(activity: ActivityStatus): string {
   for (const [count, what] of counts) {
     if (count !== null && count > 0) parts.push(`${blocksText(count)} ${what}`);
   }
-  return parts.join(', ');
+  return parts;
 }
 
 function blocksText(count: number): string {

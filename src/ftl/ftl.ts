@@ -185,7 +185,7 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     this.#refuseWithoutCache(found.superblock);
     const keeper = new SuperblockKeeper(reactor, base, found.superblock);
     this.#keeper = keeper;
-    const { bootId = null, buffer = null, discardBuffer = false } = this.#options;
+    const { bootId = null, buffer = null, discardBuffer = false, steps } = this.#options;
     const { uuid } = found.superblock;
     if (buffer?.isAdopted) refuseForeignBuffer(reactor, base.name, uuid, buffer, discardBuffer);
     const answersAtOnce = buffer !== null || this.#options.isCached === true;
@@ -218,11 +218,11 @@ export class Ftl implements BlockDevice, DeviceObserver, Settling {
     if (readOnly) engine.core.openReadOnly();
     const { core, log, mender } = engine;
     const survived = buffer?.isAdopted === true ? buffer : null;
-    const boot = { bootId, discardBuffer, survived };
+    const boot = { bootId, discardBuffer, survived, steps };
     const parts = { core, log, mender, keeper, firstUnit, readOnly, rebuild, ...boot };
     const restore = new Restore(parts);
     try {
-      await new StepRun<void>(undefined).run(restore.steps, this.#options.steps);
+      await new StepRun<void>(undefined).run(restore.steps, steps);
     } finally {
       restore.dispose();
     }

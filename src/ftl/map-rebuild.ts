@@ -56,6 +56,7 @@ export class MapRebuild {
   readonly #mender: Mender;
   /** Units from this sequence on may have been in flight at a crash. */
   readonly #checkpointStart: number;
+  readonly #advanced: (doneBytes: number, totalBytes: number) => void;
   readonly #filled = new Map<number, Uint8Array>();
   /** For each block the rank of its record, and the sequence of its unit; in chunks. */
   readonly #ranks = new Map<number, Float64Array>();
@@ -66,11 +67,19 @@ export class MapRebuild {
   #writeSequence = 0;
   #epoch = 0;
 
-  constructor(core: FtlCore, reader: UnitReader, mender: Mender, checkpointStart: number) {
+  /** `advanced`: told how much has been read, unit by unit. */
+  constructor(
+    core: FtlCore,
+    reader: UnitReader,
+    mender: Mender,
+    checkpointStart: number,
+    advanced: (doneBytes: number, totalBytes: number) => void,
+  ) {
     this.#core = core;
     this.#reader = reader;
     this.#mender = mender;
     this.#checkpointStart = checkpointStart;
+    this.#advanced = advanced;
   }
 
   /** The heads of bands are known. */
@@ -83,9 +92,15 @@ export class MapRebuild {
     for (const band of used) this.#filled.set(band, new Uint8Array(bandUnits));
     const unitOf = (index: number): number =>
       used[Math.floor(index / bandUnits)]! * bandUnits + (index % bandUnits);
-    await this.#reader.summaries(used.length * bandUnits, unitOf, (index, status, at) =>
-      this.#unit(unitOf(index), status, at),
-    );
+    const count = used.length * bandUnits;
+    const unitBytes = geometry.unitBlocks * FTL_BLOCK_BYTES;
+    let begun = 0;
+    await this.#reader.summaries(count, unitOf, (index, status, at) => {
+      // What has been begun: several are under way, and their end is nothing to wait for here.
+      this.#advanced(begun * unitBytes, count * unitBytes);
+      begun += 1;
+      return this.#unit(unitOf(index), status, at);
+    });
     // Also pages in which nothing is mapped: those that the superblock names may be damaged.
     l2p.dirty.fill(1);
     return {

@@ -31,7 +31,7 @@ import { OP_READ } from '../block/block-io.ts';
 import { flushDevice, submitStatus } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
 import { OK, statusText } from '../block/status.ts';
-import type { Step } from '../block/steps.ts';
+import type { Step, StepObserver } from '../block/steps.ts';
 import { BAND_CLOSED, BAND_DAMAGED, BAND_MAP, BAND_OPEN } from './bands.ts';
 import { findingOf } from './finding.ts';
 import type { FtlCore } from './ftl-core.ts';
@@ -53,6 +53,7 @@ import {
 import { EPOCHS_MAX, epochOf } from './unit-format.ts';
 import { UnitReader } from './unit-reader.ts';
 
+const REBUILD_STEP = 'Rebuild the map';
 const BUFFER_ERRORS: readonly string[] = ['BANDSTAND_FTL_BUFFER', 'BANDSTAND_FTL_BUFFER_LOST'];
 
 /** What a restore found, for events and status. */
@@ -85,6 +86,8 @@ export interface RestoreParts {
   readonly readOnly: boolean;
   /** No page of the map is believed: it is made from the units alone (map-rebuild.ts). */
   readonly rebuild: boolean;
+  /** Told how far that is. */
+  readonly steps: StepObserver | undefined;
 }
 
 export class Restore {
@@ -94,6 +97,7 @@ export class Restore {
   readonly #keeper: SuperblockKeeper;
   readonly #readOnly: boolean;
   readonly #rebuild: boolean;
+  readonly #observer: StepObserver | undefined;
   readonly #wasClean: boolean;
   readonly #firstUnit: number;
   readonly #survived: BufferMemory | null;
@@ -114,6 +118,7 @@ export class Restore {
     this.#keeper = parts.keeper;
     this.#readOnly = parts.readOnly;
     this.#rebuild = parts.rebuild;
+    this.#observer = parts.steps;
     this.#wasClean = parts.keeper.current.clean;
     this.#survived = parts.survived;
     this.#bootId = parts.bootId;
@@ -123,7 +128,7 @@ export class Restore {
 
   get steps(): readonly Step<void>[] {
     const [load, play] = this.#rebuild
-      ? [[], { name: 'Rebuild the map', run: () => this.#rebuildMap() }]
+      ? [[], { name: REBUILD_STEP, run: () => this.#rebuildMap() }]
       : [
           [{ name: 'Load the map', run: () => this.#loadMap() }],
           { name: 'Roll forward', run: () => this.#rollForward() },
@@ -272,6 +277,7 @@ export class Restore {
       this.#reader!,
       this.#mender,
       this.#keeper.current.checkpointStart,
+      (done, total) => this.#observer?.stepAdvanced?.(REBUILD_STEP, done, total),
     );
     await this.#play(await rebuild.run());
     this.#rebuilt = rebuild.report;

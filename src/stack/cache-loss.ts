@@ -18,6 +18,7 @@ import type { Ftl } from '../ftl/ftl.ts';
 import type { BlockRange } from '../nv-cache/cache-header.ts';
 import type { NvCache } from '../nv-cache/nv-cache.ts';
 import type { Ring } from '../reactor/ring.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import { Stack } from './stack.ts';
 import type { StackPlan } from './worker-messages.ts';
 
@@ -25,6 +26,7 @@ export const LOSS_BLOCK_BYTES = 4096;
 /** Ranges that are named; the others are counted. */
 const RANGES_MAX = 64;
 const RUN_BLOCKS_MAX = 64;
+const COMPARING = 'Compare with the FTL';
 
 export interface CacheLoss {
   /** Of the cache that is given up: its content, and how often that was started. */
@@ -62,24 +64,31 @@ class Runs {
 }
 
 /** Null when the stack has no NV cache. Throws what keeps the stack from being assembled at all. */
-export async function cacheLoss(ring: Ring, plan: StackPlan): Promise<CacheLoss | null> {
+export async function cacheLoss(
+  ring: Ring,
+  plan: StackPlan,
+  watch: OfflineWatch,
+): Promise<CacheLoss | null> {
   const reading = { ...plan, readOnly: true, discardBuffer: true };
   try {
     const stack = new Stack(ring, { ...reading, discardCache: false }, () => {});
-    return await opened(stack, () => compare(ring, stack));
+    return await opened(stack, watch, () => compare(ring, stack, watch));
   } catch (error) {
     const isCaches = error instanceof BandstandError && error.code.startsWith('BANDSTAND_CACHE_');
     if (!isCaches) throw error;
     const stack = new Stack(ring, { ...reading, discardCache: true }, () => {});
-    return await opened(stack, async () => unknownLoss(stack, plan, error.message));
+    return await opened(stack, watch, async () => unknownLoss(stack, plan, error.message));
   }
 }
 
-async function opened<T>(stack: Stack, work: () => Promise<T>): Promise<T> {
+async function opened<T>(stack: Stack, watch: OfflineWatch, work: () => Promise<T>): Promise<T> {
+  watch.starting(() => stack.startActivity);
   await stack.open();
   try {
+    watch.begin('Look at the NV cache');
     return await work();
   } finally {
+    watch.begin('Close the stack');
     await stack.close();
   }
 }
@@ -99,7 +108,11 @@ function unknownLoss(stack: Stack, plan: StackPlan, why: string): CacheLoss | nu
   };
 }
 
-async function compare(ring: Ring, stack: Stack): Promise<CacheLoss | null> {
+async function compare(
+  ring: Ring,
+  stack: Stack,
+  { advanced }: OfflineWatch,
+): Promise<CacheLoss | null> {
   const { base = null, cache = null } = stack.log ?? {};
   if (cache === null) return null;
   const ftl = stack.log!.ftl.device;
@@ -114,6 +127,7 @@ async function compare(ring: Ring, stack: Stack): Promise<CacheLoss | null> {
       while (count < most && blocks[first + count] === blocks[first]! + count) count += 1;
       await compareRun(ring, { cache, ftl, here, behind, runs }, blocks[first]!, count);
       first += count;
+      advanced(COMPARING, first * LOSS_BLOCK_BYTES, blocks.length * LOSS_BLOCK_BYTES);
     }
   } finally {
     ring.arena.release(here, bytes);

@@ -16,6 +16,7 @@ import { formatCount } from '../block/quantities.ts';
 import type { ActivityStatus } from '../control/schema.ts';
 import type { FtlCheckProgress, FtlCheckReport } from '../ftl/check.ts';
 import type { Ftl } from '../ftl/ftl.ts';
+import { FTL_BLOCK_BYTES } from '../ftl/geometry.ts';
 import { type ArrayEvent, arrayEvent, type EventParts } from '../raid/array-events.ts';
 
 export type CheckedFtl = Pick<Ftl, 'check' | 'runningCheck'>;
@@ -38,6 +39,8 @@ export class ChecksumCheck {
   /** Of a first half that is over while the array's goes on. */
   #report: FtlCheckReport | null = null;
   #repair = false;
+  /** The first half is over, and the array does not compare yet. */
+  #isBetween = false;
 
   constructor(host: ChecksumCheckHost) {
     this.#host = host;
@@ -90,12 +93,15 @@ export class ChecksumCheck {
 
   async #goOn(report: FtlCheckReport): Promise<void> {
     this.#report = report;
+    this.#isBetween = true;
     try {
       await this.#host.compare(this.#repair);
     } catch (error) {
       this.#report = null;
       if (!(error instanceof BandstandError)) throw error;
       this.#end(report, 'check-finished', `members were not compared: ${error.message}`);
+    } finally {
+      this.#isBetween = false;
     }
   }
 
@@ -128,7 +134,10 @@ export class ChecksumCheck {
     const progress = this.progress;
     if (progress !== null) return checksumActivity(ofArray, progress);
     const report = this.#report;
-    if (report === null || ofArray.kind !== 'check') return ofArray;
+    if (report === null) return ofArray;
+    // Who waits for the check must not take the moment between its halves for its end.
+    if (this.#isBetween && ofArray.kind === 'idle') return halfDone(ofArray, report);
+    if (ofArray.kind !== 'check') return ofArray;
     return {
       ...ofArray,
       mismatched_blocks: (ofArray.mismatched_blocks ?? 0) + report.wrongCount,
@@ -192,6 +201,21 @@ function checksumActivity(base: ActivityStatus, progress: FtlCheckProgress): Act
     mismatched_blocks: progress.wrongCount,
     repaired_blocks: progress.repairedCount,
     lost_blocks: progress.lostCount,
+  };
+}
+
+function halfDone(base: ActivityStatus, report: FtlCheckReport): ActivityStatus {
+  const bytes = report.checkedBlocks * FTL_BLOCK_BYTES;
+  return {
+    ...base,
+    kind: 'check',
+    step: 'checksums',
+    pace: 'running',
+    done_bytes: bytes,
+    total_bytes: bytes,
+    mismatched_blocks: report.wrongCount,
+    repaired_blocks: report.repairedCount,
+    lost_blocks: report.lostCount,
   };
 }
 

@@ -15,6 +15,7 @@ import { makeUuid } from '../block/uuid.ts';
 import { FileDevice } from '../device/file-device.ts';
 import { CACHE_BLOCK_BYTES } from '../nv-cache/cache-format.ts';
 import { CACHE_BLOCKS_LEAST } from '../nv-cache/cache-header.ts';
+import { CACHE_STEPS } from '../nv-cache/cache-restore.ts';
 import { createCache } from '../nv-cache/create-cache.ts';
 import { createArray } from '../raid/create.ts';
 import { levelRules } from '../raid/level-rules.ts';
@@ -34,6 +35,7 @@ import {
   makeMirror,
   planMirror,
 } from './make-mirror.ts';
+import type { OfflineProgress } from './offline-watch.ts';
 import { recognise, type Signature } from './signatures.ts';
 import type { RememberedCache, RememberedStack } from './state-store.ts';
 
@@ -325,10 +327,14 @@ async function eraseEnd(ring: Ring, device: BlockDevice): Promise<void> {
   await flushDevice(device);
 }
 
-/** Writes the metadata and verifies it by reading it back. Nothing is started. */
+/**
+ * Writes the metadata and verifies it by reading it back. Nothing is started. What may take long is
+ * the scrub of an NV cache whose device cannot zero by itself: `advanced` is told how far that is.
+ */
 export async function executeCreate(
   ring: Ring,
   prepared: PreparedCreate,
+  advanced: OfflineProgress,
 ): Promise<RememberedStack> {
   const { plan, ftl, members, spares, request } = prepared;
   const { cache } = prepared;
@@ -358,7 +364,8 @@ export async function executeCreate(
         // The cache first: a device that nothing refers to does no harm.
         const erased = devices.filter((_, index) => all[index]!.erase);
         const own = devices.slice(members.length + spares.length);
-        if (cache !== null) await makeCache(ring, cache, own, { owner: uuid, overwrite: erased });
+        const options = { owner: uuid, overwrite: erased, progress: scrubbing(advanced) };
+        if (cache !== null) await makeCache(ring, cache, own, options);
         const named = cache === null ? null : { uuid: cache.uuid, epoch: 0 };
         await makeFtl(ring, plan, { ...ftl, uuid, cache: named }, ours);
       }
@@ -393,7 +400,13 @@ async function makeCache(
   options: MakeMirrorOptions,
 ): Promise<void> {
   if (mirror !== null) await makeMirror(ring, mirror, devices, options);
-  else await createCache(ring, devices[0]!, { uuid, owner: options.owner });
+  else await createCache(ring, devices[0]!, { ...options, uuid });
+}
+
+function scrubbing(advanced: OfflineProgress) {
+  const { scrub } = CACHE_STEPS;
+  return (done: number, total: number) =>
+    advanced(scrub, done * CACHE_BLOCK_BYTES, total * CACHE_BLOCK_BYTES);
 }
 
 function rememberedCache({ devices, mirror, uuid }: PreparedCache): RememberedCache {

@@ -71,6 +71,8 @@ export interface MakeMirrorOptions {
   readonly owner: string;
   /** Devices on which metadata of an array may be overwritten. */
   readonly overwrite: readonly BlockDevice[];
+  /** Told how much of the ring was scrubbed. */
+  readonly progress?: (doneBlocks: number, totalBlocks: number) => void;
 }
 
 /**
@@ -81,14 +83,14 @@ export async function makeMirror(
   reactor: Reactor,
   plan: ArrayPlan,
   devices: readonly BlockDevice[],
-  { overwrite, owner }: MakeMirrorOptions,
+  { overwrite, ...options }: MakeMirrorOptions,
 ): Promise<void> {
   try {
     await createArray(reactor, plan, devices, { overwrite, nvCache: true });
     const array = new RaidArray(planSpec(plan, devices), { membersOpened: true });
     await array.open(reactor);
     try {
-      await createCache(reactor, array, { uuid: plan.uuid!, owner });
+      await createCache(reactor, array, { ...options, uuid: plan.uuid! });
       refuseFailed(plan, array);
     } catch (error) {
       for (const device of devices) await wipeDevice(reactor, device).catch(() => {});

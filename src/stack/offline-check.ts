@@ -24,6 +24,7 @@ import { bootId } from './boot-id.ts';
 import { makeLeaf } from './device-tree.ts';
 import { identifyDevice } from './device-usage.ts';
 import { type FoundMembers, findMembers, innermostPath, nameless } from './find-members.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import type { StackPlan } from './worker-messages.ts';
 
 export interface OfflineReport {
@@ -42,14 +43,15 @@ export interface OfflineReport {
   readonly comparison: Comparison | null;
 }
 
-export type OfflineProgress = (what: string, doneBytes: number, totalBytes: number) => void;
+type OfflineLook = Pick<OfflineWatch, 'begin' | 'advanced'>;
 
 /** Throws BandstandError; then nothing is left open. */
 export async function checkOffline(
   ring: Ring,
   plan: StackPlan,
-  progress: OfflineProgress,
+  watch: OfflineLook,
 ): Promise<OfflineReport> {
+  watch.begin('Find the members');
   const found = await findMembers(ring, plan);
   const held = hold(ring, plan.name, found);
   const devices = new Map<string, BlockDevice>();
@@ -62,10 +64,11 @@ export async function checkOffline(
       devices.set(name, leaf);
     }
     // Again, now that nobody else can write to the members.
+    watch.begin('Read the superblocks');
     const examinations = [];
     for (const device of devices.values()) examinations.push(await examineDevice(ring, device));
     const assembly = assembleArray(examinations, found.options);
-    return await checkAssembled(ring, assembly, devices, progress);
+    return await checkAssembled(ring, assembly, devices, watch);
   } finally {
     for (const device of devices.values()) await device.close();
     for (const fd of held) ring.native.fileClose(fd);
@@ -76,7 +79,7 @@ async function checkAssembled(
   ring: Ring,
   assembly: Assembly,
   devices: ReadonlyMap<string, BlockDevice>,
-  progress: OfflineProgress,
+  watch: OfflineLook,
 ): Promise<OfflineReport> {
   const { clean, ftl, superblock, warnings } = assembly;
   const spec = assemblySpec(assembly, devices);
@@ -86,23 +89,23 @@ async function checkAssembled(
   try {
     const { level } = superblock;
     const about = { name: spec.name, level, warnings, clean };
-    if (ftl) return { ...about, ...(await checkFtl(ring, array, progress)) };
-    const comparison = await compareMembers(array, null, comparing(progress));
+    if (ftl) return { ...about, ...(await checkFtl(ring, array, watch)) };
+    const comparison = await compareMembers(array, null, comparing(watch));
     return { ...about, bufferLost: false, checksums: null, atStart: [], comparison };
   } finally {
     await array.close();
   }
 }
 
-function comparing(progress: OfflineProgress) {
-  return (done: number, total: number) => progress('comparing members', done, total);
+function comparing({ advanced }: OfflineLook) {
+  return (done: number, total: number) => advanced('Compare members', done, total);
 }
 
 /** The FTL is open meanwhile: it knows what has to be the same on all members. */
 async function checkFtl(
   ring: Ring,
   array: RaidArray,
-  progress: OfflineProgress,
+  watch: OfflineLook,
 ): Promise<Omit<OfflineReport, 'clean' | 'level' | 'name' | 'warnings'>> {
   const atStart: Finding[] = [];
   let starts = true;
@@ -117,16 +120,16 @@ async function checkFtl(
     found: (finding) => {
       if (starts) atStart.push(finding);
     },
-    steps: { stepStarted: (step) => progress(step, 0, 0), stepEnded: () => {} },
+    steps: { stepStarted: (step) => watch.begin(step), stepEnded: () => {} },
   });
   await ftl.open(ring);
   starts = false;
   try {
     const checksums = await ftl.check({
-      advanced: (done, total) => progress('verifying checksums', done, total),
+      advanced: (done, total) => watch.advanced('Verify checksums', done, total),
     });
     const written = await ftl.space!.writtenRanges();
-    const comparison = await compareMembers(array, written, comparing(progress));
+    const comparison = await compareMembers(array, written, comparing(watch));
     const { bufferLost } = ftl.restoreReport!;
     return { bufferLost, checksums, atStart, comparison };
   } finally {

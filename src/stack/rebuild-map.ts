@@ -11,6 +11,7 @@ import { BandstandError } from '../block/errors.ts';
 import { loadAddon } from '../native/load.ts';
 import { RingReactor } from '../reactor/ring-reactor.ts';
 import type { BufferFile } from './buffer-file.ts';
+import type { OfflineWatch } from './offline-watch.ts';
 import { Stack } from './stack.ts';
 import type { StackEvent, StackPlan } from './worker-messages.ts';
 
@@ -28,6 +29,7 @@ export async function rebuildMap(
   arenaBytes: number,
   buffer: BufferFile | null,
   emit: (event: StackEvent) => void,
+  watch: OfflineWatch,
 ): Promise<RebuiltMap> {
   const left = buffer !== null && existsSync(buffer.path) ? { surviving: buffer } : {};
   const native = loadAddon();
@@ -35,11 +37,17 @@ export async function rebuildMap(
   let rebuilt: RebuiltMap | null = null;
   const heard = (event: StackEvent): void => {
     if (event.event === 'ftl-rebuilt') rebuilt = { name: plan.name, ...event.map };
-    else emit(event);
+    else if (event.event === 'step-advanced') {
+      watch.advanced(event.step, event.doneBytes, event.totalBytes);
+    } else {
+      if (event.event === 'step-started') watch.starting(() => stack.startActivity);
+      emit(event);
+    }
   };
   const stack = new Stack(reactor, { ...plan, readOnly: false, rebuildMap: true }, heard);
   try {
     await reactor.drive(stack.open());
+    watch.begin('Close the stack');
     await reactor.drive(stack.close());
   } finally {
     await reactor.close();

@@ -14,7 +14,7 @@ import { OP_FLUSH, OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice } from '../block/control-io.ts';
 import { statusName } from '../block/status.ts';
 import { type Step, StepRun } from '../block/steps.ts';
-import { type ExportStatus, type Health, IDLE } from '../control/schema.ts';
+import { type ActivityStatus, type ExportStatus, type Health, IDLE } from '../control/schema.ts';
 import { MeterDevice } from '../device/meter-device.ts';
 import type { ArrayManager } from '../raid/array-manager.ts';
 import type { Assembly } from '../raid/assemble.ts';
@@ -337,6 +337,11 @@ export class Stack implements DeviceObserver {
   }
 
   // --- what is told -----------------------------------------------------------------------------
+
+  /** How far its start is, or was when it ended: may be asked at any time. */
+  get startActivity(): ActivityStatus {
+    return this.#starting.status().activity;
+  }
 
   status(): WorkerMethods['status']['result'] {
     if (this.#top === null) return this.#starting.status();

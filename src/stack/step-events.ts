@@ -14,5 +14,7 @@ export function stepEvents(emit: (event: StackEvent) => void): StepObserver {
         step,
         error: error === null ? null : error instanceof Error ? error.message : String(error),
       }),
+    stepAdvanced: (step, doneBytes, totalBytes) =>
+      emit({ event: 'step-advanced', step, doneBytes, totalBytes }),
   };
 }

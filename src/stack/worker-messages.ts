@@ -114,6 +114,13 @@ export interface WorkerRequest {
 export type StackEvent =
   | { readonly event: 'step-started'; readonly step: string }
   | { readonly event: 'step-ended'; readonly step: string; readonly error: string | null }
+  /** Of steps of a stack that is worked on without a server. */
+  | {
+      readonly event: 'step-advanced';
+      readonly step: string;
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+    }
   | {
       readonly event: 'member-error';
       readonly slot: number;

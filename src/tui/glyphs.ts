@@ -6,6 +6,8 @@
  * show that.
  */
 
+import { type Environment, showsUnicode } from '../block/locale.ts';
+
 export const GLYPH_SETS = ['unicode', 'braille', 'ascii'] as const;
 export type GlyphSet = (typeof GLYPH_SETS)[number];
 
@@ -92,12 +94,8 @@ export const GLYPHS: Readonly<Record<GlyphSet, Glyphs>> = {
 };
 
 /** What the terminal is likely to show; `environment` is that of the process. */
-export function likelyGlyphs(environment: Readonly<Record<string, string | undefined>>): GlyphSet {
-  if (environment['TERM'] === 'linux') return 'ascii';
-  const locale = [environment['LC_ALL'], environment['LC_CTYPE'], environment['LANG']].find(
-    (value) => value !== undefined && value !== '',
-  );
-  return locale !== undefined && /utf-?8/i.test(locale) ? 'unicode' : 'ascii';
+export function likelyGlyphs(environment: Environment): GlyphSet {
+  return showsUnicode(environment) ? 'unicode' : 'ascii';
 }
 
 /** A bar of exactly so many columns; `share` is from 0 to 1. Full only for all of it. */

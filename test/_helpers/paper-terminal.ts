@@ -80,6 +80,10 @@ export class PaperTerminal {
   }
 
   #put(character: string): void {
+    if (character === '\r') {
+      this.#column = 0;
+      return;
+    }
     if (character === '\n') throw new Error('a line feed may scroll');
     if (this.#column >= this.columns) throw new Error(`row ${this.#row} is too long`);
     this.#touch();

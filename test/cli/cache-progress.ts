@@ -67,7 +67,7 @@ async function failure(kind: WaitFor, moments: readonly StatusDocument[], timeou
 test('a recovery is waited for from the start on, and while a resync runs', async (t) => {
   const { result, shown } = await wait('recovery', [starting, recovering, quiet], [finished]);
   t.deepEqual(shown, [
-    ['recovery', null, null],
+    ['recovery', 5, 9],
     ['recovery', 2 ** 23, 2 ** 25],
   ]);
   t.like(result, { for: 'recovery', waited: true, message: 'all is drained: 32 MiB' });

@@ -2,7 +2,6 @@
 
 import test from 'ava';
 import type { BandstandError } from '../../src/block/errors.ts';
-import { bar, ProgressReport } from '../../src/cli/progress-report.ts';
 import {
   POLL_MS,
   type WaitFor,
@@ -273,38 +272,6 @@ test('a server that is not there, or goes away, is told apart', async (t) => {
   const gone = await fails(t, 'rebuild', [{ status: rebuilding() }, { status: null }]);
   t.is(gone.code, 'BANDSTAND_SERVER_FAILED');
   t.is(gone.message, 'cannot wait for the rebuild of tank: its server has ended');
-});
-
-test('a bar is as long as it should be, in eighths', (t) => {
-  t.is(bar(0, 4), '····');
-  t.is(bar(0.5, 4), '██··');
-  t.is(bar(0.53125, 4), '██▏·');
-  t.is(bar(1, 4), '████');
-  t.is(bar(7, 4), '████');
-  t.is(bar(-1, 4), '····');
-  for (let share = 0; share <= 1; share += 0.001) t.is(bar(share, 10).length, 10);
-});
-
-test('lines for programs only grow, and only success is 100', (t) => {
-  const lines: string[] = [];
-  const report = new ProgressReport(null, (line) => lines.push(line));
-  for (const done of [0, 10, 10, 5, 50, 100]) report.show(rebuilding(done));
-  t.deepEqual(lines, ['0/100\n', '10/100\n', '50/100\n', '99/100\n']);
-  report.end(false);
-  t.is(lines.length, 4);
-  report.end(true);
-  t.is(lines.at(-1), '100/100\n');
-});
-
-test('the bar is drawn in place, fits the terminal and is cleared', (t) => {
-  let text = '';
-  const terminal = { columns: 50, write: (part: string) => (text += part) };
-  const report = new ProgressReport(terminal as unknown as NodeJS.WriteStream, null);
-  report.show(rebuilding(50));
-  t.is(text, '\r\u001b[Ktank: rebuild ████████████············ 50.0 % of '.slice(0, 4 + 49));
-  text = '';
-  report.end(true);
-  t.is(text, '\r\u001b[K');
 });
 
 const ofCache = { details: { array: 'cache' } };

@@ -113,6 +113,25 @@ test('what has rotted is mended, where there is redundancy', async (t) => {
   await bench.close();
 });
 
+test('how much is read is told, unit by unit, and never more than there is', async (t) => {
+  const bench = await twice('raid1');
+  const shares: number[] = [];
+  let [last, total] = [-1, 0];
+  const stepAdvanced = (step: string, done: number, all: number): void => {
+    t.is(step, 'Rebuild the map');
+    t.true(done > last && done < all, `${last} < ${done} < ${all}`);
+    [last, total] = [done, all];
+    shares.push(done / all);
+  };
+  const steps = { stepStarted: () => {}, stepEnded: () => {}, stepAdvanced };
+  await bench.open({ rebuildMap: true, steps });
+  const { bandUnits, unitBlocks } = bench.geometry;
+  t.is(total % (bandUnits * unitBlocks * BLOCK), 0, 'all units of whole bands');
+  t.is(shares[0], 0);
+  t.is(shares.length, total / (unitBlocks * BLOCK));
+  await bench.close();
+});
+
 test('where the newest copy is wrong an older one counts, and is counted', async (t) => {
   const bench = await twice('raid0');
   bench.rot(bench.find(99));

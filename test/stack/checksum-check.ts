@@ -132,6 +132,29 @@ test('checksums come first, the members after them, and clients hear of one chec
   });
 });
 
+test('between its halves a check goes on, for whoever waits for its end', async (t) => {
+  const ftl = new FakeFtl();
+  await inWorld(t, { ftl }, async (world) => {
+    const { control, manager } = world;
+    const activity = () => control.status(() => null)!.activity;
+    await start(world, false);
+    let compare = (): void => {};
+    manager.startCheck = () =>
+      new Promise((resolve) => {
+        compare = resolve;
+      });
+    ftl.end({ ...CLEAN, wrongCount: 3 });
+    await settle();
+    t.like(activity(), { kind: 'check', done_bytes: 100 * 4096, mismatched_blocks: 3 });
+    manager.process = processOf({ kind: 'check', slot: null, mismatches: 4 });
+    compare();
+    await settle();
+    t.like(activity(), { kind: 'check', mismatched_blocks: 7 });
+    manager.process = null;
+    t.is(activity().kind, 'idle');
+  });
+});
+
 test('where there is nothing to compare a check ends with the checksums', async (t) => {
   for (const level of ['raid0', 'raid1'] as const) {
     const ftl = new FakeFtl();

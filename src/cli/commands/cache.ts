@@ -20,6 +20,7 @@ import { askServer } from '../ask-server.ts';
 import { cacheDevices } from '../cache-devices.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import { newDevice } from '../new-device-option.ts';
+import { attachWork, detachWork, whileWaiting } from '../server-progress.ts';
 
 /** A large cache in front of slow members takes its time. */
 const TIMEOUT_MS_DEFAULT = 24 * 3_600_000;
@@ -43,15 +44,10 @@ export const cache: Command = {
     checkStackName(name);
     const request = cacheRequest(args, action, name);
     const verb = action === 'attach' ? 'attach a cache to' : 'detach the cache of';
-    const reply = await askServer(
-      context,
-      name,
-      verb,
-      'cache',
-      request,
-      decodeCacheReply,
-      TIMEOUT_MS_DEFAULT,
-    );
+    const decode = decodeCacheReply;
+    const asked = askServer(context, name, verb, 'cache', request, decode, TIMEOUT_MS_DEFAULT);
+    const workOf = action === 'attach' ? attachWork(name) : detachWork(name);
+    const reply = await whileWaiting(context, name, workOf, asked);
     return {
       schema: 'bandstand.cache/1',
       data: { name, ...reply },

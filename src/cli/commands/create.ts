@@ -27,6 +27,7 @@ import { type Command, type CommandResult, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { runningStatus } from '../known-stacks.ts';
 import { LEVEL_NAMES, parseLevelOrRefuse } from '../level-option.ts';
+import { MeteredWork } from '../metered-work.ts';
 import { table } from '../table.ts';
 
 /** An array and its FTL are written with large requests. */
@@ -86,17 +87,20 @@ export const create: Command = {
   async run(context, args) {
     const request = createRequest(args);
     await refuseKnown(context, request.name);
+    const work = new MeteredWork(context, request.name);
     const make = async (ring: Ring): Promise<CommandResult> => {
+      work.begin('Look at the devices');
       const prepared = await prepareCreate(ring, request);
       const dryRun = args.flag('dry-run');
       for (const warning of prepared.warnings) context.note(`warning: ${warning}`);
       if (dryRun) return result(prepared, prepared.plan.uuid, true);
       await confirm(context, args, prepared);
-      const remembered = await executeCreate(ring, prepared);
+      work.begin('Write the metadata');
+      const remembered = await executeCreate(ring, prepared, work.advanced);
       new StateStore(context.directories.stateDir).save(remembered);
       return result(prepared, remembered.uuid, false);
     };
-    return await withRing(make, ARENA_BYTES);
+    return await withRing(make, ARENA_BYTES).finally(() => context.progress.end());
   },
 };
 

@@ -30,6 +30,7 @@ import { notFound } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { formatListen, parseListen } from '../listen-address.ts';
 import type { ServeOptions } from '../serve.ts';
+import { cleanUpWork, startWork, whileWaiting } from '../server-progress.ts';
 import { startServer } from '../start-server.ts';
 import { nbdAccess, TLS_OPTIONS } from '../tls-options.ts';
 
@@ -94,7 +95,7 @@ export const exportCommand: Command = {
     }
     const options = serveOptions(context, args, name, request, devices);
     const given = args.flag('discard-cache') ? await loadDiscardCache() : null;
-    const loss = given === null ? null : await given.findLoss(options.plan);
+    const loss = given === null ? null : await given.findLoss(context, options.plan);
     if (given !== null) {
       if (args.flag('dry-run')) return given.lossResult(name, loss);
       await given.confirmLoss(context, args, name, loss);
@@ -102,10 +103,14 @@ export const exportCommand: Command = {
     if (request.via === 'nbd' || request.nbd !== null) {
       // A ublk device that a killed server left would wait for ever for one that serves it.
       const timeoutMs = context.timeoutMs ?? TIMEOUT_MS_DEFAULT;
-      await cleanUp(context.directories.runDir, name, { verb: 'export', inUse: false, timeoutMs });
+      const { runDir } = context.directories;
+      const cleaning = cleanUp(runDir, name, { verb: 'export', inUse: false, timeoutMs });
+      await whileWaiting(context, name, cleanUpWork(name), cleaning);
     }
     if (args.flag('foreground')) return await stay(context, args, options);
-    const done = report(context, name, await startOrJoin(context, options));
+    const starting = startOrJoin(context, options);
+    const reply = await whileWaiting(context, name, startWork(name), starting);
+    const done = report(context, name, reply);
     if (given === null || loss === null) return done;
     return { ...done, data: { ...(done.data as object), discarded_cache: given.lossJson(loss) } };
   },

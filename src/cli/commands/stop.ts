@@ -18,6 +18,7 @@ import { refuseInUse } from '../export-in-use.ts';
 import { notFound, runningStatus } from '../known-stacks.ts';
 import { cleanUp } from '../leftovers.ts';
 import { processAlive } from '../process-alive.ts';
+import { cleanUpWork, stopWork, whileWaiting } from '../server-progress.ts';
 import { readUblkRecord } from '../ublk-record.ts';
 
 const TIMEOUT_MS_DEFAULT = 60_000;
@@ -51,13 +52,17 @@ export const stop: Command = {
         throw notFound(context.directories, name);
       }
       const inUse = args.flag('stop-in-use');
-      const removed = await cleanUp(runDir, name, { verb: 'stop', inUse, timeoutMs });
+      const cleaning = cleanUp(runDir, name, { verb: 'stop', inUse, timeoutMs });
+      const removed = await whileWaiting(context, name, cleanUpWork(name), cleaning);
       const was = removed.length > 0 ? 'crashed' : 'stopped';
       return done(name, was, removed);
     }
     if (!args.flag('stop-in-use')) refuseInUse('stop', name, await exportsOf(runDir, name), pid);
-    await askToStop(paths.controlSocket, name, pid, timeoutMs);
-    await waitForEnd(paths.controlSocket, name, pid, timeoutMs);
+    const end = async (): Promise<void> => {
+      await askToStop(paths.controlSocket, name, pid, timeoutMs);
+      await waitForEnd(paths.controlSocket, name, pid, timeoutMs);
+    };
+    await whileWaiting(context, name, stopWork(name), end());
     return done(name, 'running', []);
   },
 };

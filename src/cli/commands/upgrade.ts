@@ -26,6 +26,7 @@ import { notFound, readStatus } from '../known-stacks.ts';
 import { refuseUnstartable } from '../next-start.ts';
 import { processAlive } from '../process-alive.ts';
 import type { ServeOptions } from '../serve.ts';
+import { startWork, stopWork, whileWaiting } from '../server-progress.ts';
 import { StartingServer } from '../start-server.ts';
 import { version } from '../version.ts';
 
@@ -61,9 +62,15 @@ export const upgrade: Command = {
       await refuseUnstartable(rememberedStack(context, name));
       const begin = performance.now();
       const decode = decodeHandOverReply;
-      const handed = await askServer(context, name, 'upgrade', 'hand-over', {}, decode, timeoutMs);
-      await waitForEnd(name, old.pid, timeoutMs);
-      const reply = await takeOver(context, name, next, handed, timeoutMs);
+      const close = async (): Promise<HandOverReply> => {
+        const asked = askServer(context, name, 'upgrade', 'hand-over', {}, decode, timeoutMs);
+        const handed = await asked;
+        await waitForEnd(name, old.pid, timeoutMs);
+        return handed;
+      };
+      const handed = await whileWaiting(context, name, stopWork(name), close());
+      const opened = takeOver(context, name, next, handed, timeoutMs);
+      const reply = await whileWaiting(context, name, startWork(name), opened);
       const ms = Math.round(performance.now() - begin);
       for (const note of reply.notes) context.note(`${name}: ${note}`);
       return upgraded(name, { old, newVersion, reply, handed, ms });

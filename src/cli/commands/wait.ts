@@ -60,7 +60,7 @@ export const wait: Command = {
     const name = args.positional('NAME');
     checkStackName(name);
     const kind = args.oneOf('for', WAIT_FOR) ?? 'idle';
-    const report = new ProgressReport(context.drawingTerminal, programOf(args));
+    const report = new ProgressReport(context.progress, programOf(args));
     const { timeoutMs } = context;
     let done = false;
     try {

@@ -9,10 +9,11 @@
 
 import { BandstandError } from '../../block/errors.ts';
 import { type WipeOutcome, wipeAt } from '../../stack/examine-device.ts';
-import { withRing } from '../../stack/offline-ring.ts';
+import { type Ring, withRing } from '../../stack/offline-ring.ts';
 import type { Arguments } from '../arguments.ts';
 import { type Command, DRY_RUN } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
+import { unmeasured } from '../progress-text.ts';
 import { wipedStackJson, wipedStackLines, wipedStacks } from '../wiped-stacks.ts';
 
 export const wipe: Command = {
@@ -31,13 +32,10 @@ export const wipe: Command = {
   async run(context, args) {
     const dryRun = args.flag('dry-run');
     const { outcomes, stacks } = await withRing(async (ring) => {
-      const before: WipeOutcome[] = [];
-      for (const path of args.many('DEVICE')) before.push(await wipeAt(ring, path, true));
+      const devices = args.many('DEVICE');
+      const before = await wipeAll(context, ring, devices, true);
       if (!dryRun) await confirm(context, args, before);
-      const after: WipeOutcome[] = [];
-      for (const { device } of dryRun ? [] : before) {
-        after.push(await wipeAt(ring, device, false));
-      }
+      const after = dryRun ? [] : await wipeAll(context, ring, devices, false);
       const stacks = await wipedStacks(ring, context.directories, before, dryRun);
       return { outcomes: dryRun ? before : after, stacks };
     });
@@ -58,6 +56,26 @@ export const wipe: Command = {
     };
   },
 };
+
+/** A disk that has to spin up takes its time, and many that flush do. */
+async function wipeAll(
+  { progress }: CommandContext,
+  ring: Ring,
+  devices: readonly string[],
+  dryRun: boolean,
+): Promise<WipeOutcome[]> {
+  const outcomes: WipeOutcome[] = [];
+  try {
+    for (const [index, device] of devices.entries()) {
+      const place = devices.length === 1 ? [] : [`${index + 1} of ${devices.length}`];
+      progress.show(unmeasured(device, dryRun ? 'Look for metadata' : 'Wipe it', place));
+      outcomes.push(await wipeAt(ring, device, dryRun));
+    }
+  } finally {
+    progress.end();
+  }
+  return outcomes;
+}
 
 async function confirm(
   context: CommandContext,
