@@ -37,6 +37,7 @@ export const LONG = compiled([
   'system/ftl-survival',
   'system/growth',
   'system/json-documents',
+  'system/levels',
   'system/live-ranges',
   'system/members',
   'system/membership',
@@ -56,10 +57,9 @@ export const LONG = compiled([
 export const FIRST = compiled([
   'sim/ftl',
   'sim/campaign',
-  'system/lifecycle',
-  'system/levels',
-  'cli/create',
   'sim/cache',
+  'system/lifecycle',
+  'cli/create',
 ]);
 
 /** The place of a file among those, or behind them. */
