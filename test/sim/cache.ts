@@ -10,7 +10,7 @@ import { CACHED, scenariosOf } from '../_sim/subjects.ts';
 import { sweep } from '../_sim/sweep.ts';
 
 const SEEDS = 14;
-/** Of these the first steps only: a crash, or a turn round the ring, is in most of them. */
+/** Of these the first steps only, with a crash each on average. */
 const SHORT_SEEDS = 1000;
 const SHORT_STEPS = 40;
 const PLACES = 1;
