@@ -46,6 +46,7 @@ export const LONG = compiled([
   'system/nbd-hostile',
   'system/nbd-tls',
   'system/package',
+  'system/progress',
   'system/rpc',
   'system/services',
   'system/spares',
