@@ -39,7 +39,7 @@ const others = {
 
 const script = `
 set -euo pipefail
-bash scripts/vm/bench.sh null_blk /dev/nullb0
+bash scripts/vm/bench.sh null_blk /dev/nullb0 1
 for device in null mem; do
   timeout 1500 node --import=tsx bench/ublk.ts --device $device -- \\
     bash -c 'bash scripts/vm/bench.sh bandstand-$0 "$UBLK_DEVICE"' $device

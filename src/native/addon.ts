@@ -24,11 +24,18 @@ export interface NativeRing {
   /** All completion queue entries, 16 bytes each: user_data (2 words), res, flags. */
   readonly cqes: ArrayBuffer;
   /**
-   * Two words that every ringEnter brings up to date: 0 = entries handed over with `toSubmit` that
+   * Words that every ringEnter brings up to date: 0 = entries handed over with `toSubmit` that
    * the kernel has not taken yet (their slots must not be refilled; not 0 only when completions
-   * have to be reaped first), 1 = system calls made so far (modulo 2^32).
+   * have to be reaped first), 1 = system calls made so far (modulo 2^32). Further on are what
+   * `enter` is given and gives: 2 = toSubmit, 3 = minComplete, 4 = consumed, 5 = its result as a
+   * signed number, and at byte 24 timeoutUs as a float of 64 bits.
    */
   readonly state: ArrayBuffer;
+  /**
+   * ringEnter for who enters with each request: what it is given and gives lies in `state`, because
+   * each argument of a native call costs more than looking at it does.
+   */
+  readonly enter: () => void;
   /** IORING_FEAT_* bits. */
   readonly features: number;
   /** The IORING_SETUP_* bits that the kernel accepted. */

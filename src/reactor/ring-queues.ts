@@ -15,10 +15,17 @@
 
 import { BandstandError } from '../block/errors.ts';
 import { statusName, statusText } from '../block/status.ts';
-import type { NativeAddon, NativeRing } from '../native/addon.ts';
+import type { NativeRing } from '../native/addon.ts';
 import { CQE_WORDS, SQE_WORDS } from './uring.ts';
 
 const BACKLOG_ENTRIES_START = 64;
+
+/** Words of NativeRing.state, and a float. */
+const TO_SUBMIT = 2;
+const MIN_COMPLETE = 3;
+const CONSUMED = 4;
+const READY = 5;
+const TIMEOUT_US = 3;
 
 export class RingQueues {
   /** Where the entry claimed last lives: the mapped queue, or the backlog. */
@@ -32,8 +39,7 @@ export class RingQueues {
   handlerId = 0;
   result = 0;
   flags = 0;
-  readonly #native: NativeAddon;
-  readonly #handle: number;
+  readonly #enter: () => void;
   readonly #inFlightMax: number;
   readonly #sqes: Uint32Array;
   readonly #sqEntries: number;
@@ -48,19 +54,23 @@ export class RingQueues {
   #consumed = 0;
   /** Word 0: entries that the kernel was told of but has not taken yet (it is short of memory). */
   readonly #state: Uint32Array;
+  /** The same memory, for the result of `#enter` and its time limit. */
+  readonly #stateSigned: Int32Array;
+  readonly #stateFloat: Float64Array;
   #backlog = new Uint32Array(BACKLOG_ENTRIES_START * SQE_WORDS);
   #backlogFirst = 0;
   #backlogCount = 0;
 
-  constructor(native: NativeAddon, ring: NativeRing) {
-    this.#native = native;
-    this.#handle = ring.handle;
+  constructor(ring: NativeRing) {
+    this.#enter = ring.enter;
     this.#sqes = new Uint32Array(ring.sqes);
     this.#sqEntries = ring.sqEntries;
     this.#cqes = new Uint32Array(ring.cqes);
     this.#results = new Int32Array(ring.cqes);
     this.#cqMask = ring.cqEntries - 1;
     this.#state = new Uint32Array(ring.state);
+    this.#stateSigned = new Int32Array(ring.state);
+    this.#stateFloat = new Float64Array(ring.state);
     this.#inFlightMax = ring.cqEntries;
     this.words = this.#sqes;
   }
@@ -96,15 +106,15 @@ export class RingQueues {
    */
   enter(minComplete: number, timeoutUs: number): void {
     if (this.#backlogCount > 0) this.#drainBacklog();
-    const ready = this.#native.ringEnter(
-      this.#handle,
-      this.#toSubmit,
-      minComplete,
-      this.#consumed,
-      timeoutUs,
-    );
+    const state = this.#state;
+    state[TO_SUBMIT] = this.#toSubmit;
+    state[MIN_COMPLETE] = minComplete;
+    state[CONSUMED] = this.#consumed;
+    this.#stateFloat[TIMEOUT_US] = timeoutUs;
+    this.#enter();
     this.#toSubmit = 0;
     this.#consumed = 0;
+    const ready = this.#stateSigned[READY]!;
     if (ready < 0) throw enterError(-ready);
     this.ready = ready;
   }

@@ -135,7 +135,7 @@ export class RingReactor extends RingOperations implements Ring {
   private constructor(options: RingReactorOptions, ring: NativeRing, memory: RingMemory) {
     const { native } = options;
     const files = new FileTable(native, ring.handle, options.fileSlots ?? FILE_SLOTS_DEFAULT);
-    super(native, memory, new RingQueues(native, ring), files);
+    super(native, memory, new RingQueues(ring), files);
     this.#ring = ring;
     this.#memory = memory;
     this.surviving = memory.surviving;

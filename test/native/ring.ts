@@ -184,6 +184,39 @@ test('counts beyond the queues are refused and change nothing', (t) => {
   ring.close();
 });
 
+test('entering by words is entering by arguments', (t) => {
+  const ring = new RawRing(addon, 4, 8);
+  const { enter, state: memory } = ring.ring;
+  const [words, signed, floats] = [ring.state, new Int32Array(memory), new Float64Array(memory)];
+  ring.push(NOP, { userData: 78 });
+  words.set([1, 1, 0], 2);
+  floats[3] = -1;
+  enter();
+  t.is(signed[5], 1);
+  t.is(ring.take().userData, 78);
+  words.set([0, 0, 1], 2);
+  floats[3] = 0;
+  enter();
+  t.is(signed[5], 0);
+  const calls = words[1];
+  // Nothing ready, and a limit of time.
+  words.set([0, 1, 0], 2);
+  floats[3] = 1000;
+  enter();
+  t.deepEqual([signed[5], words[1]], [0, calls! + 1]);
+  for (const [toSubmit, minComplete, consumed, timeoutUs] of [
+    [5, 0, 0, 0],
+    [0, 0, 1, 0],
+    [0, 0, 0, Number.NaN],
+  ] as const) {
+    words.set([toSubmit, minComplete, consumed], 2);
+    floats[3] = timeoutUs;
+    t.throws(enter, { instanceOf: RangeError });
+  }
+  ring.close();
+  t.throws(enter, { instanceOf: RangeError, message: /open ring/ });
+});
+
 test('a burst beyond the completion queue loses nothing', (t) => {
   const ring = new RawRing(addon, 8, 8);
   const fd = addon.eventfd();

@@ -114,6 +114,8 @@ std::unique_ptr<Ring> openRing(uint32_t entries, uint32_t cqEntries, uint32_t fl
   return ring;
 }
 
+napi_value enterRing(napi_env env, napi_callback_info info);
+
 // Makes an ArrayBuffer over memory of the ring, remembered in `slot` so that it can be detached.
 bool shareArray(napi_env env, Ring& ring, int slot, void* data, size_t bytes, napi_value* out) {
   return napi_create_external_arraybuffer(env, data, bytes, nullptr, nullptr, out) == napi_ok &&
@@ -163,6 +165,16 @@ Napi::Value ringCreate(const Napi::CallbackInfo& info) {
   }
   Napi::Object result = Napi::Object::New(env);
   State& state = stateOf(info);
+  state.ringEntries.push_back(
+      std::make_unique<RingEntry>(RingEntry{&state, state.rings.size()}));
+  napi_value enter = nullptr;
+  if (napi_create_function(env, "enter", NAPI_AUTO_LENGTH, enterRing,
+                           state.ringEntries.back().get(), &enter) != napi_ok) {
+    detachArrays(env, *ring);
+    if (!env.IsExceptionPending()) throwErrno(env, ENOMEM, "napi_create_function");
+    return Napi::Value();
+  }
+  result.Set("enter", Napi::Value(env, enter));
   result.Set("handle", Napi::Number::New(env, static_cast<double>(state.rings.size() + 1)));
   result.Set("fd", Napi::Number::New(env, ring->fd));
   result.Set("sqEntries", Napi::Number::New(env, ring->sqEntries));
@@ -252,33 +264,57 @@ int ringEnterCounted(Ring& ring, uint32_t toSubmit, uint32_t minComplete, uint32
   return failure != 0 ? failure : static_cast<int>(readyCount(ring));
 }
 
+// False with an exception pending: the numbers do not fit the ring.
+bool fits(napi_env env, const Ring& ring, double toSubmit, double minComplete, double consumed,
+          double timeoutUs) {
+  if (!(toSubmit >= 0 && toSubmit <= ring.sqEntries - pendingCount(ring))) {
+    napi_throw_range_error(env, nullptr, "more entries than the submission queue has room for");
+    return false;
+  }
+  if (!(consumed >= 0 && consumed <= readyCount(ring))) {
+    napi_throw_range_error(env, nullptr, "more completions consumed than were ready");
+    return false;
+  }
+  if (!(minComplete >= 0 && minComplete <= UINT32_MAX) || timeoutUs != timeoutUs) {
+    napi_throw_range_error(env, nullptr, "not a count or not a time limit");
+    return false;
+  }
+  return true;
+}
+
 napi_value ringEnter(napi_env env, napi_callback_info info) {
   double arguments[5];
   State* state = nullptr;
   if (!hotArguments(env, info, arguments, &state)) return nullptr;
   Ring* ring = ringOf(env, *state, arguments[0]);
   if (ring == nullptr) return nullptr;
-  const double toSubmit = arguments[1];
-  const double minComplete = arguments[2];
-  const double consumed = arguments[3];
-  if (!(toSubmit >= 0 && toSubmit <= ring->sqEntries - pendingCount(*ring))) {
-    napi_throw_range_error(env, nullptr, "more entries than the submission queue has room for");
-    return nullptr;
-  }
-  if (!(consumed >= 0 && consumed <= readyCount(*ring))) {
-    napi_throw_range_error(env, nullptr, "more completions consumed than were ready");
-    return nullptr;
-  }
-  if (!(minComplete >= 0 && minComplete <= UINT32_MAX) || arguments[4] != arguments[4]) {
-    napi_throw_range_error(env, nullptr, "not a count or not a time limit");
-    return nullptr;
-  }
+  const auto [handle, toSubmit, minComplete, consumed, timeoutUs] = arguments;
+  if (!fits(env, *ring, toSubmit, minComplete, consumed, timeoutUs)) return nullptr;
   const int ready =
       ringEnterCounted(*ring, static_cast<uint32_t>(toSubmit), static_cast<uint32_t>(minComplete),
-                       static_cast<uint32_t>(consumed), arguments[4]);
+                       static_cast<uint32_t>(consumed), timeoutUs);
   napi_value result = nullptr;
   napi_create_int32(env, ready, &result);
   return result;
+}
+
+// The same for whoever enters with each request; see RingWords.
+napi_value enterRing(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  const auto* entry = static_cast<const RingEntry*>(data);
+  Ring* ring = entry->state->rings[entry->index].get();
+  if (ring == nullptr) {
+    napi_throw_range_error(env, nullptr, "not the handle of an open ring");
+    return nullptr;
+  }
+  RingWords& words = ring->words;
+  if (!fits(env, *ring, words.toSubmit, words.minComplete, words.consumed, words.timeoutUs)) {
+    return nullptr;
+  }
+  words.ready = ringEnterCounted(*ring, words.toSubmit, words.minComplete, words.consumed,
+                                 words.timeoutUs);
+  return nullptr;
 }
 
 // The ring that argument 0 names, or null with an exception pending.

@@ -10,12 +10,29 @@
 
 #pragma once
 
+#include <cstddef>
+
 #include "state.h"
 
 // Shared with JavaScript (NativeRing.state): see src/native/addon.ts.
 struct RingWords {
   uint32_t pending;
   uint32_t systemCalls;
+  // Arguments and result of `enter`, which takes and gives none of its own: each would cost as much
+  // as a tenth of what a request costs here.
+  uint32_t toSubmit;
+  uint32_t minComplete;
+  uint32_t consumed;
+  int32_t ready;
+  double timeoutUs;
+};
+static_assert(sizeof(RingWords) == 32 && offsetof(RingWords, timeoutUs) == 24);
+
+// What the `enter` of a ring knows. The State owns it, because JavaScript may still call when the
+// ring is closed.
+struct RingEntry {
+  State* state;
+  size_t index;
 };
 
 struct Ring {
@@ -52,7 +69,7 @@ struct Ring {
   uint32_t sqTail = 0;  // Published by us, free-running.
   uint32_t cqHead = 0;  // Likewise.
   bool buffersRegistered = false;
-  RingWords words = {0, 0};
+  RingWords words = {};
   napi_ref arrays[3] = {nullptr, nullptr, nullptr};
 };
 

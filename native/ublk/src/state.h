@@ -21,6 +21,7 @@
 #include "ranges.h"
 
 struct Ring;
+struct RingEntry;
 
 // Memory that memoryMap or memoryMapFile made; the key in State is its address.
 struct Mapping {
@@ -37,6 +38,7 @@ struct State {
   const KernelTable* kernels;
   // A handle is an index plus one and is never used again, so a stale one is always noticed.
   std::vector<std::unique_ptr<Ring>> rings;
+  std::vector<std::unique_ptr<RingEntry>> ringEntries;
   std::map<uintptr_t, Mapping> mappings;
 };
 
