@@ -42,6 +42,26 @@ export interface NativeRing {
   readonly setupFlags: number;
 }
 
+/**
+ * Kernels for who calls them with each request. What they are given lies in `words`, numbers of 64
+ * bits in the order of the arguments of the kernel of the same name, because each argument of a
+ * native call costs more than looking at it does; the result comes behind them.
+ */
+export interface NativeHotKernels {
+  /** One for each environment; 264 numbers. */
+  readonly words: ArrayBuffer;
+  /** target, sourceCount, bytes; the sources from number 8 on. */
+  readonly xor: () => void;
+  /** seed, address, bytes; result. */
+  readonly crc32cRaw: () => void;
+  /** seed, to, from, bytes; result. */
+  readonly copyCrc32cRaw: () => void;
+  /** to, from, bytes. */
+  readonly copy: () => void;
+  /** address, bytes. */
+  readonly zero: () => void;
+}
+
 export interface NativeMapping {
   readonly memory: ArrayBuffer;
   /** Exact as a Number: user addresses are below 2^47. */
@@ -136,6 +156,7 @@ export interface NativeAddon {
   memoryUnmap(memory: ArrayBuffer): void;
 
   // --- kernels over absolute addresses inside mapped memory (RangeError outside) -----------------
+  readonly hotKernels: NativeHotKernels;
   /** 1 to 256 sources. */
   xor(target: number, sources: Float64Array, sourceCount: number, bytes: number): void;
   crc32c(address: number, bytes: number): number;

@@ -7,27 +7,35 @@
 
 import type { Arena } from '../block/arena.ts';
 import type { Kernels } from '../block/kernels.ts';
-import type { NativeAddon } from '../native/addon.ts';
+import type { NativeAddon, NativeHotKernels } from '../native/addon.ts';
 
-const XOR_SOURCES_START = 64;
+const SOURCES_AT = 8;
 
 export class NativeKernels implements Kernels {
   readonly #native: NativeAddon;
+  readonly #hot: NativeHotKernels;
+  /** Arguments and results of `#hot`. */
+  readonly #words: Float64Array;
   readonly #base: number;
-  /** Addresses of the sources of the current `xor`. */
-  #addresses = new Float64Array(XOR_SOURCES_START);
 
   constructor(native: NativeAddon, arena: Arena) {
     this.#native = native;
+    this.#hot = native.hotKernels;
+    this.#words = new Float64Array(native.hotKernels.words);
     this.#base = arena.address;
   }
 
   xor(target: number, sources: Uint32Array, sourceCount: number, bytes: number): void {
-    if (sourceCount > this.#addresses.length) this.#addresses = new Float64Array(sourceCount);
-    const addresses = this.#addresses;
+    const words = this.#words;
     const base = this.#base;
-    for (let index = 0; index < sourceCount; index += 1) addresses[index] = base + sources[index]!;
-    this.#native.xor(base + target, addresses, sourceCount, bytes);
+    words[0] = base + target;
+    words[1] = sourceCount;
+    words[2] = bytes;
+    // What is beyond the words is not written; more sources than there may be are refused.
+    for (let index = 0; index < sourceCount; index += 1) {
+      words[SOURCES_AT + index] = base + sources[index]!;
+    }
+    this.#hot.xor();
   }
 
   crc32c(at: number, bytes: number): number {
@@ -35,19 +43,37 @@ export class NativeKernels implements Kernels {
   }
 
   crc32cRaw(seed: number, at: number, bytes: number): number {
-    return this.#native.crc32cRaw(seed, this.#base + at, bytes);
+    const words = this.#words;
+    words[0] = seed;
+    words[1] = this.#base + at;
+    words[2] = bytes;
+    this.#hot.crc32cRaw();
+    return words[3]!;
   }
 
   copyCrc32cRaw(seed: number, to: number, from: number, bytes: number): number {
-    return this.#native.copyCrc32cRaw(seed, this.#base + to, this.#base + from, bytes);
+    const words = this.#words;
+    words[0] = seed;
+    words[1] = this.#base + to;
+    words[2] = this.#base + from;
+    words[3] = bytes;
+    this.#hot.copyCrc32cRaw();
+    return words[4]!;
   }
 
   copy(to: number, from: number, bytes: number): void {
-    this.#native.copy(this.#base + to, this.#base + from, bytes);
+    const words = this.#words;
+    words[0] = this.#base + to;
+    words[1] = this.#base + from;
+    words[2] = bytes;
+    this.#hot.copy();
   }
 
   zero(at: number, bytes: number): void {
-    this.#native.zero(this.#base + at, bytes);
+    const words = this.#words;
+    words[0] = this.#base + at;
+    words[1] = bytes;
+    this.#hot.zero();
   }
 
   isZero(at: number, bytes: number): boolean {

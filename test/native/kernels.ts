@@ -49,6 +49,14 @@ class Pair {
   }
 }
 
+const { hotKernels } = addon;
+const hotWords = new Float64Array(hotKernels.words);
+
+function byWords(kernel: Exclude<keyof typeof hotKernels, 'words'>, ...numbers: number[]): void {
+  hotWords.set(numbers);
+  hotKernels[kernel]();
+}
+
 /** Mostly small and odd, sometimes a size that data has, sometimes long. */
 function someLength(random: (below: number) => number, most: number): number {
   const kind = random(4);
@@ -183,6 +191,7 @@ test.serial('the kernels say which they are', (t) => {
 test.serial('ranges outside mapped memory are refused by every kernel', (t) => {
   const { memory, address } = addon.memoryMap(8192, false);
   const one = Float64Array.of(address);
+  hotWords[8] = address;
   const bad: [at: number, bytes: number][] = [
     [address - 1, 2],
     [address, 8193],
@@ -214,6 +223,13 @@ test.serial('ranges outside mapped memory are refused by every kernel', (t) => {
       () => addon.equal(address, at, bytes),
       () => addon.xor(at, one, 1, bytes),
       () => addon.xor(address, Float64Array.of(address, at), 2, bytes),
+      () => byWords('xor', at, 1, bytes),
+      () => byWords('crc32cRaw', 0, at, bytes),
+      () => byWords('copyCrc32cRaw', 0, at, address, bytes),
+      () => byWords('copyCrc32cRaw', 0, address, at, bytes),
+      () => byWords('copy', at, address, bytes),
+      () => byWords('copy', address, at, bytes),
+      () => byWords('zero', at, bytes),
     ];
     for (const call of calls) t.throws(call, { instanceOf: RangeError }, `${at}, ${bytes}`);
   }
@@ -251,5 +267,12 @@ test.serial('wrong arguments of XOR are refused', (t) => {
   t.throws(() => addon.crc32cRaw(2 ** 32, address, 1), { instanceOf: RangeError });
   t.throws(() => addon.copyCrc32cRaw(-1, address, address, 0), { instanceOf: RangeError });
   t.throws(() => addon.crc32c('0' as never, 1), { instanceOf: TypeError });
+  hotWords.fill(address, 8);
+  for (const count of [0, 257, Number.NaN]) {
+    t.throws(() => byWords('xor', address, count, 16), { instanceOf: RangeError }, `${count}`);
+  }
+  byWords('xor', address, 256, 16);
+  t.throws(() => byWords('crc32cRaw', 2 ** 32, address, 1), { instanceOf: RangeError });
+  t.throws(() => byWords('copyCrc32cRaw', -1, address, address, 0), { instanceOf: RangeError });
   addon.memoryUnmap(memory);
 });

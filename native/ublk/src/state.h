@@ -28,6 +28,9 @@ struct Mapping {
   size_t mappedBytes;
 };
 
+// Where the sources of an xor begin among the kernel words.
+constexpr size_t kKernelSources = 8;
+
 struct State {
   State();
   ~State();
@@ -36,6 +39,8 @@ struct State {
 
   RangeCache ranges;
   const KernelTable* kernels;
+  // Shared with JavaScript (NativeHotKernels.words): see src/native/addon.ts.
+  double kernelWords[kKernelSources + kXorSourcesMax] = {};
   // A handle is an index plus one and is never used again, so a stale one is always noticed.
   std::vector<std::unique_ptr<Ring>> rings;
   std::vector<std::unique_ptr<RingEntry>> ringEntries;
