@@ -20,7 +20,7 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { OP_READ, OP_TRIM, OP_WRITE } from '../block/block-io.ts';
 import { flushDevice, submitOrThrow, submitStatus, writeBlocks } from '../block/control-io.ts';
 import { BandstandError } from '../block/errors.ts';
-import { EPOCHS_MAX } from '../block/log-entry.ts';
+import { EPOCHS_MAX, epochOf } from '../block/log-entry.ts';
 import { ProgressMeter } from '../block/progress.ts';
 import type { Reactor } from '../block/reactor.ts';
 import { OK } from '../block/status.ts';
@@ -392,8 +392,10 @@ export class CacheRestore {
   /** Throws BANDSTAND_CACHE_READ_ONLY when there are no epochs left. */
   async #beginEpoch(): Promise<void> {
     const { cache, epochBegins, readOnly } = this.#source;
-    const { epoch: last } = this.#header!;
-    const epoch = Math.max(last, this.#records!.epoch) + 1;
+    const { head, newestSequence, tail, tailSequence } = this.#place!;
+    // A life may have numbered into the next epoch and left no record: its tail is all that says so.
+    const used = epochOf(Math.max(newestSequence, tailSequence));
+    const epoch = Math.max(this.#header!.epoch, this.#records!.epoch, used) + 1;
     this.#epoch = epoch;
     if (readOnly) return;
     if (epoch > EPOCHS_MAX) {
@@ -403,7 +405,6 @@ export class CacheRestore {
         'detach it, and create it anew',
       );
     }
-    const { head, newestSequence, tail, tailSequence } = this.#place!;
     const blocks = this.#header!.sizeBlocks - RING_START;
     // The header is about to say that all of it is whole: no power cut may take a part then.
     if (cache.geometry.volatileCache) await flushDevice(cache);

@@ -44,8 +44,8 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
   {
     name: 'cache: a start uses the epoch of the last one',
     file: 'src/nv-cache/cache-restore.ts',
-    find: 'const epoch = Math.max(last, this.#records!.epoch) + 1;',
-    replace: 'const epoch = Math.max(1, last);',
+    find: 'const epoch = Math.max(this.#header!.epoch, this.#records!.epoch, used) + 1;',
+    replace: 'const epoch = Math.max(1, this.#header!.epoch, used * 0);',
     found: { by: 'histories', seed: 2 },
   },
   {

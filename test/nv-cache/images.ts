@@ -257,3 +257,16 @@ test('no old record comes back after a cache was created over another one', asyn
   t.is(bench.status.cached_blocks, 0);
   await bench.close();
 });
+
+test('a life that has numbered into the next epoch, and emptied the ring, takes nothing from the next', async (t) => {
+  const bench = await NvBench.make();
+  const next = 2 ** 32 + 5;
+  bench.putHeader({ headSequence: next - 1, tailSequence: next, currentAddress: 2 });
+  await bench.open();
+  t.is(await bench.write(1, 1, 0x11), 0);
+  t.is(await bench.flush(), 0);
+  bench.kill();
+  await bench.open();
+  t.is(await bench.read(1), 0x11);
+  await bench.close();
+});
