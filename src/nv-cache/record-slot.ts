@@ -28,6 +28,8 @@ export class RecordSlot {
   /** The tail that its description names. */
   tail = 0;
   isFua = false;
+  /** Its last write goes on in the next record. */
+  isCut = false;
   status = OK;
   next: RecordSlot | null = null;
 

@@ -75,6 +75,8 @@ export class RecordWriter implements Completer {
   #flying = 0;
   #hasFailed = false;
   #waitsForSpace = false;
+  /** A write goes on in the next record, and what counts of it could be lost to a power cut. */
+  #isPartVolatile = false;
   /** What is being written was written once, and has failed. */
   #isSecondTry = false;
   /** The tail of the newest record that counts. */
@@ -149,6 +151,7 @@ export class RecordWriter implements Completer {
     slot.dataCount = 0;
     slot.trimCount = 0;
     slot.isFua = false;
+    slot.isCut = false;
     this.#number += 1;
     slot.sequence = this.lastSequence;
     this.#open = slot;
@@ -173,6 +176,7 @@ export class RecordWriter implements Completer {
       }
       if (io.blockCount > this.#dataMax && room > 0) {
         this.#copy(slot, io, room);
+        slot.isCut = true;
         if ((io.flags & FLAG_FUA) !== 0) slot.isFua = true;
       }
       this.#seal();
@@ -344,13 +348,16 @@ export class RecordWriter implements Completer {
 
   #answer(slot: RecordSlot): void {
     const isDurable = slot.io.flags === FLAG_FUA || !this.#core.cache.geometry.volatileCache;
+    // Its earlier parts may have been written when the device had no FUA.
+    const needsFlush = !isDurable || this.#isPartVolatile;
     for (;;) {
       const io = slot.ios.shift();
       if (io === null) break;
       const isFua = (io.flags & FLAG_FUA) !== 0;
-      if (isFua && !isDurable) this.#host.answerFlushed(io);
+      if (isFua && needsFlush) this.#host.answerFlushed(io);
       else this.#host.answer(io, OK);
     }
+    this.#isPartVolatile = slot.isCut && slot.isFua && needsFlush;
     slot.isFua = false;
     this.#free.push(slot);
   }

@@ -72,8 +72,8 @@ export const CACHE_MUTANTS: readonly Mutant[] = [
   {
     name: 'cache: FUA waits for nothing where the cache device has none',
     file: 'src/nv-cache/record-writer.ts',
-    find: 'if (isFua && !isDurable)',
-    replace: 'if (isFua && !isDurable && slot.sequence < 0)',
+    find: 'if (isFua && needsFlush)',
+    replace: 'if (isFua && needsFlush && slot.sequence < 0)',
     found: { by: 'histories', seed: 2 },
   },
   {

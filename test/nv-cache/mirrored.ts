@@ -197,3 +197,32 @@ test('a header that cannot be written is told, and its epoch to nobody', async (
   t.deepEqual(told, [1]);
   await bench.close().catch(() => {});
 });
+
+test('a long write with FUA is durable in all of its records when it is answered', async (t) => {
+  const bench = await NvBench.make({ cache: { delayUsMax: 50, geometry: { features: 0 } } });
+  await bench.open();
+  const { disk, reactor } = bench;
+  // As many records as may be on their way, but one.
+  const writes: Promise<number>[] = [];
+  for (let block = 0; block < 7; block += 1) {
+    writes.push(bench.begin(block, 1, 1));
+    reactor.turn();
+  }
+  writes.push(bench.begin(100, 200, 2, FLAG_FUA));
+  reactor.turn();
+  t.is(disk.log.filter(({ op }) => op === OP_WRITE).length, 8);
+  // The member without FUA leaves the mirror.
+  disk.geometry = { ...disk.geometry, features: FEATURE_FUA };
+  disk.observer!.deviceResized(disk);
+  t.deepEqual(
+    await reactor.drive(Promise.all(writes)),
+    writes.map(() => 0),
+  );
+  const flags = disk.log.slice(7).map((io) => [io.op, io.flags]);
+  t.deepEqual(flags, [
+    [OP_WRITE, 0],
+    [OP_WRITE, FLAG_FUA],
+    [OP_FLUSH, 0],
+  ]);
+  await bench.close();
+});
