@@ -43,7 +43,7 @@ import { LostBlocks } from './lost-blocks.ts';
 import type { CacheMirrorState } from './mirror-state.ts';
 import type { Backing } from './nv-core.ts';
 import type { TrimRange } from './pending-trims.ts';
-import { findHole } from './ring-holes.ts';
+import { findHole, REACH_BLOCKS } from './ring-holes.ts';
 import { scrubRing } from './scrub.ts';
 
 /** Steps of a start, by what they are about. */
@@ -317,10 +317,12 @@ export class CacheRestore {
 
   /**
    * What a crash has left on one half of a mirror is not on the other. What was found is written
-   * again where that may be, to both, before anything is built on it. A half that is lost before
-   * that takes what was found there along, and what was read here cannot be relied on.
+   * again where that may be, to both, before anything is built on it. So is what lies between and
+   * behind: a record there that only the other half has would show once that is all there is left,
+   * among records that are newer. A half that is lost before that takes what was found there along,
+   * and what was read here cannot be relied on.
    */
-  async #writeAgain({ records }: FoundPlace): Promise<void> {
+  async #writeAgain(place: FoundPlace): Promise<void> {
     const { cache, mirror, reactor } = this.#source;
     if (mirror === null) return;
     const factor = CACHE_BLOCK_BYTES / cache.geometry.blockBytes;
@@ -329,7 +331,7 @@ export class CacheRestore {
     const bytes = most * cache.geometry.blockBytes;
     const buffer = reactor.arena.allocate(bytes);
     try {
-      for (const { length, position } of records) {
+      for (const { length, position } of inDoubt(place, ringBlocks)) {
         const first = (RING_START + (position % ringBlocks)) * factor;
         const end = first + length * factor;
         for (let block = first; block < end; block += most) {
@@ -420,6 +422,25 @@ export class CacheRestore {
       lostSequence: newestSequence,
     });
     await epochBegins(epoch);
+  }
+}
+
+/**
+ * What the halves of a mirror may differ in after a crash: records, what lies between them, and
+ * behind them as far as records can be on their way at once. None of it goes over the end of a lap.
+ */
+function* inDoubt({ head, records, tail }: FoundPlace, ringBlocks: number) {
+  const end = Math.min(head + REACH_BLOCKS, tail + ringBlocks);
+  let position = tail;
+  for (const { length, position: next } of [...records, { length: 0, position: end }]) {
+    while (position < next) {
+      const lapEnd = (Math.floor(position / ringBlocks) + 1) * ringBlocks;
+      const before = Math.min(next, lapEnd) - position;
+      yield { position, length: before };
+      position += before;
+    }
+    yield { position, length };
+    position += length;
   }
 }
 

@@ -4,7 +4,7 @@ import test from 'ava';
 import { FEATURE_FUA, type Geometry } from '../../src/block/block-device.ts';
 import { FLAG_FUA, OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { readCacheHeader } from '../../src/nv-cache/cache-header-io.ts';
-import { NvBench } from '../_helpers/nv-bench.ts';
+import { BLOCK, NvBench } from '../_helpers/nv-bench.ts';
 
 test('what the device can do is asked each time', async (t) => {
   const bench = await NvBench.make({ cache: { geometry: { volatileCache: false, features: 0 } } });
@@ -51,6 +51,34 @@ test('what a crash has left, perhaps on one half only, is written again to both'
     );
     await bench.close();
   }
+});
+
+test('what a crash has left on the other half only does not come back when that is left', async (t) => {
+  const bench = await NvBench.killed(2);
+  const { disk, reactor } = bench;
+  // Of records that were on their way the other half has the last one, and this one has none.
+  const [phase, head] = [1, 6];
+  const sequence = 2 ** 32 + 5;
+  const [seen, other] = [disk.bytes, disk.bytes.slice()];
+  disk.bytes = other;
+  bench.putRecord({ address: head + 6, sequence, phase, data: [[7, 0x77]] });
+  disk.bytes = seen;
+  disk.fault = ({ block, blockCount, buffer, op }) => {
+    if (op !== OP_WRITE) return 0;
+    const at = block * BLOCK;
+    other.set(reactor.arena.u8.subarray(buffer, buffer + blockCount * BLOCK), at);
+    return 0;
+  };
+  await bench.open({ mirror: { absent: 0, readsSteadily: () => true } });
+  t.is(await bench.write(3, 1, 0x33), 0);
+  t.is(await bench.flush(), 0);
+  t.deepEqual(await bench.readAll([0, 1, 3, 7]), [1, 2, 0x33, 0]);
+  // The half that was read is lost, and then the machine.
+  bench.kill();
+  disk.bytes = other;
+  await bench.open({ mirror: { absent: 1, readsSteadily: () => true } });
+  t.deepEqual(await bench.readAll([0, 1, 3, 7]), [1, 2, 0x33, 0]);
+  await bench.close();
 });
 
 test('what was on a half that is lost before it is on both is not relied on', async (t) => {
