@@ -392,7 +392,7 @@ export class RecordWriter implements Completer {
       const address = ring.addressOf(slot.position);
       map.nameRecord(address, slot.dataCount);
       for (let index = 1; index <= slot.dataCount; index += 1) map.nameSkipped(address + index);
-      ring.abandon(slot.position, slot.length);
+      ring.abandon(slot.position, slot.length, slot.sequence);
     }
     assert(ring.committed === ring.head || this.#sent.head === null, 'nothing else was sent');
   }

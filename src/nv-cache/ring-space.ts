@@ -40,6 +40,8 @@ export class RingSpace {
   committedSequence = 0;
   /** Records up to this one count, and a power cut cannot take them. */
   flushedSequence = 0;
+  /** Of the newest record that was written in vain. */
+  #abandonedSequence = 0;
   readonly #capacity: number;
   readonly #start: Float64Array;
   readonly #sequence: Float64Array;
@@ -148,16 +150,21 @@ export class RingSpace {
     return this.#open;
   }
 
-  /** Blocks that were written in vain: they hold nothing, and are walked over. */
-  abandon(position: number, length: number): void {
+  /**
+   * Blocks that were written in vain: they hold nothing, and are walked over. The record is there
+   * perhaps, whole even: a tail beyond it has to be beyond its number.
+   */
+  abandon(position: number, length: number, sequence: number): void {
     this.committed = position + length;
+    this.#abandonedSequence = sequence;
   }
 
   /** What was committed up to now becomes a segment of its own, if there is anything. */
   closeSegment(): void {
     if (this.#start[this.#open % this.#capacity]! === this.committed || this.#isFull) return;
     this.#open += 1;
-    this.#openAt(this.committed, this.committedSequence + 1);
+    const last = Math.max(this.committedSequence, this.#abandonedSequence);
+    this.#openAt(this.committed, last + 1);
   }
 
   /** The segment that holds a position. */
