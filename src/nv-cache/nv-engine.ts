@@ -86,6 +86,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   #graceTail = 0;
   /** What the header that is being written makes durable. */
   #headerTail = 0;
+  #headerTailSequence = 0;
   #headerSequence = 0;
   #drains = false;
   /** Everything up to this position is to be drained. */
@@ -318,6 +319,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     if (!this.#isUrgent && ahead < this.#tailBlocks) return;
     if (!lost.fits(LOST_RANGES_MAX)) return;
     this.#headerTail = ring.tail;
+    this.#headerTailSequence = ring.tailSequence;
     this.#headerSequence = ring.committedSequence;
     this.#keeper.begin(this.headerNow(), this);
   }
@@ -327,6 +329,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     if (status === OK) {
       ring.flushedSequence = Math.max(ring.flushedSequence, this.#headerSequence);
       ring.durableTail = Math.max(ring.durableTail, this.#headerTail);
+      ring.headerTailSequence = Math.max(ring.headerTailSequence, this.#headerTailSequence);
     } else {
       this.cacheFailed(status, 'its header cannot be written');
     }

@@ -272,11 +272,12 @@ export class RecordWriter implements Completer {
   }
 
   #send(slot: RecordSlot, position: number): void {
-    const { cache, factor, reactor, ring, statistics, uuid } = this.#core;
+    const { cache, factor, lost, reactor, ring, statistics, uuid } = this.#core;
     const header = this.#header;
     header.phase = ring.phaseOf(position);
     header.sequence = slot.sequence;
-    header.tailSequence = ring.tailSequence;
+    // What is lost only headers name: one that does not know of a later copy must not outlive it.
+    header.tailSequence = lost.everLost === 0 ? ring.tailSequence : ring.headerTailSequence;
     header.address = ring.addressOf(position);
     header.dataCount = slot.dataCount;
     header.trimCount = slot.trimCount;

@@ -35,6 +35,8 @@ export class RingSpace {
   tailSequence = 0;
   /** The tail that a power cut cannot take back. */
   durableTail = 0;
+  /** What a header that is durable says of `tailSequence`. */
+  headerTailSequence = 0;
   limit = 0;
   /** Of the newest record that was committed. */
   committedSequence = 0;
@@ -71,6 +73,7 @@ export class RingSpace {
     this.limit = tail + this.blocks;
     this.committed = tail;
     this.tailSequence = tailSequence;
+    this.headerTailSequence = tailSequence;
     this.#first = 0;
     this.#open = 0;
     this.#openAt(tail, tailSequence);

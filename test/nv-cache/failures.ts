@@ -248,3 +248,19 @@ test('a cache device that says it has failed is left', async (t) => {
   t.deepEqual(bench.failures, [`nvme ${EIO}`]);
   await bench.close();
 });
+
+test('what was lost and written again is no error after a crash, wherever it is by then', async (t) => {
+  const bench = await NvBench.make();
+  bench.putHeader({ lost: [{ block: 5, blockCount: 1 }], lostSequence: 0 });
+  await bench.open();
+  t.is(await bench.read(5), -EIO);
+  t.is(await bench.write(5, 1, 0x55), 0);
+  t.true(await bench.reactor.drive(bench.cache.drainAll()));
+  t.is(bench.backing.byteOf(5), 0x55);
+  t.is(await bench.write(6, 1, 0x66), 0);
+  t.is(await bench.flush(), 0);
+  bench.kill();
+  await bench.open();
+  t.deepEqual(await bench.readAll([5, 6]), [0x55, 0x66]);
+  await bench.close();
+});
