@@ -205,9 +205,10 @@ export class NvCache implements BlockDevice, DeviceObserver {
     const engine = this.#engine;
     if (this.#reactor === null || engine === null) return;
     await this.#until(() => this.#inFlight === 0);
-    await this.#retirement;
     await this.#renewal;
+    await this.#retirement;
     engine.runs = false;
+    this.#settled();
     await this.#until(() => engine.idle);
     let failure: unknown = null;
     const { lost, state } = engine.core;
@@ -306,7 +307,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     assert(engine !== null && !this.#readOnly, 'a cache that is drained is open for writing');
     engine.drainAll();
     const { core } = engine;
-    await this.#until(() => engine.isDrained || core.state >= STATE_THROUGH);
+    // A stop that comes meanwhile leaves the rest of it to the next start.
+    await this.#until(() => engine.isDrained || core.state >= STATE_THROUGH || !engine.runs);
     return engine.isDrained;
   }
 
@@ -319,6 +321,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
     assert(engine !== null && !this.#readOnly, 'a cache that is detached is open for writing');
     // Most of it leaves the ring while writes go on.
     await this.drainAll();
+    if (!engine.runs) return false;
     this.#retire('it is being detached');
     await this.#retirement;
     return engine.core.state === STATE_THROUGH;
@@ -338,6 +341,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (this.#retirement !== null || core.state !== STATE_ONLINE) return;
     core.state = STATE_RETIRING;
     core.reason = reason;
+    // Where it is being closed, or only read, nothing is drained: a start finds what is in the ring.
+    if (!this.#engine!.runs) return;
     this.#retirement = this.#emptyRing(this.#engine!);
     this.#reactor!.keep(this.#retirement);
   }
@@ -389,7 +394,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
   #backingFailed(status: number, reason: string): void {
     const engine = this.#engine!;
     const { core } = engine;
-    if (core.state === STATE_STOPPED) return;
+    // Without a ring all that it had is durable behind, and who writes is told by that device.
+    if (core.state >= STATE_THROUGH) return;
     core.state = STATE_STOPPED;
     core.stoppedStatus = status;
     core.reason = reason;

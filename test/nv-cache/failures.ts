@@ -1,5 +1,5 @@
 import test from 'ava';
-import { OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
+import { type BlockIo, OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO } from '../../src/block/status.ts';
 import { BLOCK, NvBench } from '../_helpers/nv-bench.ts';
 
@@ -262,5 +262,109 @@ test('what was lost and written again is no error after a crash, wherever it is 
   bench.kill();
   await bench.open();
   t.deepEqual(await bench.readAll([5, 6]), [0x55, 0x66]);
+  await bench.close();
+});
+
+test('a flush behind that fails when the ring has been left leaves nobody unanswered', async (t) => {
+  const bench = await NvBench.make({ backing: { unitBlocks: 64 } });
+  await bench.open();
+  const { backing, cache, reactor } = bench;
+  t.is(await bench.write(1, 1, 0x11), 0);
+  const held: BlockIo[] = [];
+  const submit = backing.submit.bind(backing);
+  backing.submit = (io) => {
+    if (io.op === OP_FLUSH) held.push(io);
+    else submit(io);
+  };
+  const detached = cache.detach();
+  await bench.rest();
+  t.is(held.length, 1);
+  // What it was for becomes durable without it.
+  backing.settledMark = backing.acceptedMark;
+  await bench.read(2);
+  const drained = cache.drainAll();
+  t.true(await reactor.drive(detached));
+  await reactor.drive(drained);
+  t.is(bench.status.state, 'through');
+  const first = bench.begin(2, 1, 0x22);
+  await bench.rest();
+  const second = bench.begin(3, 1, 0x33);
+  await bench.rest();
+  t.is(held.length, 2);
+  reactor.finish(held[0]!, EIO);
+  await bench.rest();
+  reactor.finish(held[1]!, EIO);
+  await bench.rest();
+  backing.submit = submit;
+  for (const io of held.splice(2)) submit(io);
+  t.deepEqual(await reactor.drive(Promise.all([first, second])), [EIO, 0]);
+  await bench.close();
+});
+
+test('a cache that is only read is closed also when its device has failed', async (t) => {
+  const bench = await NvBench.killed(2);
+  await bench.open({ readOnly: true });
+  bench.disk.observer!.deviceFailed(bench.disk, EIO);
+  t.deepEqual(bench.failures, [`nvme ${EIO}`]);
+  t.deepEqual(await bench.readAll([0, 1]), [1, 2]);
+  await bench.close();
+});
+
+test('a stop during a drain ends both', async (t) => {
+  const bench = await NvBench.make();
+  await bench.open();
+  t.is(await bench.write(1, 1, 0x11), 0);
+  const { backing, reactor } = bench;
+  const submit = backing.submit.bind(backing);
+  const held: BlockIo[] = [];
+  backing.submit = (io) => void held.push(io);
+  const detached = bench.cache.detach();
+  await bench.rest();
+  t.is(held.length, 1);
+  const closed = bench.cache.close();
+  await bench.rest();
+  backing.submit = submit;
+  submit(held[0]!);
+  await reactor.drive(closed);
+  t.false(await reactor.drive(detached));
+  await bench.open();
+  t.like(bench.status.start, { clean: true });
+  t.is(await bench.read(1), 0x11);
+  await bench.close();
+});
+
+test('a header that fails during a stop keeps nobody waiting', async (t) => {
+  const bench = await NvBench.make({ cache: { delayUsMax: 50 } });
+  await bench.open();
+  const kept: Promise<void>[] = [];
+  const { reactor } = bench;
+  const keep = reactor.keep.bind(reactor);
+  reactor.keep = (work) => {
+    kept.push(work);
+    keep(work);
+  };
+  t.is(await bench.write(1, 64, 0x11), 0);
+  t.is(await bench.write(1, 64, 0x12), 0);
+  let headers = 0;
+  bench.disk.fault = (io) => {
+    if (io.op !== OP_WRITE || io.block >= 2) return 0;
+    headers += 1;
+    return EIO;
+  };
+  const drained = bench.cache.drainAll();
+  for (let turn = 0; turn < 10_000 && headers === 0; turn += 1) {
+    if (reactor.busy) reactor.turn();
+    else reactor.advance();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  t.is(headers, 1);
+  t.is(bench.status.state, 'online');
+  await bench.close();
+  t.false(await reactor.drive(drained));
+  await reactor.drive(Promise.all(kept));
+  // What is in the ring is still there.
+  bench.disk.fault = () => 0;
+  await bench.open();
+  t.is(await bench.read(64), 0x12);
   await bench.close();
 });
