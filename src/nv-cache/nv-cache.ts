@@ -370,6 +370,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
     const empty = { ...engine.headerNow(), tailSequence: writer.lastSequence + 1 };
     try {
       if (!core.lost.fits(LOST_RANGES_MAX)) throw lossesTooMany(this.cache);
+      // Both copies: a start that goes by the other one would put the ring over what came later.
+      await keeper.write(empty);
       await keeper.write(empty);
     } catch (error) {
       if (!(error instanceof BandstandError)) throw error;

@@ -105,6 +105,25 @@ test('a cache that cannot be written is drained, and writes go to the device beh
   await bench.close();
 });
 
+test('a ring that was left does not come back where the newest header is damaged', async (t) => {
+  for (const copy of [0, 1]) {
+    const bench = await NvBench.make();
+    await bench.open();
+    await bench.write(1, 1, 0x11);
+    bench.disk.fault = (io) => (RING_WRITE(io) ? EIO : 0);
+    t.is(await bench.write(1, 1, 0x22), 0);
+    t.is(bench.status.state, 'through');
+    t.is(await bench.write(1, 1, 0x33), 0);
+    bench.kill();
+    bench.disk.fault = () => 0;
+    bench.disk.bytes[copy * BLOCK + 100]! ^= 1;
+    await bench.open();
+    t.is(bench.status.start.headerCopiesDamaged, 1);
+    t.is(await bench.read(1), 0x33);
+    await bench.close();
+  }
+});
+
 test('a flush that fails is not repeated: what it was for is drained first', async (t) => {
   const bench = await NvBench.make();
   let forgotten = 0;
