@@ -243,10 +243,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
 
   /** What was lost and has been written again is no error in the next life, if that can be told. */
   async #noteMended(engine: NvEngine): Promise<void> {
-    const { core, writer } = engine;
-    const lost = core.lost.ranges(LOST_RANGES_MAX);
-    const changes = { ...engine.headerNow(), lost, tailSequence: writer.lastSequence + 1 };
-    await this.#restored!.keeper.write(changes).catch((error: unknown) => {
+    await this.#restored!.keeper.write(engine.headerLeft()).catch((error: unknown) => {
       // Then an error is given where there is none any more, which is no harm to the data.
       if (!(error instanceof BandstandError)) throw error;
     });
@@ -365,9 +362,9 @@ export class NvCache implements BlockDevice, DeviceObserver {
 
   /** Nothing in the ring may count any more when the first write goes past it. */
   async #leaveRing(engine: NvEngine): Promise<void> {
-    const { core, writer } = engine;
+    const { core } = engine;
     const { keeper } = this.#restored!;
-    const empty = { ...engine.headerNow(), tailSequence: writer.lastSequence + 1 };
+    const empty = engine.headerLeft();
     try {
       if (!core.lost.fits(LOST_RANGES_MAX)) throw lossesTooMany(this.cache);
       // Both copies: a start that goes by the other one would put the ring over what came later.

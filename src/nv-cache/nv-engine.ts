@@ -112,7 +112,11 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     });
     this.drainer = new Drainer(core, options.drainBlocks);
     this.settler = new Settler(core);
-    this.through = new ThroughWriter(core, options.host);
+    this.through = new ThroughWriter(core, {
+      answer: (io, status) => options.host.answer(io, status),
+      mended: () =>
+        this.#keeper.begin(this.headerLeft(), { headerEnded: () => this.through.noted() }),
+    });
     this.recovery = new DrainProgress(core);
     this.draining = new DrainProgress(core);
     this.#highBlocks = Math.floor(core.ring.blocks * options.highMark);
@@ -147,6 +151,11 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
       lost: lost.ranges(LOST_RANGES_MAX),
       lostSequence: ring.committedSequence,
     };
+  }
+
+  /** The same once the ring has been left: nothing in it counts. */
+  headerLeft(): HeaderChanges {
+    return { ...this.headerNow(), tailSequence: this.writer.lastSequence + 1 };
   }
 
   /** Everything that counts now is to be drained; `isDrained` tells when it is. */

@@ -3,7 +3,8 @@
  *
  * Writes go to the device behind, and are answered when it has been flushed: that device answers
  * from memory which dies with the process, and a write that was answered has to outlive it. What
- * comes while a flush is under way shares the next one.
+ * comes while a flush is under way shares the next one. Where that has made blocks anew that were
+ * lost, the header says so before anybody is answered: else they would be lost again after a crash.
  */
 
 import { BlockIo, type Completer, FLAG_FUA, OP_FLUSH } from '../block/block-io.ts';
@@ -15,6 +16,8 @@ const CHILDREN = 256;
 
 export interface ThroughWriterHost {
   answer(io: BlockIo, status: number): void;
+  /** Blocks are lost no more; `noted` is to be called when that is on record, as far as it can be. */
+  mended(): void;
 }
 
 export class ThroughWriter implements Completer {
@@ -66,11 +69,8 @@ export class ThroughWriter implements Completer {
 
   complete(child: BlockIo): void {
     if (child === this.#flush) {
-      this.#flushes = false;
-      for (let io = this.#riding.shift(); io !== null; io = this.#riding.shift()) {
-        if (child.status === OK) this.#mend(io);
-        this.#host.answer(io, child.status);
-      }
+      if (child.status === OK && this.#mend()) this.#host.mended();
+      else this.#end(child.status);
     } else {
       const io = child.parent!;
       const { status } = child;
@@ -81,11 +81,29 @@ export class ThroughWriter implements Completer {
     this.#core.host.wake();
   }
 
-  /** What was lost is there again. */
-  #mend(io: BlockIo): void {
-    if (io.op !== OP_FLUSH) {
-      this.#core.lost.deleteRange(io.block, io.blockCount);
+  noted(): void {
+    this.#end(OK);
+    this.#core.host.wake();
+  }
+
+  #end(status: number): void {
+    this.#flushes = false;
+    for (let io = this.#riding.shift(); io !== null; io = this.#riding.shift()) {
+      this.#host.answer(io, status);
     }
+  }
+
+  /** What was lost is there again; false where nothing was. */
+  #mend(): boolean {
+    const { lost } = this.#core;
+    const before = lost.count;
+    if (before === 0) return false;
+    for (let left = this.#riding.length; left > 0; left -= 1) {
+      const io = this.#riding.shift()!;
+      if (io.op !== OP_FLUSH) lost.deleteRange(io.block, io.blockCount);
+      this.#riding.push(io);
+    }
+    return lost.count < before;
   }
 
   // end data path

@@ -189,6 +189,27 @@ test('blocks in the ring that cannot be read are lost until they are written aga
   await bench.close();
 });
 
+test('what was lost and written past the ring is no error after a crash', async (t) => {
+  for (const isFailing of [false, true]) {
+    const bench = await NvBench.make();
+    await bench.open();
+    await bench.write(1, 3, 0x11);
+    for (const ring of [4, 5]) bench.disk.bytes[ring * BLOCK + 9]! ^= 1;
+    t.true(await bench.reactor.drive(bench.cache.drainAll()));
+    await bench.rest();
+    t.like(bench.status, { state: 'through', lost_blocks: 2 });
+    if (isFailing) bench.disk.fault = (io) => (io.op === OP_WRITE ? EIO : 0);
+    // Where that cannot be put on record it is an error again, and never what was there before.
+    t.is(await bench.write(2, 1, 0x22), 0);
+    t.deepEqual(await bench.readAll([1, 2, 3]), [0x11, 0x22, -EIO]);
+    bench.kill();
+    bench.disk.fault = () => 0;
+    await bench.open();
+    t.deepEqual(await bench.readAll([1, 2, 3]), [0x11, isFailing ? -EIO : 0x22, -EIO]);
+    await bench.close();
+  }
+});
+
 test('data in the ring that has rotted is lost, and not drained', async (t) => {
   const bench = await NvBench.make();
   await bench.open();
