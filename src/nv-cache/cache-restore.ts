@@ -395,7 +395,7 @@ export class CacheRestore {
   async #beginEpoch(): Promise<void> {
     const { cache, epochBegins, readOnly } = this.#source;
     const { head, newestSequence, tail, tailSequence } = this.#place!;
-    // A life may have numbered into the next epoch and left no record: its tail is all that says so.
+    // A life may have numbered into the next epoch, and left no record: only its tail says so.
     const used = epochOf(Math.max(newestSequence, tailSequence));
     const epoch = Math.max(this.#header!.epoch, this.#records!.epoch, used) + 1;
     this.#epoch = epoch;

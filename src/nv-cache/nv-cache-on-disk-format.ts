@@ -74,6 +74,6 @@ has it.
 
 Where current_address is a block, all records that count lie between tail_address and it. The next
 record goes there; otherwise behind the record with the greatest sequence. Its sequence has an epoch
-that is greater than that of the header and of all records.
+that is greater than that of the header, of its tail_sequence, and of all records.
 `;
 }

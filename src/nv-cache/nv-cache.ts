@@ -338,7 +338,7 @@ export class NvCache implements BlockDevice, DeviceObserver {
     if (this.#retirement !== null || core.state !== STATE_ONLINE) return;
     core.state = STATE_RETIRING;
     core.reason = reason;
-    // Where it is being closed, or only read, nothing is drained: a start finds what is in the ring.
+    // Where it is being closed, or only read, nothing is drained: a start finds what is there.
     if (!this.#engine!.runs) return;
     this.#retirement = this.#emptyRing(this.#engine!);
     this.#reactor!.keep(this.#retirement);

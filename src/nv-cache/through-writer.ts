@@ -16,7 +16,7 @@ const CHILDREN = 256;
 
 export interface ThroughWriterHost {
   answer(io: BlockIo, status: number): void;
-  /** Blocks are lost no more; `noted` is to be called when that is on record, as far as it can be. */
+  /** Blocks are lost no more: `noted` is to be called when that is on record, or cannot be. */
   mended(): void;
 }
 

@@ -289,7 +289,7 @@ test('a cache device that says it has failed is left', async (t) => {
   await bench.close();
 });
 
-test('what was lost and written again is no error after a crash, wherever it is by then', async (t) => {
+test('what was lost and written again is no error after a crash, nor behind', async (t) => {
   const bench = await NvBench.make();
   bench.putHeader({ lost: [{ block: 5, blockCount: 1 }], lostSequence: 0 });
   await bench.open();
@@ -305,7 +305,7 @@ test('what was lost and written again is no error after a crash, wherever it is 
   await bench.close();
 });
 
-test('a flush behind that fails when the ring has been left leaves nobody unanswered', async (t) => {
+test('a flush behind that fails when the ring was left leaves nobody unanswered', async (t) => {
   const bench = await NvBench.make({ backing: { unitBlocks: 64 } });
   await bench.open();
   const { backing, cache, reactor } = bench;

@@ -53,7 +53,7 @@ test('what a crash has left, perhaps on one half only, is written again to both'
   }
 });
 
-test('what a crash has left on the other half only does not come back when that is left', async (t) => {
+test('what a crash has left on the other half only does not come back with that', async (t) => {
   const bench = await NvBench.killed(2);
   const { disk, reactor } = bench;
   // Of records that were on their way the other half has the last one, and this one has none.
