@@ -243,6 +243,8 @@ export class NvCache implements BlockDevice, DeviceObserver {
 
   /** What was lost and has been written again is no error in the next life, if that can be told. */
   async #noteMended(engine: NvEngine): Promise<void> {
+    // A list that leaves some out would show older copies of them; the one on record names more.
+    if (!engine.core.lost.fits(LOST_RANGES_MAX)) return;
     await this.#restored!.keeper.write(engine.headerLeft()).catch((error: unknown) => {
       // Then an error is given where there is none any more, which is no harm to the data.
       if (!(error instanceof BandstandError)) throw error;

@@ -114,8 +114,7 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
     this.settler = new Settler(core);
     this.through = new ThroughWriter(core, {
       answer: (io, status) => options.host.answer(io, status),
-      mended: () =>
-        this.#keeper.begin(this.headerLeft(), { headerEnded: () => this.through.noted() }),
+      mended: () => this.#noteMended(),
     });
     this.recovery = new DrainProgress(core);
     this.draining = new DrainProgress(core);
@@ -156,6 +155,13 @@ export class NvEngine extends TurnHook implements NvCoreHost, HeaderOwner {
   /** The same once the ring has been left: nothing in it counts. */
   headerLeft(): HeaderChanges {
     return { ...this.headerNow(), tailSequence: this.writer.lastSequence + 1 };
+  }
+
+  /** Without a ring: what is on record as lost shrinks, where what is left of it has room there. */
+  #noteMended(): void {
+    // A list that leaves some out would show older copies of them; the one on record names more.
+    if (!this.core.lost.fits(LOST_RANGES_MAX)) this.through.noted();
+    else this.#keeper.begin(this.headerLeft(), { headerEnded: () => this.through.noted() });
   }
 
   /** Everything that counts now is to be drained; `isDrained` tells when it is. */

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { type BlockIo, OP_FLUSH, OP_READ, OP_WRITE } from '../../src/block/block-io.ts';
 import { EIO } from '../../src/block/status.ts';
+import { LOST_RANGES_MAX } from '../../src/nv-cache/cache-format.ts';
 import { BLOCK, NvBench } from '../_helpers/nv-bench.ts';
 
 const RING_WRITE = (io: { op: number; block: number }): boolean =>
@@ -406,5 +407,23 @@ test('a header that fails during a stop keeps nobody waiting', async (t) => {
   bench.disk.fault = () => 0;
   await bench.open();
   t.is(await bench.read(64), 0x12);
+  await bench.close();
+});
+
+test('what is lost stays lost where mending has left more pieces than a header names', async (t) => {
+  const bench = await NvBench.make();
+  const blocks = 2 * LOST_RANGES_MAX + 8;
+  bench.putHeader({ lost: [{ block: 0, blockCount: blocks }], lostSequence: 1 });
+  await bench.open();
+  t.is(bench.status.lost_blocks, blocks);
+  bench.disk.fault = (io) => (RING_WRITE(io) ? EIO : 0);
+  for (let block = 1; block < blocks; block += 2) t.is(await bench.write(block, 1, 0x11), 0);
+  t.like(bench.status, { state: 'through', lost_blocks: blocks / 2 });
+  for (const ends of [() => bench.close(), () => bench.kill()]) {
+    await ends();
+    await bench.open();
+    t.is(await bench.read(blocks - 2), -EIO);
+    t.is(await bench.read(0), -EIO);
+  }
   await bench.close();
 });
