@@ -410,7 +410,7 @@ test('a header that fails during a stop keeps nobody waiting', async (t) => {
   await bench.close();
 });
 
-test('what is lost stays lost where mending has left more pieces than a header names', async (t) => {
+test('what is lost stays lost where mending has left more pieces than fit a header', async (t) => {
   const bench = await NvBench.make();
   const blocks = 2 * LOST_RANGES_MAX + 8;
   bench.putHeader({ lost: [{ block: 0, blockCount: blocks }], lostSequence: 1 });
