@@ -186,13 +186,21 @@ export class Halves {
     const mayReturn = this.#differs ? this.slotsOut() : [];
     this.#mirror = null;
     this.#isStopping = true;
-    await close();
+    try {
+      await close();
+    } finally {
+      // Unless a crash has come first. A stop that fails has told the others who was lost, too.
+      if (this.#isStopping) this.#stopped(mirror, mayReturn, this.strikes === strikes);
+    }
+  }
+
+  #stopped(mirror: SubjectMirror | null, mayReturn: readonly number[], isCalm: boolean): void {
     this.#isStopping = false;
     mirror?.health().slots.forEach((state, slot) => {
       if (state !== 'in-service') this.atlas.current[slot] = false;
     });
     for (const slot of mayReturn) this.atlas.unsure[slot] = true;
-    if (this.strikes === strikes) return;
+    if (isCalm) return;
     this.#differs = true;
     this.atlas.unsure.fill(true);
   }

@@ -21,6 +21,7 @@ const KNOWN: readonly (readonly [seed: number, what: string])[] = [
   [900_712, 'the simulator expected a check while a spare took the place of a member'],
   [901_619, 'the FTL named a cache again that was detached just when half of its mirror was lost'],
   [913_141, 'the simulator blamed a check for blocks that a member could not read before it left'],
+  [930_364, 'the simulator did not see half of a mirror go in a stop that failed'],
   [500_864, 'what was read from a half that was lost then counted, and the other had other data'],
 ];
 
