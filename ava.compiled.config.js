@@ -38,6 +38,7 @@ export const LONG = compiled([
   'system/growth',
   'system/json-documents',
   'system/levels',
+  'system/lifecycle',
   'system/live-ranges',
   'system/members',
   'system/membership',
@@ -59,7 +60,6 @@ export const FIRST = compiled([
   'sim/ftl',
   'sim/campaign',
   'sim/cache',
-  'system/lifecycle',
   'cli/create',
 ]);
 

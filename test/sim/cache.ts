@@ -9,10 +9,10 @@ import { replayCommand, replayPlaceCommand } from '../_sim/report.ts';
 import { CACHED, scenariosOf } from '../_sim/subjects.ts';
 import { sweep } from '../_sim/sweep.ts';
 
-const SEEDS = 14;
+const SEEDS = 10;
 /** Of these the first steps only, with a crash each on average. */
 const SHORT_SEEDS = 1000;
-const SHORT_STEPS = 40;
+const SHORT_STEPS = 32;
 const PLACES = 1;
 /** A write that is torn, and every outcome of a power cut, are in `npm run test:sim:cache`. */
 const KINDS = ['fail', 'power', 'kill'] as const;
