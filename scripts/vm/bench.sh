@@ -3,16 +3,18 @@
 #   RESULT <target> <job> <IOPS>
 # $1: the target's name, $2: its block device, $3: seconds before each measurement in which the
 # server's code is compiled for that load; 6 if it is not given, 1 for a device without a server
+# $4: seconds of each measurement; 2 if it is not given
 set -euo pipefail
 
 ramp=${3:-6}
+seconds=${4:-2}
 
 measure() {
   local target=$1 device=$2 job=$3 pattern=$4 size=$5 depth=$6 side
   side='read'
   [[ $pattern != *write ]] || side='write'
   fio --name="$job" --filename="$device" --ioengine=io_uring --direct=1 --norandommap \
-    --rw="$pattern" --bs="$size" --iodepth="$depth" --time_based --ramp_time="$ramp" --runtime=2 \
+    --rw="$pattern" --bs="$size" --iodepth="$depth" --time_based --ramp_time="$ramp" --runtime="$seconds" \
     --output-format=json |
     jq -r ".jobs[0] | if .error == 0 then \"RESULT $target $job \(.$side.iops)\" else halt_error end"
 }
