@@ -122,8 +122,10 @@ test.serial('hostile clients of a Unix socket take nothing from others', async (
   t.is(listener.stdout, `unix:${socket}\n`, 'a relative path is one of the current folder');
   const { address } = listener;
   const head = 'GET /metrics HTTP/1.1\r\nHost: a\r\n';
-  t.is(parseReply(await exchange(address, noise(100_000, 36))).status, 400);
-  t.is(parseReply(await exchange(address, `${head}X: ${'x'.repeat(100_000)}\r\n\r\n`)).status, 431);
+  t.is(parseReply(await exchange(address, noise(4000, 36))).status, 400);
+  t.is(parseReply(await exchange(address, `${head}X: ${'x'.repeat(9000)}\r\n\r\n`)).status, 431);
+  // Much more than it reads is cut off, and the answer with it perhaps.
+  await exchange(address, noise(1_000_000, 37));
   t.is((await ask(address, '/metrics', 'DELETE')).status, 405);
   t.is((await ask(address, '/../../etc/passwd')).status, 404);
   // More than it takes, and all of them stay.
