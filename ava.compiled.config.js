@@ -25,6 +25,7 @@ export const LONG = compiled([
   'system/doctor',
   'system/documented-commands',
   'system/events',
+  'system/export-plan',
   'system/exports',
   'system/foreground-monitor',
   'system/ftl-buffer',

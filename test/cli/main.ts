@@ -161,10 +161,6 @@ test('values of options are checked before anything else happens', async (t) => 
       'cannot use --cache with --discard-cache\n  choose one of them\n',
     ],
     [
-      ['export', 'tank', '--dry-run'],
-      'cannot use --dry-run without --discard-cache: nothing else is lost by an export\n  leave it out\n',
-    ],
-    [
       ['export', 'tank', '--yes'],
       'cannot use --yes without --discard-cache: nothing else is lost by an export\n  leave it out\n',
     ],

@@ -97,6 +97,7 @@ test.serial('parity, an FTL and a mirrored NV cache, whose server is killed', as
   await world.prints('stop', 'tank');
   await world.prints('examine', ssd);
   await world.prints('check', 'tank');
+  await world.prints('export', 'tank', '--dry-run');
   await world.prints('export', 'tank', '--discard-cache', '--dry-run');
   await world.export('tank', '--discard-cache', '--yes', '--json');
   await world.ok('stop', 'tank');

@@ -67,7 +67,7 @@ export const exportCommand: Command = {
     },
     { name: 'cache', kind: 'list', value: 'DEV[,DEV]', summary: 'the NV cache, if it has moved' },
     { name: 'discard-cache', kind: 'flag', summary: 'give up what only the NV cache has' },
-    { ...DRY_RUN, summary: 'with --discard-cache: only list what would be lost' },
+    { ...DRY_RUN, summary: 'show what would be assembled, or lost; start nothing' },
     { name: 'yes', kind: 'flag', joined: true, summary: 'do not ask' },
     { name: 'foreground', kind: 'flag', summary: 'be the server: for systemd and containers' },
     { name: 'monitor', kind: 'flag', joined: true, summary: 'and show it here' },
@@ -89,12 +89,16 @@ export const exportCommand: Command = {
     const devices = checkDevices(args.list('device'));
     const running = await askRunning(context, name, request);
     if (running !== null) {
-      if (args.flag('dry-run')) throw keepsCache(name);
+      if (args.flag('discard-cache') && args.flag('dry-run')) throw keepsCache(name);
       if (args.flag('foreground')) throw alreadyRunning(name, running);
       return report(context, name, running);
     }
     const options = serveOptions(context, args, name, request, devices);
     const given = args.flag('discard-cache') ? await loadDiscardCache() : null;
+    if (args.flag('dry-run') && given === null) {
+      const { planExport } = await import('../export-plan.ts');
+      return await planExport(options.plan, request);
+    }
     const loss = given === null ? null : await given.findLoss(context, options.plan);
     if (given !== null) {
       if (args.flag('dry-run')) return given.lossResult(name, loss);
@@ -121,12 +125,11 @@ function loadDiscardCache(): Promise<typeof DiscardCache> {
   return import('../discard-cache.ts');
 }
 
-/** Options that are about a cache which is given up. */
+/** An option that is about a cache which is given up. */
 function refuseUnused(args: Arguments): void {
   if (args.flag('discard-cache')) return;
-  const given = ['dry-run', 'yes'].find((option) => args.flag(option));
-  if (given === undefined) return;
-  const why = `cannot use --${given} without --discard-cache: nothing else is lost by an export`;
+  if (!args.flag('yes')) return;
+  const why = 'cannot use --yes without --discard-cache: nothing else is lost by an export';
   throw usageError(why, 'leave it out');
 }
 
