@@ -8,12 +8,13 @@
  */
 
 import { once } from 'node:events';
-import { existsSync, lstatSync, renameSync, unlinkSync } from 'node:fs';
-import { type AddressInfo, createConnection, type Server } from 'node:net';
+import { existsSync, lstatSync, renameSync } from 'node:fs';
+import type { AddressInfo, Server } from 'node:net';
 import { dirname } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { BandstandError } from '../block/errors.ts';
 import { EACCES, EADDRINUSE, ENOENT } from '../block/status.ts';
+import { inodeOf, probeSocket, unlinkQuietly } from '../native/socket-path.ts';
 import { formatListen, type ListenAddress } from './listen-address.ts';
 
 type UnixAddress = Extract<ListenAddress, { kind: 'unix' }>;
@@ -86,35 +87,11 @@ async function removeLeftover(address: UnixAddress): Promise<void> {
       details: { address: formatListen(address) },
     });
   }
-  const failure = await probe(path);
+  const failure = await probeSocket(path);
   if (failure === 'ECONNREFUSED') unlinkQuietly(path);
   else if (failure === null) throw refusal(address, { errno: -EADDRINUSE });
   else if (failure === 'EACCES') throw refusal(address, { errno: -EACCES });
   // Anything else (the file has just gone) shows at the second attempt.
-}
-
-/** Null where a server accepts, else the code of the error. */
-function probe(path: string): Promise<string | null> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ path });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(null);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'EIO'));
-  });
-}
-
-function inodeOf(path: string): bigint | null {
-  return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.ino ?? null;
-}
-
-function unlinkQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Where it is still there, the second attempt says so.
-  }
 }
 
 /** Its folder is missing, for which Node has the error of one that is not ours. */

@@ -7,11 +7,11 @@
  * caller insists, because plain NBD gives everyone who can reach it the whole device.
  */
 
-import { lstatSync, unlinkSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { lstatSync } from 'node:fs';
 import { BandstandError } from '../../block/errors.ts';
 import { EACCES, EADDRINUSE, statusName, statusText } from '../../block/status.ts';
 import type { NativeAddon } from '../../native/addon.ts';
+import { inodeOf, probeSocket, unlinkQuietly } from '../../native/socket-path.ts';
 
 export type NbdAddress =
   | { readonly unix: string }
@@ -111,35 +111,11 @@ async function removeLeftover(path: string): Promise<void> {
       details: { address: path },
     });
   }
-  const outcome = await probe(path);
+  const outcome = await probeSocket(path);
   if (outcome === 'ECONNREFUSED') unlinkQuietly(path);
   else if (outcome === null) throw addressError(path, EADDRINUSE);
   else if (outcome === 'EACCES') throw addressError(path, EACCES);
   // Anything else (the file has just gone) shows at the second attempt.
-}
-
-/** Null when a server accepts, otherwise the error code. */
-function probe(path: string): Promise<string | null> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ path });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(null);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'EIO'));
-  });
-}
-
-function inodeOf(path: string): bigint | null {
-  return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.ino ?? null;
-}
-
-function unlinkQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Someone else has removed it: what was wanted.
-  }
 }
 
 function addressError(address: string, errno: number): BandstandError {
